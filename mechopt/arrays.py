@@ -1,0 +1,81 @@
+"""Turning what callers pass (scalars, lists, arrays, Decimals, Fractions) into arrays.
+
+Two views of the same numbers exist: float64 arrays, on which the algorithms run, and, when every
+number given was an integer, a `Decimal`, a `Fraction` or a string such as "1/3", object arrays of
+`Fraction`, on which ties are decided exactly.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+ExactArray = npt.NDArray[np.object_]  # of Fraction
+
+_EXACT_TYPES = (int, np.integer, Decimal, Fraction, str)
+
+
+def to_float(raw: Any) -> FloatArray:
+    """The numbers in `raw` as a float64 array of the same shape.
+
+    Raises ValueError (with the position in `args[1]`, where known) on what is no number.
+    """
+    if isinstance(raw, np.ndarray) and raw.dtype.kind in "fiu":
+        return np.array(raw, dtype=np.float64)
+    if isinstance(raw, np.ndarray) and raw.dtype.kind == "b":
+        raise ValueError("True/False is not a number", None)
+    if isinstance(raw, (float, int)) and not isinstance(raw, bool):
+        return np.asarray(raw, dtype=np.float64)
+    if isinstance(raw, (list, tuple)) and all(type(entry) in (float, int) for entry in raw):
+        return np.array(raw, dtype=np.float64)
+    boxed = np.array(raw, dtype=object)
+    flat = boxed.ravel()
+    out = np.empty(flat.size, dtype=np.float64)
+    for position, entry in enumerate(flat):
+        out[position] = _one_float(entry, position)
+    return out.reshape(boxed.shape)
+
+
+def _one_float(entry: Any, position: int) -> float:
+    if isinstance(entry, (bool, np.bool_)) or entry is None or isinstance(entry, complex):
+        raise ValueError(f"{entry!r} is not a number", position)
+    try:
+        return float(Fraction(entry)) if isinstance(entry, str) else float(entry)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        raise ValueError(f"{entry!r} is not a number", position) from None
+
+
+def is_exact(raw: Any) -> bool:
+    """Whether every number in `raw` is an int, Decimal, Fraction or numeric string."""
+    if isinstance(raw, np.ndarray) and raw.dtype.kind != "O":
+        return raw.dtype.kind in "iu"
+    if isinstance(raw, (float, np.floating)):
+        return False
+    if isinstance(raw, _EXACT_TYPES):
+        return True
+    if isinstance(raw, (list, tuple, np.ndarray)):
+        return all(map(is_exact, raw))
+    return False
+
+
+def to_exact(raw: Any) -> ExactArray:
+    """The numbers in `raw` as an object array of Fraction (floats by their binary value)."""
+    boxed = np.array(raw, dtype=object)
+    out = np.empty(boxed.shape, dtype=object)
+    flat_in, flat_out = boxed.ravel(), out.reshape(-1)
+    for position, entry in enumerate(flat_in):
+        flat_out[position] = Fraction(int(entry) if isinstance(entry, np.integer) else entry)
+    return out
+
+
+def freeze(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`array`, made read-only."""
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,47 @@
+"""The metrics of FORMULATION section 6, computed from a plan's raw numbers."""
+
+from __future__ import annotations
+
+from math import fsum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mechopt.plan import Plan
+
+
+def plan_metrics(plan: Plan) -> dict[str, Any]:
+    """All metrics of a plan if everyone stays, and its stability under both protocols."""
+    from mechopt.withdrawal import check_withdrawal
+
+    instance = plan.instance
+    assert plan.burden is not None
+    assert plan.payment is not None
+    share, level = plan.share or 0.0, plan.level or 0
+    cost = instance.cost_of(plan.burden)
+    if level == 0 and not plan.unconditional:  # data deleted, the reversible part recovered
+        cost = (1 - instance.reversibility) * cost
+    pays = level > 0 or plan.unconditional
+    social_cost = fsum(cost.tolist())
+    expenditure = fsum(plan.payment.tolist()) if pays else 0.0
+    value = instance.provider_value * share
+    reports = {
+        protocol: check_withdrawal(instance, plan, protocol=protocol)
+        for protocol in ("simultaneous", "sequential")
+    }
+    asked = plan.burden > 0
+    own = reports.get(plan.protocol)
+    staying = int((asked & own.outcome.stay).sum()) if own else int(asked.sum())
+    return {
+        "improvement": share,
+        "data": (plan.total or 0.0) if level else 0.0,
+        "social_cost": social_cost,
+        "expenditure": expenditure,
+        "leakage": (1 - share) * expenditure,
+        "provider_surplus": value - expenditure,
+        "welfare": value + fsum((instance.value * share).tolist()) - social_cost,
+        "participation": staying / int(asked.sum()) if asked.any() else 0.0,
+        "stable": {
+            protocol: {"stable": report.stable, "margin": report.margin}
+            for protocol, report in reports.items()
+        },
+    }

@@ -1,0 +1,20 @@
+"""Every numerical tolerance of the package, named, with its reason.
+
+Exact data (integers, `Decimal`, `Fraction`) never use these: they are decided exactly.
+"""
+
+# Relative tolerance on money in comparisons of float data (utilities, payments, W1 slacks).
+# Payments come from a few multiplications and one subtraction, so their error is a few ulps
+# (1e-16 relative); 1e-9 leaves room for data that were rounded to ten digits on the way.
+MONEY = 1e-9
+
+# Relative tolerance on totals of data against a threshold, for float data. The totals the
+# package itself returns reach their threshold exactly; this one serves X − x_i and foreign plans.
+DATA = 1e-9
+
+# HiGHS works to 1e-7 primal and dual feasibility and 1e-6 integrality; what it returns is
+# compared with exact answers at this relative tolerance, never better.
+SOLVER = 1e-6
+
+# Probabilities must sum to one within this (they are then used as given, not rescaled).
+PROBABILITY = 1e-9

@@ -1,0 +1,17 @@
+"""Shared fixtures: where the real data are (missing data fail, never skip)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    folder = SHARED / "data"
+    assert folder.is_dir(), f"the real data are missing: expected them in {folder}"
+    return folder
