@@ -25,14 +25,22 @@ _PUBLIC = {
     "Group": "mechopt.population",
     "Population": "mechopt.population",
     "DirectMechanism": "mechopt.mechanisms.direct",
-    "solve": "mechopt.solve",
+    "solve": "mechopt.solving",
     "check_withdrawal": "mechopt.withdrawal",
     "WithdrawalReport": "mechopt.withdrawal",
     "simulate_withdrawal": "mechopt.withdrawal",
-    "audit": "mechopt.audit",
+    "audit": "mechopt.auditing",
     "read": "mechopt.files",
     "build_model": "mechopt.models",
     "export_model": "mechopt.models",
+    "StepCurve": "mechopt.step_curves",
+    "step_curve_from_losses": "mechopt.step_curves",
+    "step_curve_from_distribution": "mechopt.step_curves",
+    "Calibrated": "mechopt.calibration",
+    "instance_from_capacities": "mechopt.calibration",
+    "read_capacities": "mechopt.calibration",
+    "read_learning_curve": "mechopt.calibration",
+    "compare": "mechopt.compare",
     "generate": "mechopt.generate",
     "families": "mechopt.generate",
     "MechoptError": "mechopt.errors",
@@ -48,25 +56,26 @@ _PUBLIC = {
     "OutputError": "mechopt.errors",
 }
 
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
     from mechopt.errors import (
-        InvalidFile,
-        InvalidInput,
-        InvalidInstance,
-        InvalidOption,
-        InvalidPlan,
-        InvalidPopulation,
-        MechoptError,
-        NotSupported,
-        OutputError,
-        SolverError,
-        TooLarge,
+        InvalidFile as InvalidFile,
+        InvalidInput as InvalidInput,
+        InvalidInstance as InvalidInstance,
+        InvalidOption as InvalidOption,
+        InvalidPlan as InvalidPlan,
+        InvalidPopulation as InvalidPopulation,
+        MechoptError as MechoptError,
+        NotSupported as NotSupported,
+        OutputError as OutputError,
+        SolverError as SolverError,
+        TooLarge as TooLarge,
     )
-    from mechopt.instance import Instance
-    from mechopt.plan import Plan, Status
-    from mechopt.solve import solve
+    from mechopt.instance import Instance as Instance
+    from mechopt.plan import Plan as Plan
+    from mechopt.plan import Status as Status
+    from mechopt.solving import solve as solve
 
 
 def __getattr__(name: str) -> Any:
