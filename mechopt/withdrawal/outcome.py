@@ -1,0 +1,80 @@
+"""What a stay-set means: total, level, share, social cost, payments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import fsum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mechopt import arrays
+from mechopt.arrays import BoolArray, FloatArray
+from mechopt.withdrawal.stage import Stage, as_float, contribution_cost
+
+if TYPE_CHECKING:
+    from mechopt.instance import Instance
+    from mechopt.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What happens when exactly the users in `stay` stay.
+
+    stay : (n,) bool; users with x_i = 0 count as staying
+    total : X_S, data in the pool; level : thresholds reached; share : B(X_S)
+    social_cost : Σ of the costs borne, money: C_i of those who stay and (1 − ρ_i) C_i of those who
+        leave; (1 − ρ_i) C_i of everybody if nothing is trained
+    payments : (n,) money: t_i to those who stay if training happens (or if payments are
+        unconditional), the failure bonus to those who stay with x_i > 0 if it does not
+    """
+
+    stay: BoolArray = field(repr=False)
+    total: float
+    level: int
+    share: float
+    social_cost: float
+    payments: FloatArray = field(repr=False)
+
+    @property
+    def trains(self) -> bool:
+        return self.level > 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: who leaves (positions), totals and costs."""
+        return {
+            "leave": np.flatnonzero(~self.stay).tolist(),
+            "total": self.total,
+            "level": self.level,
+            "share": self.share,
+            "social_cost": self.social_cost,
+            "payments": self.payments.tolist(),
+        }
+
+
+def outcome_of(
+    instance: Instance, plan: Plan, stage: Stage, stay: BoolArray, level: int | None = None
+) -> Outcome:
+    """The outcome of a stay-set (n,); `level` if it is known already."""
+    assert plan.burden is not None
+    assert plan.payment is not None
+    total = stage.total_of(stay)
+    if level is None:
+        level = int(stage.level_of(total))
+    cost = contribution_cost(instance, plan.burden, exact=False)
+    borne = stay if level else np.zeros(stage.n, dtype=bool)
+    lost = np.where(borne, cost, (1 - instance.reversibility) * cost)
+    if level:
+        payments = np.where(stay, plan.payment, 0.0)
+    else:
+        payments = np.where(stay & (plan.burden > 0), as_float(stage.bonus), 0.0)
+        if plan.unconditional:  # users with x_i = 0 are outside the stage, but are paid
+            payments = np.where(plan.burden > 0, payments, plan.payment)
+    return Outcome(
+        stay=arrays.freeze(stay),
+        total=float(total),
+        level=level,
+        share=float(stage.shares[level]),
+        social_cost=fsum(lost.tolist()),
+        payments=arrays.freeze(payments),
+    )

@@ -1,0 +1,246 @@
+"""Sequential withdrawal: users decide one after another; the exact subgame-perfect outcome.
+
+With one threshold in closed form (F2, for any order, δ and bonus); with several by the recursion
+F3: the final level as a function of what the movers so far have left, a step function whose
+breakpoints are propagated from the last mover to the first.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mechopt.arrays import BoolArray, IntArray
+from mechopt.withdrawal.stage import Array, Stage, permutation
+
+LevelArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The subgame-perfect path.
+
+    stay (n,) bool; level, the one finally reached; movers (m,) users with x_i > 0 in the order
+    in which they move; if_stays, if_leaves (m,) the level finally reached if this mover stays or
+    leaves, those before him having moved as they do and those after him replying.
+    """
+
+    stay: BoolArray
+    level: int
+    movers: IntArray
+    if_stays: npt.NDArray[np.integer[Any]]
+    if_leaves: npt.NDArray[np.integer[Any]]
+
+    def slack(self, stage: Stage) -> Array:
+        """What each mover loses by leaving (negative: gains), money, shape (m,)."""
+        return stage.staying_pays(self.movers, self.if_stays) - stage.leaving_pays(
+            self.movers, self.if_leaves
+        )
+
+
+def sequential_outcome(
+    x: Any,
+    r: Any,
+    v: Any,
+    delta: Any,
+    thresholds: Any,
+    shares: Any,
+    order: Any = None,
+    bonus: Any = 0,
+) -> tuple[BoolArray, int]:
+    """Subgame-perfect stay-set (n,) and level, from arrays; `order` None is small-first."""
+    stage = Stage.from_arrays(x, r, v, delta, thresholds, shares, bonus)
+    path = sequential_path(stage, _order(stage, order))
+    return path.stay, path.level
+
+
+def sequential_everyone_stays(
+    x: Any,
+    r: Any,
+    v: Any,
+    delta: Any,
+    thresholds: Any,
+    shares: Any,
+    order: Any = None,
+    bonus: Any = 0,
+) -> bool:
+    """Whether the subgame-perfect outcome trains with everyone staying (True if x = 0)."""
+    stage = Stage.from_arrays(x, r, v, delta, thresholds, shares, bonus)
+    if not stage.movers.size:
+        return True
+    if not stage.level_of(stage.total):
+        return False
+    return bool(sequential_path(stage, _order(stage, order)).stay.all())
+
+
+def _order(stage: Stage, order: Any) -> IntArray:
+    if order is None:
+        return np.argsort(stage.x, kind="stable")
+    return permutation(order, stage.n)
+
+
+def sequential_path(stage: Stage, order: IntArray) -> Path:
+    """The subgame-perfect path when users move in `order` (n,), indifferent users staying."""
+    if stage.levels == 1:
+        return one_threshold(stage, order)
+    movers = order[stage.x[order] > 0]
+    return follow(stage, movers, final_levels(stage, movers))
+
+
+# -- one threshold (F2) -------------------------------------------------------------------------
+
+
+def one_threshold(stage: Stage, order: IntArray) -> Path:
+    """K = 1 in closed form: what remains reaches T iff Σ e_j ≥ T.
+
+    e_j = x_j for the willing (v_j b_1 ≥ r_j) and (1 − δ_j) x_j for the others: by induction from
+    the last mover, i's successors reach T iff s ≥ T − Σ_{j ≥ i} e_j. If training happens, the
+    willing with r > 0 leave in turn as long as the slack Σ e − T pays for the data they take; if
+    it does not, the unwilling stay in turn as long as that does not make it happen.
+    """
+    movers = order[stage.x[order] > 0]
+    if not movers.size:
+        none = np.zeros(0, dtype=np.int64)
+        level = int(stage.level_of(stage.total))
+        return Path(np.ones(stage.n, dtype=bool), level, movers, none, none)
+    removed, r = stage.removed[movers], stage.r[movers]
+    tolerance = stage.money_tolerance[movers]
+    willing = stage.v[movers] * stage.shares[1] - r >= -tolerance
+    spare = stage.total - removed[~willing].sum() - stage.reached[0]
+    trains = bool(spare >= 0)
+    eager = r > tolerance  # leaves unless his data are needed
+    takes = willing & eager if trains else ~willing
+    before = _spare_before(removed[takes].tolist(), spare if trains else -spare, strict=not trains)
+    # What is spare (or short) just before each mover: it changes only at movers in `takes`.
+    position = np.cumsum(takes) - takes
+    spare_at = before[position]
+    stays = np.ones(stage.n, dtype=bool)
+    if trains:
+        harmless = removed <= spare_at
+        stays[movers] = willing & ~(eager & harmless)
+        if_leaves = np.where(willing & ~harmless, 0, 1)
+        if_stays = np.ones_like(if_leaves)
+    else:
+        decisive = ~willing & (removed >= spare_at)
+        stays[movers] = ~decisive
+        if_stays = decisive.astype(np.int64)
+        if_leaves = np.zeros_like(if_stays)
+    return Path(stays, int(trains), movers, if_stays, if_leaves)
+
+
+def _spare_before(takes: list[Any], spare: Any, *, strict: bool) -> Array:
+    """What is left before each item if items are taken in turn whenever they fit, and at the end.
+
+    An item fits if it is at most (strictly less than, if `strict`) what is left.
+    """
+    left = [spare]
+    keep = left.append
+    if strict:
+        for item in takes:
+            if item < spare:
+                spare -= item
+            keep(spare)
+    else:
+        for item in takes:
+            if item <= spare:
+                spare -= item
+            keep(spare)
+    return np.array(left)
+
+
+# -- several thresholds (F3) --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class FinalLevels:
+    """L_1 … L_{m+1} as step functions: breaks[i] ascending, levels[i] one longer.
+
+    L_i(s) = levels[i][number of breaks[i] ≤ s]; index 0 is the first mover, index m the end.
+    """
+
+    breaks: list[Array]
+    levels: list[LevelArray]
+
+    def at(self, position: int, total: Any) -> int:
+        """The level finally reached if the movers before `position` have left `total`."""
+        return int(self.levels[position][bisect_right(self.breaks[position], total)])
+
+
+CHUNK = 4096  # movers whose preference tables are held at a time
+
+
+def final_levels(stage: Stage, movers: IntArray) -> FinalLevels:
+    """The recursion F3 for users moving in the order `movers` (m,).
+
+    Only the pieces that the movers before i can reach are kept.
+    """
+    count, width = movers.size, stage.levels + 1
+    stays, leaves = stage.x[movers], (stage.x - stage.removed)[movers]
+    top = np.concatenate((stage.x[:1] * 0, np.cumsum(stays)))
+    low = np.concatenate((stage.x[:1] * 0, np.cumsum(leaves)))
+    margin = stage.reached[0] / 1024  # sums in another order may differ by their rounding
+    breaks: list[Array] = [stage.reached] * (count + 1)
+    levels: list[LevelArray] = [np.arange(width, dtype=np.int32)] * (count + 1)
+    at, level = stage.reached, levels[count]
+    for end in range(count, 0, -CHUNK):
+        begin = max(end - CHUNK, 0)
+        chosen = _chosen_levels(stage, movers[begin:end])
+        for position in range(end - 1, begin - 1, -1):
+            if_stays = at - stays[position]
+            if_leaves = at - leaves[position] if leaves[position] else at
+            both = np.concatenate((if_stays, if_leaves))
+            both.sort()
+            pair = level[np.searchsorted(if_stays, both, side="right")] * width
+            pair = pair + level[np.searchsorted(if_leaves, both, side="right")]
+            table = chosen[position - begin]
+            after = np.empty(both.size + 1, dtype=np.int32)
+            after[0] = table[level[0] * (width + 1)]
+            after[1:] = table[pair]
+            changes = after[1:] != after[:-1]
+            at = both[changes]
+            level = np.concatenate((after[:1], after[1:][changes]))
+            if at.size > 2 * width:
+                left = int(np.searchsorted(at, low[position] - margin, side="right"))
+                right = int(np.searchsorted(at, top[position] + margin, side="right"))
+                at, level = at[left:right], level[left : right + 1]
+            breaks[position], levels[position] = at, level
+    return FinalLevels(breaks, levels)
+
+
+def _chosen_levels(stage: Stage, users: IntArray) -> npt.NDArray[np.int32]:
+    """The level that results for each pair (if he stays, if he leaves), shape (m, (K + 1)²)."""
+    every = np.arange(stage.levels + 1, dtype=np.int32)
+    stay = stage.staying_pays(users[:, None], every[None, :])
+    leave = stage.leaving_pays(users[:, None], every[None, :])
+    tolerance = stage.money_tolerance[users][:, None, None]
+    prefers = stay[:, :, None] - leave[:, None, :] >= -tolerance
+    result = np.where(prefers.astype(bool), every[None, :, None], every[None, None, :])
+    return result.reshape(users.size, -1)
+
+
+def follow(stage: Stage, movers: IntArray, final: FinalLevels) -> Path:
+    """The path that the recursion prescribes from the first mover on."""
+    total = stage.x[:1].sum() * 0
+    stays = stage.x[movers].tolist()
+    leaves = (stage.x - stage.removed)[movers].tolist()
+    if_stays = np.empty(movers.size, dtype=np.int64)
+    if_leaves = np.empty(movers.size, dtype=np.int64)
+    stay = np.ones(stage.n, dtype=bool)
+    tolerance = stage.money_tolerance[movers]
+    v, r, bonus = stage.v[movers].tolist(), stage.r[movers].tolist(), stage.bonus[movers].tolist()
+    shares = stage.shares.tolist()
+    for position in range(movers.size):
+        high = final.at(position + 1, total + stays[position])
+        low = final.at(position + 1, total + leaves[position])
+        if_stays[position], if_leaves[position] = high, low
+        worth = v[position] * shares[high] - r[position] if high else bonus[position]
+        if worth - v[position] * shares[low] >= -tolerance[position]:
+            total = total + stays[position]
+        else:
+            total = total + leaves[position]
+            stay[movers[position]] = False
+    return Path(stay, final.at(movers.size, total), movers, if_stays, if_leaves)

@@ -1,0 +1,274 @@
+"""The withdrawal stage in raw numbers: what each user's decision depends on, and nothing else.
+
+Payoffs are those of FORMULATION section 2, measured from the payoff −(1 − ρ_i) C_i(x_i) of a user
+who withdraws when nothing is trained:
+
+    stays,  level m ≥ 1 : v_i b_m − r_i          r_i = ρ_i C_i(x_i) − t_i, net reversible burden
+    stays,  level 0     : f_i                    f_i = failure bonus (F6)
+    leaves, level m     : v_i b_m                b_0 = 0
+
+A plan with unconditional payments (posted price, posted contract) pays t_i to everyone who stays,
+trained or not: r_i is the same and t_i is added to f_i. Whoever withdraws is never paid.
+Users with x_i = 0 never move and are counted as staying; they get no failure bonus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mechopt import arrays, curves, tolerances
+from mechopt.arrays import BoolArray, FloatArray, IntArray
+from mechopt.errors import InvalidOption, InvalidPlan
+
+if TYPE_CHECKING:
+    from mechopt.instance import Instance
+    from mechopt.plan import Plan
+
+Array = npt.NDArray[Any]  # float64, or Fraction objects when everything was given exactly
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Everything the decisions depend on. Arrays are float64, or all of them Fraction objects.
+
+    x (n,) data; r (n,) money; v (n,) money; removed (n,) data, δ_i x_i; bonus (n,) money, f_i;
+    thresholds (K,) data; shares (K + 1,), with b_0 = 0 first. `data_tolerance` (K,) is how far
+    below T_k a total still counts as T_k, `money_tolerance` (n,) how much a user must gain to
+    leave: both 0 in exact arithmetic.
+    """
+
+    x: Array
+    r: Array
+    v: Array
+    removed: Array
+    bonus: Array
+    thresholds: Array
+    shares: Array
+    data_tolerance: Array
+    money_tolerance: Array
+
+    @classmethod
+    def from_arrays(
+        cls, x: Any, r: Any, v: Any, delta: Any, thresholds: Any, shares: Any, bonus: Any = 0
+    ) -> Stage:
+        """From arrays or scalars; exact if `x` is an object array (of Fraction), else float."""
+        x = np.asarray(x)
+        exact = x.dtype == object
+        kind: Any = object if exact else np.float64
+        thresholds = np.asarray(thresholds, dtype=kind)
+        zero = thresholds[:1] * 0
+        shares = np.concatenate((zero, np.asarray(shares, dtype=kind)))
+        r, v, delta, bonus = (
+            np.broadcast_to(np.asarray(column, dtype=kind), x.shape)
+            for column in (r, v, delta, bonus)
+        )
+        x = x.astype(kind, copy=False)
+        if exact:
+            data_tolerance, money_tolerance = thresholds * 0, np.broadcast_to(zero, x.shape)
+        else:
+            data_tolerance = thresholds * tolerances.DATA
+            money_tolerance = tolerances.MONEY * (v * shares[-1] + np.abs(r) + bonus)
+        removed = x if np.all(delta == 1) else delta * x
+        return cls(x, r, v, removed, bonus, thresholds, shares, data_tolerance, money_tolerance)
+
+    # -- sizes ----------------------------------------------------------------------------------
+
+    @property
+    def n(self) -> int:
+        return int(self.x.size)
+
+    @property
+    def levels(self) -> int:
+        """K."""
+        return int(self.thresholds.size)
+
+    @property
+    def exact(self) -> bool:
+        """Whether decisions are made in Fractions, without tolerance."""
+        return self.x.dtype == object
+
+    @cached_property
+    def movers(self) -> IntArray:
+        """Users with x_i > 0, in position order."""
+        return np.flatnonzero(self.x > 0)
+
+    @cached_property
+    def total(self) -> Any:
+        """X, everyone staying."""
+        return self.x.sum() if self.n else self.thresholds[0] * 0
+
+    @cached_property
+    def left_behind(self) -> Any:
+        """Σ (1 − δ_i) x_i, the total when everyone leaves."""
+        return (self.x - self.removed).sum() if self.removed is not self.x else self.x[0] * 0
+
+    # -- levels and payoffs ---------------------------------------------------------------------
+
+    @cached_property
+    def reached(self) -> Array:
+        """Totals from which T_k counts as reached, shape (K,)."""
+        return self.thresholds - self.data_tolerance
+
+    def level_of(self, totals: Any) -> Any:
+        """Number of thresholds reached by each total."""
+        return np.searchsorted(self.reached, totals, side="right")
+
+    def total_of(self, stay: BoolArray) -> Any:
+        """X_S of a stay-set (n,) bool."""
+        gone = self.removed[~stay]
+        return self.total - gone.sum() if gone.size else self.total
+
+    def staying_pays(self, users: Any, level: Any) -> Array:
+        """Payoff of staying when `level` is reached, money."""
+        trained = self.v[users] * self.shares[level] - self.r[users]
+        return np.where(np.asarray(level) > 0, trained, self.bonus[users])
+
+    def leaving_pays(self, users: Any, level: Any) -> Array:
+        """Payoff of leaving when `level` is reached, money."""
+        return self.v[users] * self.shares[level]
+
+    def missing_ties(self) -> Stage:
+        """The same stage with every total inside the tolerance counted as short of T_k."""
+        return self._with(data_tolerance=-self.data_tolerance)
+
+    def leaving_ties(self) -> Stage:
+        """The same stage with users inside the tolerance of indifference leaving."""
+        return self._with(money_tolerance=-self.money_tolerance)
+
+    def replace_r(self, r: Array) -> Stage:
+        """The same stage with other net reversible burdens (n,)."""
+        return self._with(r=r)
+
+    def _with(self, **changes: Array) -> Stage:
+        names = self.__dataclass_fields__
+        return Stage(**{name: changes.get(name, getattr(self, name)) for name in names})
+
+
+def stage_of(instance: Instance, plan: Plan, *, exact: bool | None = None) -> Stage:
+    """The withdrawal stage of a plan; exact if both were given as exact numbers.
+
+    Raises InvalidPlan if the plan has no burdens, another length, or burdens above capacity.
+    """
+    if exact is None:
+        exact = instance.is_exact and plan.is_exact
+    burden, payment, bonus = plan_columns(instance, plan, exact=exact)
+    refund = reversible_cost(instance, burden, exact=exact)
+    thresholds, shares = (
+        field_of(instance, "thresholds", exact),
+        field_of(instance, "shares", exact),
+    )
+    untrained = np.where(burden > 0, (payment if plan.unconditional else payment * 0) + bonus, 0)
+    if exact:
+        untrained = untrained.astype(object)
+    stage = Stage.from_arrays(
+        burden,
+        refund - payment,
+        field_of(instance, "value", exact),
+        field_of(instance, "removable", exact),
+        thresholds,
+        shares,
+        untrained,
+    )
+    if exact:
+        return stage
+    scale = stage.v * stage.shares[-1] + refund + payment + untrained
+    return stage._with(money_tolerance=tolerances.MONEY * scale)
+
+
+def field_of(instance: Instance, field: str, exact: bool) -> Array:
+    """A field of the instance as float64 or as Fractions."""
+    return instance.exact(field) if exact else getattr(instance, field)
+
+
+def plan_columns(instance: Instance, plan: Plan, *, exact: bool) -> tuple[Array, Array, Any]:
+    """Burdens (n,), payments (n,) and failure bonus, checked against the instance."""
+    if plan.burden is None or plan.payment is None:
+        raise InvalidPlan(f"burden: the plan has none (its status is {plan.status.value!r})")
+    if plan.burden.shape != (instance.n,):
+        raise InvalidPlan(
+            f"burden: has shape {plan.burden.shape}, but the instance has {instance.n} users"
+        )
+    if exact:
+        burden, payment = plan.exact("burden"), plan.exact("payment")
+        bonus = plan.exact("failure_bonus")[()]
+        above = burden > instance.exact("capacity")
+    else:
+        burden, payment, bonus = plan.burden, plan.payment, float(plan.failure_bonus)
+        above = burden > instance.capacity * (1 + tolerances.DATA)
+    worst = np.flatnonzero(above)
+    if worst.size:
+        problems = [
+            f"burden[{row}] ({instance.name(row)}): is {plan.burden[row]:g}, above the capacity "
+            f"{instance.capacity[row]:g} (data)"
+            for row in worst[:5].tolist()
+        ]
+        if worst.size > 5:
+            problems.append(f"burden: and {worst.size - 5} more users above capacity")
+        raise InvalidPlan(problems)
+    return burden, payment, bonus
+
+
+def contribution_cost(instance: Instance, burden: Array, *, exact: bool) -> Array:
+    """C_i(x_i), money, shape (n,)."""
+    return curves.cost_of(
+        *(field_of(instance, field, exact) for field in ("cost", "widths", "slopes")), burden
+    )
+
+
+def reversible_cost(instance: Instance, burden: Array, *, exact: bool) -> Array:
+    """ρ_i C_i(x_i), money, shape (n,)."""
+    rho = field_of(instance, "reversibility", exact)
+    return rho * contribution_cost(instance, burden, exact=exact)
+
+
+ORDERS = ("small-first", "large-first", "cost")
+
+
+def order_of(instance: Instance, stage: Stage, order: Any) -> IntArray:
+    """The users in the order in which they move, shape (n,).
+
+    "small-first" by ascending x_i, "large-first" by descending x_i, "cost" by ascending θ_i, all
+    with ties by position; or a permutation of 0 … n−1. Raises InvalidOption for anything else.
+    """
+    if isinstance(order, str):
+        if order not in ORDERS:
+            raise InvalidOption(
+                f"order: {order!r} is not known; choose from {', '.join(ORDERS)}, "
+                "or give a permutation of the users"
+            )
+        if order == "cost":
+            return np.argsort(field_of(instance, "cost", stage.exact), kind="stable")
+        return np.argsort(stage.x if order == "small-first" else -stage.x, kind="stable")
+    return permutation(order, stage.n)
+
+
+def permutation(order: Any, n: int) -> IntArray:
+    """`order` as an index array, checked to be a permutation of 0 … n−1."""
+    try:
+        given = np.asarray(order)
+    except ValueError:
+        given = np.zeros(0)
+    if given.shape != (n,) or given.dtype.kind not in "iu":
+        raise InvalidOption(
+            f"order: must be {', '.join(map(repr, ORDERS))} or a permutation of the {n} users "
+            f"(each of 0 … {n - 1} once), got shape {given.shape} of {given.dtype}"
+        )
+    counts = np.bincount(given, minlength=n) if n and given.min() >= 0 else np.zeros(0)
+    if counts.size != n or (counts != 1).any():
+        wrong = int(np.flatnonzero(counts != 1)[0]) if counts.size >= n else int(given.min())
+        raise InvalidOption(
+            f"order: is no permutation of the {n} users: user {wrong} must occur exactly once"
+            if 0 <= wrong < n
+            else f"order: {wrong} is not a user (0 … {n - 1})"
+        )
+    return given.astype(np.int64)
+
+
+def as_float(array: Any) -> FloatArray:
+    """Float view of a float or Fraction array."""
+    return arrays.freeze(np.array(array, dtype=np.float64))
