@@ -11,7 +11,7 @@ The error is stated with the result. Source: FORMULATION section 1 (both reading
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from statistics import NormalDist
@@ -276,7 +276,7 @@ def _number(name: str, value: float | None) -> float:
     return float(value)
 
 
-def _only(distribution: str, given: dict[str, object]) -> None:
+def _only(distribution: str, given: Mapping[str, object]) -> None:
     wanted = {
         "normal": ("mean", "sd"),
         "lognormal": ("median", "log_sd"),
