@@ -1,0 +1,331 @@
+"""Instances in files: the JSON document, and tables of users (CSV, Parquet)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isinf
+from os.path import relpath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mechopt import schema
+from mechopt.errors import InvalidFile, InvalidInstance
+from mechopt.files import documents, numbers, tables
+from mechopt.instance import Instance
+
+USERS = tables.Layout(
+    required=("id", "cost", "value", "capacity"),
+    optional=("reversibility", "removable", "width_1", "slope_1"),
+    pattern=r"(width|slope)_[1-9]\d{0,3}",
+)
+PER_USER = ("cost", "value", "capacity", "reversibility", "removable")
+# where a constructor argument of Instance stands in the document
+PLACES = {
+    **{name: f"users.{name}" for name in (*PER_USER, "segments")},
+    "ids": "users.id",
+    "thresholds": "improvement.thresholds",
+    "shares": "improvement.shares",
+    "provider_value": "provider.value",
+    "budget": "provider.budget",
+}
+_HARMLESS = {**dict.fromkeys((*PER_USER, "thresholds"), 1), "provider_value": 0}
+
+
+@dataclass
+class Draft:
+    """Constructor arguments gathered from a file, with the faults found on the way."""
+
+    path: Path
+    given: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    table: tables.Table | None = None
+    broken: set[str] = field(default_factory=set)  # arguments that already have a fault
+    wrong: set[tuple[str, int]] = field(default_factory=set)  # entries that do
+
+    def fault(self, argument: str, sentence: str) -> None:
+        """Record a fault that leaves nothing of `argument` to be checked."""
+        self.broken.add(argument)
+        self.broken.update(name for name, place in PLACES.items() if place.startswith(argument))
+        self.problems.append(f"{self.path}: {sentence}")
+
+    def build(self) -> Instance:
+        """The instance; InvalidInstance with all faults, of the file and of the values."""
+        if self.broken & {"thresholds", "shares"}:
+            self.broken |= {"thresholds", "shares"}
+        if "segments" in self.broken and "capacity" not in self.given:
+            self.broken.add("capacity")
+        harmless = {name: _HARMLESS.get(name) for name in self.broken if name in PLACES}
+        given = {**self.given, **harmless}  # so that the rest is checked all the same
+        try:
+            instance = Instance(**given)
+        except InvalidInstance as error:
+            self.problems += [text for text in map(self.located, error.problems) if text]
+            raise InvalidInstance(self.problems) from None
+        tables.stop_if(self.problems, InvalidInstance)
+        return instance
+
+    def located(self, problem: str) -> str:
+        """A sentence of Instance with its place in the file; "" if it only follows from others."""
+        found = re.match(r"(\w+)(?:\.(\w+))?(?:\[(\d+)(?:, (\d+))?\])?", problem)
+        assert found
+        name, part, row, piece = found.groups()
+        rest = problem[found.end() :]
+        if name in self.broken or (row and (name, int(row)) in self.wrong):
+            return ""
+        if self.table is None or name in ("thresholds", "shares", "provider_value", "budget"):
+            place = PLACES.get(name, name)
+            return f"{self.path}: {place}{problem[len(name) :]}" + self._hint(name)
+        if row is None or (part and piece is None):
+            return f"{self.table.path}: {problem}"
+        if part and piece is not None:
+            name = f"{part[:-1]}_{int(piece) + 1}"
+        if name == "ids":
+            name, rest = "id", re.sub(r"user (\d+)$", lambda at: f"row {int(at[1]) + 1}", rest)
+        faulty = self.table.faulty & {(name, int(row)), (tables.WHOLE_ROW, int(row))}
+        neighbour = part == "slopes" and any(
+            column[:6] == "slope_" for column, _ in self.table.faulty
+        )
+        return "" if faulty or neighbour else f"{self.table.where(int(row))}: {name}{rest}"
+
+    def _hint(self, name: str) -> str:
+        if name == "thresholds" and self.given.get("thresholds") is None:
+            return " (--threshold)"
+        return ""
+
+
+def read(
+    path: Path, document: dict[str, Any] | None, *, exact: bool, allow_outside: bool, **changes: Any
+) -> Instance:
+    """The instance in a JSON document, or (without one) in the table of users at `path`.
+
+    `changes` replace what the file says: thresholds, shares, provider_value, budget.
+    """
+    draft = Draft(path)
+    said = {argument: value for argument, value in changes.items() if value is not None}
+    if document is None:
+        _read_table(draft, path, exact)
+        draft.given |= {"thresholds": None, **said}
+    else:
+        _read_document(draft, _changed(document, said), exact, allow_outside)
+    return draft.build()
+
+
+def _changed(document: dict[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with what the caller said in the place of what the file says."""
+    document = dict(document)
+    if "thresholds" in said:
+        document["improvement"] = {"thresholds": said["thresholds"]}
+    for argument, value in said.items():
+        part, name = PLACES[argument].split(".")
+        if isinstance(document.get(part, {}), dict):
+            document[part] = {**document.get(part, {}), name: value}
+    return document
+
+
+def _read_document(
+    draft: Draft, document: dict[str, Any], exact: bool, allow_outside: bool
+) -> None:
+    for place, sentence in schema.faults(schema.InstanceFile, document):
+        draft.fault(_argument(place), sentence)
+    provider = _part(document, "provider")
+    improvement = _part(document, "improvement")
+    for argument, raw in (
+        ("provider_value", provider.get("value")),
+        ("budget", provider.get("budget")),
+        ("thresholds", improvement.get("thresholds")),
+        ("shares", improvement.get("shares")),
+    ):
+        if raw is not None and argument not in draft.broken:
+            draft.given[argument] = _numbers(draft, argument, raw, exact)
+    users = document.get("users")
+    if isinstance(users, str):
+        _read_table(draft, _beside(draft.path, users, allow_outside), exact)
+    elif isinstance(users, dict):
+        _read_users(draft, users, exact)
+    else:
+        draft.broken.update(("cost", "value", "capacity"))
+
+
+def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    part = document.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _argument(place: tuple[str, ...]) -> str:
+    """The constructor argument that stands at a place of the document."""
+    spot = ".".join(place[:2])
+    return next((name for name, where in PLACES.items() if where == spot), spot)
+
+
+def _beside(path: Path, name: str, allow_outside: bool) -> Path:
+    """The file `name` names, relative to the folder of `path`; InvalidFile if it lies elsewhere."""
+    if "\0" in name or not name:
+        raise InvalidFile(f"{path}: users: {name[:80]!r} is no file name")
+    target = path.parent / name
+    if not documents.inside(target, path.parent, allow_outside):
+        raise InvalidFile(
+            f"{path}: users: {name[:80]!r} lies outside the folder of this file; move it there, "
+            "or allow it with allow_outside=True (--allow-outside)"
+        )
+    if target.suffix.lower() not in tables.SUFFIXES:
+        raise InvalidFile(f"{path}: users: {name[:80]!r} must be a .csv or .parquet file")
+    return target
+
+
+def _numbers(draft: Draft, argument: str, raw: Any, exact: bool) -> Any:
+    """One number or a column of the document; faults go to the draft."""
+    if not isinstance(raw, list):
+        try:
+            return numbers.one(raw)
+        except ValueError as error:
+            draft.fault(argument, f"{PLACES[argument]}: {error}")
+            return None
+    column, faults = numbers.column(raw, exact=exact)
+    if faults and argument in ("thresholds", "shares", "segments"):
+        draft.broken.add(argument)
+    draft.wrong.update((argument, at) for at, _ in faults)
+    place = PLACES[argument]
+    draft.problems += [f"{draft.path}: {place}[{at}]: {why}" for at, why in faults[: tables.SHOWN]]
+    if len(faults) > tables.SHOWN:
+        more = len(faults) - tables.SHOWN
+        draft.problems.append(f"{draft.path}: {place}: and {more} more entries like these")
+    return column
+
+
+def _read_users(draft: Draft, users: dict[str, Any], exact: bool) -> None:
+    for argument in PER_USER:
+        if users.get(argument) is not None and argument not in draft.broken:
+            draft.given[argument] = _numbers(draft, argument, users[argument], exact)
+    for argument in ("cost", "value"):
+        draft.given.setdefault(argument, None)
+    if users.get("id") is not None and "ids" not in draft.broken:
+        draft.given["ids"] = users["id"]
+    segments = users.get("segments")
+    if segments is not None and "segments" not in draft.broken:
+        draft.given["segments"] = tuple(
+            _pieces(draft, part, segments[part], exact) for part in ("widths", "slopes")
+        )
+
+
+def _pieces(draft: Draft, part: str, raw: Any, exact: bool) -> Any:
+    """Widths or slopes: a list of numbers, or one such list per user."""
+    if not isinstance(raw, list):
+        draft.fault("segments", f"users.segments.{part}: expected a list, got {str(raw)[:40]!r}")
+        return []
+    if any(isinstance(entry, list) for entry in raw):
+        mixed = [at for at, entry in enumerate(raw) if not isinstance(entry, list)]
+        if mixed:
+            draft.fault("segments", f"users.segments.{part}[{mixed[0]}]: expected a list")
+            return []
+        return [_numbers(draft, "segments", entry, exact) for entry in raw]
+    return _numbers(draft, "segments", raw, exact)
+
+
+def _read_table(draft: Draft, path: Path, exact: bool) -> None:
+    table = tables.read(path, USERS_OF.get(_has_segments(path), USERS), exact=exact)
+    draft.table = table
+    draft.problems += table.problems
+    columns = dict(table.columns)
+    draft.given["ids"] = columns.pop("id", None)
+    for argument in PER_USER:
+        if argument in columns:
+            draft.given[argument] = columns.pop(argument)
+    for argument in ("cost", "value"):
+        if argument not in draft.given:
+            draft.broken.add(argument)
+    pieces = max((int(name.split("_")[1]) for name in columns), default=0)
+    if pieces:
+        _read_segments(draft, table, columns, pieces)
+    elif "capacity" not in draft.given:
+        draft.broken.add("capacity")
+
+
+def _has_segments(path: Path) -> bool:
+    return "width_1" in tables.header(path)
+
+
+# with segments, capacity is their total width and may be left out
+USERS_OF = {
+    True: tables.Layout(
+        required=("id", "cost", "value", "width_1", "slope_1"),
+        optional=("capacity", "reversibility", "removable"),
+        pattern=USERS.pattern,
+    )
+}
+
+
+def _read_segments(
+    draft: Draft, table: tables.Table, columns: Mapping[str, Any], pieces: int
+) -> None:
+    wanted = [f"{part}_{j}" for j in range(1, pieces + 1) for part in ("width", "slope")]
+    missing = [name for name in wanted if name not in columns]
+    for name in missing:
+        if name not in USERS_OF[True].required:
+            draft.problems.append(f"{table.path}: column {name!r} is missing")
+    if missing:
+        draft.broken.update(("segments", "capacity"))
+        return
+    draft.given["segments"] = tuple(
+        _stacked([columns[f"{part}_{j}"] for j in range(1, pieces + 1)])
+        for part in ("width", "slope")
+    )
+
+
+def _stacked(columns: Sequence[Any]) -> Any:
+    if all(isinstance(column, np.ndarray) for column in columns):
+        return np.column_stack(columns)
+    return [list(row) for row in zip(*columns)]
+
+
+def document(instance: Instance, users: str | None = None) -> dict[str, Any]:
+    """The JSON document of an instance; numbers read back the same, exact ones exactly.
+
+    `users` names a table that holds the users instead.
+    """
+    given = instance._given
+    budget = instance.budget if given["budget"] is None else given["budget"]
+    unlimited = isinf(instance.budget)
+    return {
+        "schema_version": documents.SCHEMA_VERSION,
+        "kind": "instance",
+        "provider": {
+            "value": numbers.spelled(given["provider_value"]),
+            "budget": None if unlimited else numbers.spelled(budget),
+        },
+        "improvement": {
+            "thresholds": _written(given["thresholds"], instance.levels),
+            "shares": _written(1 if given["shares"] is None else given["shares"], instance.levels),
+        },
+        "users": users or _users(instance),
+    }
+
+
+def _users(instance: Instance) -> dict[str, Any]:
+    given = instance._given
+    users: dict[str, Any] = {}
+    if instance.has_ids:
+        users["id"] = instance.ids.tolist()
+    for name in PER_USER:
+        if given[name] is not None:
+            users[name] = _written(given[name], instance.n)
+    if given["segments"] is not None:
+        widths, slopes = map(numbers.column_spelled, given["segments"])
+        users["segments"] = {"widths": widths, "slopes": slopes}
+    return users
+
+
+def _written(raw: Any, size: int) -> list[Any]:
+    if np.ndim(raw) == 0:
+        return [numbers.spelled(raw)] * size
+    return numbers.column_spelled(raw)
+
+
+def reference(instance_path: Path, folder: Path) -> str | None:
+    """The instance's file as a document in `folder` may name it; None if it lies elsewhere."""
+    if not documents.inside(instance_path, folder, allow_outside=False):
+        return None
+    return Path(relpath(instance_path.resolve(), folder.resolve())).as_posix()

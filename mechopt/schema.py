@@ -1,0 +1,153 @@
+"""The JSON files as pydantic models: what is checked on reading, what `mechopt schema` prints.
+
+Columns of numbers are only described here; reading checks their entries by row.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SkipValidation, Tag
+from pydantic import ValidationError as _ValidationError
+
+_Exact = Annotated[
+    str,
+    Field(pattern=r"^[+-]?\d+(/\d+|\.\d*([eE][+-]?\d{1,3})?)?$", description='exact: "1/3", "0.1"'),
+]
+Number = SkipValidation[float | _Exact]
+Column = SkipValidation[list[float | _Exact]]
+PerUser = SkipValidation[list[float | _Exact] | float | _Exact]
+PieceWidths = SkipValidation[list[float | _Exact] | list[list[float | _Exact]]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Provider(_Part):
+    """The provider's side; money."""
+
+    value: Number = Field(0, description="V ≥ 0, benefit from the full improvement")
+    budget: Number | None = Field(None, description="β ≥ 0, cap on payments; null: none")
+
+
+class Improvement(_Part):
+    """The improvement curve B."""
+
+    thresholds: Column = Field(description="T_1 < … < T_K, data")
+    shares: Column | None = Field(None, description="0 < b_1 < … < b_K ≤ 1; [1] if K = 1")
+
+
+class Segments(_Part):
+    """Convex piecewise-linear cost shape g, shared by all users or one list per user."""
+
+    widths: PieceWidths = Field(description="≥ 0, data")
+    slopes: PieceWidths = Field(description="> 0, non-decreasing")
+
+
+class Users(_Part):
+    """One entry per user in every column; a single number holds for all."""
+
+    id: list[str | int] | None = Field(None, description="distinct names")
+    cost: PerUser = Field(description="θ > 0, money per data unit")
+    value: PerUser = Field(description="v ≥ 0, money")
+    capacity: PerUser | None = Field(None, description="cap ≥ 0, data; default: sum of widths")
+    reversibility: PerUser = Field(1, description="ρ in [0, 1]")
+    removable: PerUser = Field(1, description="δ in [0, 1]")
+    segments: Segments | None = None
+
+
+def _form(entry: Any) -> str:
+    return "file" if isinstance(entry, str) else "here"
+
+
+class InstanceFile(_Part):
+    """A problem with known (or reported) costs."""
+
+    schema_version: Literal[1]
+    kind: Literal["instance"]
+    provider: Provider = Provider(value=0, budget=None)
+    improvement: Improvement
+    users: Annotated[
+        Annotated[Users, Tag("here")] | Annotated[str, Tag("file")], Discriminator(_form)
+    ] = Field(description="columns, or the name of a .csv or .parquet file beside this one")
+
+
+class PlanUsers(_Part):
+    """One entry per user, in the order of the instance."""
+
+    id: list[str | int]
+    burden: Column = Field(description="x ≥ 0, data")
+    payment: Column = Field(description="t ≥ 0, money")
+    cost: SkipValidation[list[float]] | None = Field(None, description="C(x), money")
+    utility: SkipValidation[list[float]] | None = Field(
+        None, description="payoff under the protocol's outcome, money"
+    )
+    stays: list[bool] | None = Field(None, description="whether the user stays in that outcome")
+
+
+class PlanFile(_Part):
+    """Burdens and payments for an instance, and how they came about."""
+
+    schema_version: Literal[1]
+    kind: Literal["plan"]
+    status: Literal["optimal", "feasible", "null", "infeasible", "unknown"]
+    mechanism: str = "given"
+    protocol: Literal["simultaneous", "sequential", "coalition", "none"] = "simultaneous"
+    order: str | list[int] = "small-first"
+    objective_name: str | None = None
+    objective: float | int | None = None
+    bound: float | int | None = None
+    gap: float | int | None = None
+    level: int | None = None
+    share: float | int | None = None
+    total: float | int | None = None
+    reserve: float | int = Field(0, ge=0)
+    failure_bonus: Number = 0
+    unconditional: bool = False
+    reason: str = ""
+    shortfall: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    details: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    solver: str = ""
+    seconds: float | int = 0
+    seed: int = 0
+    withdrawal: dict[str, Any] = {}
+    benchmark: dict[str, Any] | None = None
+    instance_hash: str = Field(pattern="^[0-9a-f]{64}$")
+    instance: dict[str, Any] | str | None = Field(
+        None, description="the instance, or the name of its file beside this one"
+    )
+    users: PlanUsers | None = Field(description="null if there is no answer to act on")
+
+
+MODELS: dict[str, type[BaseModel]] = {"instance": InstanceFile, "plan": PlanFile}
+
+
+def faults(model: type[BaseModel], document: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """What is wrong with the structure: (place in the document, sentence) of every fault."""
+    try:
+        model.model_validate(document)
+    except _ValidationError as error:
+        found: dict[tuple[str, ...], str] = {}
+        for fault in error.errors(include_url=False):
+            place = tuple(str(key) for key in fault["loc"] if key not in ("here", "file"))
+            if fault["type"] in ("string_type", "int_type") and place[-1] in ("str", "int"):
+                place = place[:-1]  # one sentence for both forms of an id
+                fault["msg"] = "must be text or an integer"
+            found.setdefault(place, _sentence(place, dict(fault)))
+        return list(found.items())
+    return []
+
+
+def _sentence(place: tuple[str, ...], fault: dict[str, Any]) -> str:
+    spot = ".".join(place)
+    if fault["type"] == "missing":
+        return f"{spot}: is missing"
+    if fault["type"] == "extra_forbidden":
+        return f"{spot}: is not a field of such a file"
+    if fault["type"] == "model_type":
+        return f"{spot}: must be an object, got {str(fault['input'])[:40]!r}"
+    message = fault["msg"].removeprefix("Input ")
+    return f"{spot}: {message}, got {str(fault['input'])[:40]!r}"
