@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from math import frexp, fsum, ldexp
 from typing import Any
 
 import numpy as np
@@ -79,3 +80,23 @@ def freeze(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """`array`, made read-only."""
     array.setflags(write=False)
     return array
+
+
+def exact_sum(column: FloatArray, *more: float) -> float:
+    """Σ column + Σ more, correctly rounded (so its sign is exact). The sum alone may not overflow.
+
+    Large arrays are split by error-free extraction (Rump, Ogita, Oishi 2008, AccSum): the leading
+    parts of all entries lie on one grid, so that adding them is exact in any order.
+    """
+    if column.size < 2000:
+        return fsum([*column.tolist(), *more])
+    parts: list[float] = []
+    rest = column
+    while True:
+        largest = float(np.abs(rest).max())
+        if largest == 0.0:
+            return fsum([*parts, *more])
+        grid = ldexp(1.0, frexp(largest)[1] + frexp(float(rest.size))[1])
+        head = (rest + grid) - grid
+        parts.append(float(head.sum()))
+        rest = rest - head

@@ -366,7 +366,7 @@ class _Builder:
             empty = [f"ids[{row}]: is empty" for row, name in enumerate(names) if not name]
             self.add_some(empty, "ids")
 
-    def label(self, row: int) -> str:
+    def label(self, row: int | np.integer[Any]) -> str:
         ids = self.given["ids"]
         return "" if ids is None or row >= len(ids) else f" (id {str(ids[row])!r})"
 

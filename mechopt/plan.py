@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dataclasses import replace as _replace
 from enum import StrEnum
 from functools import cached_property
-from math import fsum, inf
+from math import inf
 from os import PathLike
 from types import MappingProxyType
 from typing import Any
@@ -133,7 +133,7 @@ class Plan:
     @cached_property
     def total(self) -> float | None:
         """X = Σ x_i, data, correctly rounded."""
-        return None if self.burden is None else fsum(self.burden.tolist())
+        return None if self.burden is None else arrays.exact_sum(self.burden)
 
     @cached_property
     def level(self) -> int | None:

@@ -12,6 +12,11 @@ MONEY = 1e-9
 # package itself returns reach their threshold exactly; this one serves X − x_i and foreign plans.
 DATA = 1e-9
 
+# Relative tolerance on "can T be reached at all": what a user can give, v / θ, is itself rounded
+# (three users with v / θ = 1/3 do reach T = 1). Plans then reach T exactly, and the few ulps come
+# out of participation, within MONEY.
+REACH = 1e-12
+
 # HiGHS works to 1e-7 primal and dual feasibility and 1e-6 integrality; what it returns is
 # compared with exact answers at this relative tolerance, never better.
 SOLVER = 1e-6

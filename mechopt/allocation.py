@@ -1,0 +1,251 @@
+"""Exact allocation by selection: reach an amount of data at least payment, cost or both.
+
+The one-level problem of FORMULATION 4.2–4.3 (fact F7) is a separable convex resource allocation.
+Every user's curve is cut into *pieces* on which a unit of data has a constant marginal cost and a
+constant marginal payment need, both non-decreasing along the curve; so taking pieces in order of
+the objective's key and cutting the last one is optimal. With a budget on payments the key is
+cost + λ · payment, and at the right λ two such allocations are mixed to spend the budget exactly.
+No sorting: the cut is found by selection, in linear time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.arrays import FloatArray, IntArray, exact_sum
+from mechopt.instance import Instance
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Pieces of all users' curves, shape (S,) each: owner, length (data), cost and pay (money/data)."""
+
+    user: IntArray
+    length: FloatArray
+    cost: FloatArray
+    pay: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """An optimal burden vector (n,) data, its Lagrangian lower bound and its prices.
+
+    value : the minimised quantity (payments or cost, money); bound ≤ value by LP duality
+    data_price : money per data unit at the cut; budget_price : λ, cost saved per unit of budget
+    """
+
+    burden: FloatArray
+    value: float
+    bound: float
+    data_price: float
+    budget_price: float
+
+
+def user_pieces(
+    instance: Instance, gain: FloatArray, unsecured: FloatArray, *, transfers: bool = True
+) -> Pieces:
+    """Cut every user's cost curve where the payment need changes its slope.
+
+    gain : w_i = v_i b_k, money, what user i gets from the level (A3: t_i ≥ C_i − w_i), shape (n,)
+    unsecured : φ_i ∈ [0, 1], the share of C_i that must be paid in any case, shape (n,): 0 for a
+        pivotal user, ρ_i for one whose leaving changes nothing (A5), 1 for full compensation (4.2)
+
+    The need max(0, C − w, φ C) has slope φ · C' while C ≤ w / (1 − φ) and C' after that. Without
+    transfers only what needs no payment is offered.
+    """
+    n, segments = instance.widths.shape
+    with np.errstate(divide="ignore", invalid="ignore"):
+        secured = np.where(unsecured < 1, gain / (1 - unsecured), inf)
+    users, lengths, costs, pays = [], [], [], []
+    everyone = np.arange(n)
+    spent = np.zeros(n)
+    for j in range(segments):
+        rate = instance.cost * instance.slopes[:, j]
+        width = instance.widths[:, j]
+        early = np.minimum(width, np.maximum(secured - spent, 0.0) / rate)
+        for length, pay in ((early, unsecured * rate), (width - early, rate)):
+            offered = length > 0 if transfers else (length > 0) & (pay == 0)
+            if offered.any():
+                users.append(everyone[offered])
+                lengths.append(length[offered])
+                costs.append(rate[offered])
+                pays.append(pay[offered])
+        spent = spent + rate * width
+    if not users:
+        empty = np.zeros(0)
+        return Pieces(np.zeros(0, dtype=np.int64), empty, empty, empty)
+    return Pieces(
+        np.concatenate(users), np.concatenate(lengths), np.concatenate(costs), np.concatenate(pays)
+    )
+
+
+def reachable(pieces: Pieces) -> float:
+    """The most data the pieces can give, correctly rounded."""
+    return exact_sum(pieces.length)
+
+
+def can_reach(pieces: Pieces, amount: float) -> bool:
+    """Whether the pieces reach `amount`, up to the rounding of their own lengths."""
+    return reachable(pieces) >= amount * (1 - tolerances.REACH)
+
+
+def cheapest(pieces: Pieces, amount: float, upper: FloatArray, *, first: str) -> Allocation:
+    """Reach `amount` at least total `first` ("pay" or "cost"), ties by the other, then by position.
+
+    `upper` (n,) is what each user can give at most. Needs `can_reach`.
+    """
+    keys = (pieces.pay, pieces.cost) if first == "pay" else (pieces.cost, pieces.pay)
+    taken = _take(pieces.length, keys, amount)
+    burden = settle(_per_user(pieces, taken, upper), upper, amount)
+    value = float(keys[0] @ taken)
+    price = float(keys[0][taken > 0].max(initial=0.0))
+    bound = min(value, _dual_value(pieces.length, keys[0], amount, price))
+    return Allocation(burden, value, bound, price, 0.0)
+
+
+def cheapest_within_budget(
+    pieces: Pieces, amount: float, upper: FloatArray, budget: float
+) -> Allocation | None:
+    """Reach `amount` at least social cost with payments ≤ budget; None if the budget is too small.
+
+    Lagrangian on the budget, solved exactly by intersecting the two current supporting lines
+    (each step one selection); at the end the two allocations that meet there are mixed.
+    """
+    cost, pay, length = pieces.cost, pieces.pay, pieces.length
+    over = _take(length, (cost, pay), amount)
+    if pay @ over <= budget * (1 + tolerances.REACH):
+        return cheapest(pieces, amount, upper, first="cost")
+    under = _take(length, (pay, cost), amount)
+    if pay @ under > budget * (1 + tolerances.REACH):
+        return None
+    price = 0.0
+    for _ in range(_MOST_STEPS):
+        spread = pay @ over - pay @ under
+        if spread <= 0:
+            break
+        price = float((cost @ under - cost @ over) / spread)
+        key = cost + price * pay
+        taken = _take(length, (key, pay), amount)
+        line = key @ over
+        if key @ taken >= line - 1e-14 * abs(line):
+            break
+        if pay @ taken > budget:
+            over = taken
+        else:
+            under = taken
+    spend_over, spend_under = float(pay @ over), float(pay @ under)
+    weight = (
+        min(1.0, (budget - spend_under) / (spend_over - spend_under))
+        if spend_over > spend_under
+        else 0.0
+    )
+    taken = weight * over + (1 - weight) * under
+    burden = settle(_per_user(pieces, taken, upper), upper, amount)
+    value = float(cost @ taken)
+    key = cost + price * pay
+    data_price = float(key[taken > 0].max(initial=0.0))
+    bound = _dual_value(length, key, amount, data_price) - price * budget
+    return Allocation(burden, value, min(value, bound), data_price, price)
+
+
+_MOST_STEPS = 200  # supporting lines; a handful are needed
+
+
+def _take(length: FloatArray, keys: Sequence[FloatArray], amount: float) -> FloatArray:
+    """How much of each piece is taken: by keys lexicographically, then by position."""
+    taken = np.zeros(length.size)
+    chosen = np.arange(length.size)
+    left = amount
+    for key in keys:
+        if left <= 0 or chosen.size == 0:
+            return taken
+        values = key[chosen]
+        cut = _cut(values, length[chosen], left)
+        below = chosen[values < cut]
+        taken[below] = length[below]
+        left -= float(length[below].sum())
+        chosen = chosen[values == cut]
+    if left > 0 and chosen.size:
+        reach = np.cumsum(length[chosen])
+        taken[chosen] = np.clip(left - (reach - length[chosen]), 0.0, length[chosen])
+    return taken
+
+
+def _cut(key: FloatArray, weight: FloatArray, amount: float) -> float:
+    """The smallest key λ with Σ_{key ≤ λ} weight ≥ amount (the largest key if none): selection."""
+    top = float(key.max())
+    while key.size > _SMALL:
+        middle = key.size // 2
+        pivot = np.partition(key, middle)[middle]
+        low = key < pivot
+        below = float(weight[low].sum())
+        if below >= amount:
+            key, weight = key[low], weight[low]
+            continue
+        at = key == pivot
+        within = float(weight[at].sum())
+        if below + within >= amount:
+            return float(pivot)
+        amount -= below + within
+        high = key > pivot
+        key, weight = key[high], weight[high]
+        if key.size == 0:
+            return top
+    order = np.argsort(key, kind="stable")
+    place = int(np.searchsorted(np.cumsum(weight[order]), amount, side="left"))
+    return float(key[order[place]]) if place < key.size else top
+
+
+_SMALL = 64  # below this, sorting is faster than another round of selection
+
+
+def _dual_value(length: FloatArray, key: FloatArray, amount: float, price: float) -> float:
+    """price · amount − Σ (price − key)⁺ length: a lower bound on Σ key · taken for any price ≥ 0."""
+    rent = (price - key) * length
+    return float(price * amount - rent[rent > 0].sum())
+
+
+def _per_user(pieces: Pieces, taken: FloatArray, upper: FloatArray) -> FloatArray:
+    burden = np.bincount(pieces.user, weights=taken, minlength=upper.size)
+    return np.minimum(burden, upper)
+
+
+def settle(burden: FloatArray, upper: FloatArray, amount: float) -> FloatArray:
+    """`burden` with its sum moved to `amount`, so that Σ x_i ≥ amount holds exactly.
+
+    Rounding leaves the sum a few ulps off. One user with room both ways takes up the difference
+    (the smallest such burden, whose ulps are finest); if everybody is at the upper end, the
+    largest burden is stretched by those ulps. Returns a new array.
+    """
+    burden = burden.copy()
+    inner = np.flatnonzero((burden > 0) & (burden < upper))
+    roomy = inner if inner.size else np.flatnonzero(burden < upper)
+    user = int(roomy[np.argmin(burden[roomy])]) if roomy.size else int(np.argmax(burden))
+    missing = _missing(burden, amount)
+    if inner.size and missing < 0 and burden[user] + missing > 0:
+        burden[user] += missing  # overshoot: take it back
+        missing = _missing(burden, amount)
+    while missing > 0:
+        room = float(upper[user] - burden[user])
+        step = missing if missing <= room or roomy.size == 0 else room
+        stretched = burden[user] + step
+        burden[user] = stretched if stretched > burden[user] else np.nextafter(burden[user], inf)
+        missing = _missing(burden, amount)
+        if missing > 0:
+            open_ = np.flatnonzero(burden < upper)
+            if open_.size:
+                user = int(open_[np.argmax(upper[open_] - burden[open_])])
+            else:
+                roomy = open_
+                user = int(np.argmax(burden))
+    return burden
+
+
+def _missing(burden: FloatArray, amount: float) -> float:
+    """amount − Σ x_i, correctly rounded: its sign is exact."""
+    return -exact_sum(burden, -amount)

@@ -1,0 +1,79 @@
+"""Posted contract: q for everyone who gives at least f; even splits of a threshold.
+
+Sets: USERS, LEVELS, CONTRACTS c: f_c = T_k / m with q_c the m-th lowest C_i(f_c) among those able,
+and c = 0 for no contract. Data: accepts[i, c] = 1 iff cap_i ≥ f_c and C_i(f_c) ≤ q_c.
+Variables: choose[c], reach[k] (binary).
+
+    x_i = Σ_c f_c accepts_ic choose_c                     acceptance       (Q1)
+    Σ_c choose_c = 1                                      one contract     (Q2)
+    Σ_i x_i ≥ Σ_k T_k reach_k                             threshold        (A1)
+    Σ_c q_c N_c choose_c ≤ β                              budget           (A4)
+    Σ_k reach_k ≤ 1                                       one level        (A6)
+    Σ_{k: b_k ≥ target} reach_k = 1                       target, if any   (T1)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyomo.environ as pyo
+
+from mechopt.errors import TooLarge
+from mechopt.formulations import parts
+from mechopt.formulations.parts import Model
+from mechopt.formulations.posted_price import MOST_USERS, add_offer, add_offer_budget
+from mechopt.instance import Instance
+from mechopt.mechanisms.levels import MINIMISED, check_options
+
+
+def build(
+    instance: Instance, *, objective: str = "provider-surplus", target: float | None = None
+) -> Model:
+    """The MILP over even-split contracts. Raises TooLarge above 1,000 users."""
+    if instance.n > MOST_USERS:
+        raise TooLarge(
+            f"the posted-contract model has {instance.n:,}² coefficients; the limit is "
+            f"{MOST_USERS:,} users. `solve` finds the best contract without a model"
+        )
+    lowest = check_options(instance, objective, target, 0.0)
+    floors, pays, accepts, costs = [0.0], [0.0], [np.zeros(instance.n, dtype=bool)], [0.0]
+    for threshold in instance.thresholds.tolist():
+        for m in range(1, instance.n + 1):
+            floor = threshold / m
+            cost = instance.cost_of(np.full(instance.n, floor))
+            able = instance.capacity >= floor * (1 - 1e-12)
+            if able.sum() < m:
+                continue
+            pay = float(np.sort(cost[able])[m - 1])
+            floors.append(floor)
+            pays.append(pay)
+            accepts.append(able & (cost <= pay))
+            costs.append(float(cost[accepts[-1]].sum()))
+    model = parts.new_model(instance, "posted-contract")
+    model.CONTRACTS = pyo.RangeSet(0, len(floors) - 1, doc="candidate contracts c; 0 = none")
+    model.choose = pyo.Var(model.CONTRACTS, domain=pyo.Binary, doc="contract c is posted")
+    model.give = pyo.Var(
+        model.USERS,
+        bounds=lambda _, i: (0, float(instance.capacity[i]) * (1 + 1e-12)),
+        doc="(A2) data user i gives",
+    )
+    model.acceptance = pyo.Constraint(
+        model.USERS,
+        rule=lambda m, i: (
+            m.give[i]
+            == sum(floors[c] * m.choose[c] for c in m.CONTRACTS if accepts[c][i])
+        ),
+        doc="(Q1) acceptance",
+    )
+    model.one_contract = pyo.Constraint(
+        expr=sum(model.choose[c] for c in model.CONTRACTS) == 1, doc="(Q2) one contract"
+    )
+    add_offer(
+        model,
+        spent=[pay * int(who.sum()) for pay, who in zip(pays, accepts)],
+        cost=costs,
+    )
+    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_threshold(model, instance, 0.0)
+    add_offer_budget(model, instance)
+    parts.add_objective_of(model, instance, objective)
+    return model

@@ -1,0 +1,39 @@
+"""Personalized subsidies: full compensation.
+
+Sets: USERS, SEGMENTS, LEVELS. Variables: give[i, j] (data), pay[i] (money), reach[k] (binary).
+Rows (A1), (A2), (A4), (A6), (T1) are those of the burdens problem; instead of participation
+
+    t_i ≥ C_i(x_i)                                        compensation     (S1)
+"""
+
+from __future__ import annotations
+
+import pyomo.environ as pyo
+
+from mechopt.formulations import parts
+from mechopt.formulations.parts import Model
+from mechopt.instance import Instance
+from mechopt.mechanisms.levels import MINIMISED, check_options
+
+
+def build(
+    instance: Instance,
+    *,
+    objective: str = "provider-surplus",
+    target: float | None = None,
+    reserve: float = 0.0,
+) -> Model:
+    """The MILP of FORMULATION 4.2; at fixed `reach` an LP. Options as for `subsidy.solve`."""
+    lowest = check_options(instance, objective, target, reserve)
+    model = parts.new_model(instance, "subsidy")
+    parts.add_burdens(model, instance)
+    parts.add_payments(model, instance, transfers=True)
+    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_threshold(model, instance, reserve)
+    model.compensation = pyo.Constraint(
+        model.USERS, rule=lambda m, i: m.pay[i] >= m.cost[i], doc="(S1) compensation"
+    )
+    parts.add_budget(model, instance)
+    parts.add_no_leakage(model, instance)
+    parts.add_objective(model, instance, objective)
+    return model

@@ -1,0 +1,67 @@
+"""Personalized subsidies (FORMULATION 4.2): users are paid in full, nobody need be pivotal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mechopt import registry
+from mechopt.instance import Instance
+from mechopt.mechanisms import by_model
+from mechopt.mechanisms.burdens import METHODS, one_level
+from mechopt.mechanisms.levels import LevelAnswer, best_level
+from mechopt.plan import Plan
+
+
+def solve(
+    instance: Instance,
+    *,
+    objective: str = "provider-surplus",
+    target: float | None = None,
+    reserve: float = 0.0,
+    method: str = "auto",
+    time_limit: float | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Least-cost data for t_i ≥ C_i(x_i) (S1); stable under every protocol, since r_i ≤ 0.
+
+    Options as for `burdens.solve`.
+    """
+    registry.choose("method", method, METHODS)
+    fields: dict[str, Any] = {"mechanism": "subsidy"}
+    if method == "model":
+        return by_model.solve(
+            instance,
+            "subsidy",
+            objective=objective,
+            target=target,
+            transfers=True,
+            reserve=reserve,
+            time_limit=time_limit,
+            seed=seed,
+            model_options={},
+            **fields,
+        )
+
+    def solve_level(level: int, quantity: str) -> LevelAnswer:
+        return one_level(
+            instance,
+            level,
+            quantity,
+            gain=np.zeros(instance.n),
+            unsecured=np.ones(instance.n),
+            transfers=True,
+            reserve=reserve,
+        )
+
+    return best_level(
+        instance,
+        solve_level,
+        objective=objective,
+        target=target,
+        reserve=reserve,
+        solver="selection",
+        seed=seed,
+        **fields,
+    )

@@ -1,0 +1,114 @@
+"""The provider's problems as Pyomo models, and their export to LP and MPS files."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mechopt import registry
+from mechopt.errors import InvalidOption, OutputError
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """Where the model went; `labels` is the JSON map from written names to ours, if any differ."""
+
+    path: Path
+    labels: Path | None
+    columns: int
+    rows: int
+
+
+def build_model(problem: Any, name: str = "burdens", **options: Any) -> Any:
+    """The readable Pyomo formulation of a mechanism (or of a formulation named in the catalogue).
+
+    `name`: a key of `registry.FORMULATIONS`, or "direct" with the options of `solve`. Every
+    component carries its equation tag in `doc`. Raises InvalidOption for unknown names.
+    """
+    name = _formulation(name, options)
+    registry.choose("formulation", name, registry.FORMULATIONS)
+    from mechopt.highs import paused_gc
+
+    with paused_gc():
+        build = registry.load(registry.FORMULATIONS[name])
+        return registry.call(build, name, problem, options)
+
+
+def _formulation(name: str, options: dict[str, Any]) -> str:
+    """Which formulation a mechanism's options ask for."""
+    if name == "complete-information":
+        options.setdefault("protocol", "none")
+        return "burdens"
+    if name == "direct":
+        if options.get("randomized") is False:
+            return "direct-deterministic"
+        return "direct-bic" if options.get("incentive") == "bic" else "direct-dsic"
+    return name
+
+
+def export_model(
+    problem: Any, name: str, path: str | os.PathLike[str], **options: Any
+) -> ExportedModel:
+    """Write a formulation as .lp or .mps with its names; atomic: complete or not there at all.
+
+    Names a file format cannot hold are mangled by the writer ("burden[3]" becomes "burden(3)");
+    `PATH.labels.json` beside the file maps every written name to component, index and user id.
+    Raises OutputError if the file cannot be written.
+    """
+    target = Path(path)
+    if target.suffix not in (".lp", ".mps"):
+        raise InvalidOption(f"{target.name}: models are written as .lp or .mps")
+    model = build_model(problem, name, **options)
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
+            draft = Path(folder) / target.name
+            _, symbols = model.write(
+                str(draft), io_options={"symbolic_solver_labels": True}, format=None
+            )
+            labels = _labels(problem, model, symbols)
+            listing = Path(folder) / "labels.json"
+            listing.write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", "utf-8")
+            place = target.with_name(target.name + ".labels.json")
+            os.replace(listing, place)
+            os.replace(draft, target)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+    counts = labels["counts"]
+    return ExportedModel(target, place, counts["columns"], counts["rows"])
+
+
+def _labels(problem: Any, model: Any, symbols: int) -> dict[str, Any]:
+    """Written name -> component, index and (for an index over users) the user's id."""
+    import pyomo.environ as pyo
+
+    users = getattr(model, "USERS", None)
+    names: dict[str, Any] = {}
+    written = model.solutions.symbol_map[symbols].bySymbol
+    columns = rows = 0
+    for symbol, component in written.items():
+        if not hasattr(component, "parent_component"):
+            continue
+        parent = component.parent_component()
+        columns += parent.ctype is pyo.Var
+        rows += parent.ctype is pyo.Constraint
+        index = component.index()
+        entry: dict[str, Any] = {"component": parent.local_name, "tag": _tag(parent)}
+        if index is not None:
+            entry["index"] = list(index) if isinstance(index, tuple) else index
+            first = index[0] if isinstance(index, tuple) else index
+            over = parent.index_set()
+            outer = next(iter(over.subsets())) if over.dimen != 1 else over
+            if users is not None and getattr(problem, "has_ids", False) and outer is users:
+                entry["user"] = str(problem.ids[first])
+        names[symbol] = entry
+    return {"kind": "labels", "counts": {"columns": columns, "rows": rows}, "names": names}
+
+
+def _tag(component: Any) -> str | None:
+    """The equation tag at the start of a component's doc, e.g. 'A1'."""
+    doc = component.doc or ""
+    return doc[1 : doc.index(")")] if doc.startswith("(") and ")" in doc else None
