@@ -1,0 +1,315 @@
+"""Personalized burdens under simultaneous withdrawal, any number of thresholds (fact F8).
+
+One problem per level: with the total fixed at P = T_k + R, users are independent of one another
+except for the total (and the budget), so each level is a multiple-choice knapsack with convex
+pieces. Where every user's leaving costs the same level whatever he gives (capacities smaller than
+the gaps between thresholds; one threshold) the curves are convex and selection solves the level.
+
+A reserve secures the level reached: X − R must reach the same threshold as X. So level k < K is
+offered only if T_k + R < T_{k+1}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mechopt import allocation, arrays, tolerances
+from mechopt.allocation import Allocation, Pieces
+from mechopt.arrays import exact_sum
+from mechopt.instance import Instance
+from mechopt.mechanisms import level_curves
+from mechopt.mechanisms.level_curves import LevelCurves
+from mechopt.mechanisms.levels import MINIMISED, LevelAnswer, best_level
+from mechopt.mechanisms.multiple_choice_knapsack import Choice, Knapsack, minimise
+from mechopt.plan import Plan, Status
+
+PATIENCE = 60.0  # seconds of search if no time limit is given
+_ACCURACY = 1e-11  # when to stop the search, relative to the total at average cost
+
+
+@dataclass(frozen=True, eq=False)
+class LevelSolution:
+    """The answer at one level; `undecided` if the search ended with neither plan nor proof."""
+
+    answer: LevelAnswer
+    undecided: bool = False
+    nodes: int = 0
+
+
+def solve(
+    instance: Instance,
+    *,
+    objective: str = "provider-surplus",
+    protocol: str = "simultaneous",
+    order: Any = "small-first",
+    target: float | None = None,
+    transfers: bool = True,
+    reserve: float = 0.0,
+    method: str = "auto",
+    time_limit: float | None = None,
+    seed: int = 0,
+) -> Plan:
+    """The best burdens and payments under a withdrawal protocol, for any K and reserve.
+
+    Returns a Plan with a proved bound; `details["levels"]` has one row per level solved. Status is
+    FEASIBLE with the gap where the search stopped (`time_limit`, default 60 s) or where bound and
+    plan do not meet (sequential and coalition with K > 2). Raises InvalidOption.
+    """
+    deadline = perf_counter() + (PATIENCE if time_limit is None else time_limit)
+    rows: list[dict[str, Any]] = []
+
+    def answer(level: int, quantity: str) -> LevelAnswer:
+        began = perf_counter()
+        found = solve_level(
+            instance, level, quantity, transfers=transfers, reserve=reserve, deadline=deadline
+        )
+        rows.append(level_row(instance, found, perf_counter() - began))
+        return found.answer
+
+    plan = best_level(
+        instance,
+        answer,
+        objective=objective,
+        target=target,
+        reserve=reserve,
+        mechanism="burdens",
+        protocol=protocol,
+        order=order,
+        seed=seed,
+        details={"levels": rows},
+    )
+    return admit_undecided(plan, rows)
+
+
+def solve_level(
+    instance: Instance,
+    level: int,
+    quantity: str,
+    *,
+    transfers: bool,
+    reserve: float,
+    deadline: float,
+) -> LevelSolution:
+    """Least payments ("pay") or least cost ("cost") that sustain `level` under (W1)."""
+    total = float(instance.thresholds[level - 1]) + reserve
+    refusal = out_of_reach(instance, level, quantity, total)
+    if refusal is not None:
+        return LevelSolution(refusal)
+    budget = instance.budget if transfers else 0.0
+    found, least = _solve_curves(instance, level, quantity, total, reserve, budget, deadline)
+    if found.burden is None or least > budget * (1 + tolerances.REACH):
+        if found.bound < inf and least <= budget * (1 + tolerances.REACH):
+            undecided = f"whether level {level} can be sustained was not decided in time"
+            reason, numbers = undecided, {"constraint": "time", "level": level}
+            return LevelSolution(LevelAnswer(level, None, None, quantity, reason, numbers), True)
+        return LevelSolution(_over_budget(instance, level, quantity, least, budget))
+    burden = level_curves.distinct(instance, level, total, found.burden)
+    burden = allocation.settle(burden, instance.capacity, total)
+    payment = level_curves.payment_needed(instance, level, total, burden)
+    if budget == 0:
+        payment = np.zeros(instance.n)
+    value = exact_sum(payment if quantity == "pay" else instance.cost_of(burden))
+    final = Allocation(
+        arrays.freeze(burden),
+        value,
+        min(value, max(0.0, found.bound)),
+        found.data_price,
+        found.budget_price,
+    )
+    answer = LevelAnswer(level, final, arrays.freeze(payment), quantity)
+    return LevelSolution(answer, nodes=found.nodes)
+
+
+def _solve_curves(
+    instance: Instance,
+    level: int,
+    quantity: str,
+    total: float,
+    reserve: float,
+    budget: float,
+    deadline: float,
+) -> tuple[Choice, float]:
+    """The level's problem on the users' curves; and the least payments (0 if none are known of).
+
+    With `quantity` "pay" the least payments come first and the least cost among them second.
+    """
+    pieces = _convex_pieces(instance, level, reserve)
+    if pieces is not None:
+        return _by_selection(instance, pieces, quantity, total, budget)
+    curves = level_curves.level_curves(instance, level, reserve)
+    all_capacities = exact_sum(instance.cost_of(instance.capacity))
+    scale = all_capacities * total / exact_sum(instance.capacity)
+    control = {"accuracy": _ACCURACY * scale, "deadline": deadline}
+
+    def search(first: str, curves: LevelCurves, budget: float = inf) -> Choice:
+        return minimise(Knapsack(curves, total, first, budget), **control)
+
+    if quantity == "cost" and budget == inf:
+        return search("cost", curves), 0.0
+    free = curves.without_payment()
+    if budget == 0:
+        found = search("cost", free)
+        if found.burden is not None or found.bound < inf:
+            least = 0.0
+            return (replace(found, bound=0.0) if quantity == "pay" else found), least
+        return found, search("pay", curves).bound
+    cheapest = search("pay", curves)
+    if cheapest.bound > budget * (1 + tolerances.REACH):
+        return cheapest, cheapest.bound
+    if quantity == "cost":
+        return search("cost", curves, budget), 0.0
+    if cheapest.value <= control["accuracy"]:
+        unpaid = search("cost", free)
+        if unpaid.burden is not None:
+            return replace(unpaid, bound=0.0), 0.0
+    return cheapest, cheapest.value
+
+
+def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | None:
+    """Pieces for selection if no user's leaving could cost different levels; else None.
+
+    With marginal need 0, then ρ θ (W1 binds) and θ (A3 binds), or at once θ.
+    """
+    total = float(instance.thresholds[level - 1]) + reserve
+    below = 0.0 if level == 1 else float(instance.thresholds[level - 2])
+    most = instance.removable * instance.capacity
+    harmless = most <= reserve
+    if not (harmless | ((reserve == 0) & ((most <= total - below) | (level == 1)))).all():
+        return None
+    shares = np.append(0.0, instance.shares)
+    kept = np.where(harmless, 0.0, instance.value * (shares[level] - shares[level - 1]))
+    gain, recovered = instance.value * shares[level], instance.reversibility
+    with np.errstate(divide="ignore", invalid="ignore"):
+        obey = np.where(recovered > 0, kept / recovered, inf)
+        join = np.where(recovered < 1, (gain - kept) / (1 - recovered), inf)
+    free = np.minimum(gain, obey)  # cost up to which nothing is needed
+    turn = np.where(gain <= obey, free, np.maximum(join, free))
+    columns = []
+    spent = np.zeros(instance.n)
+    everyone = np.arange(instance.n)
+    for width, slope in zip(instance.widths.T, instance.slopes.T):
+        rate = instance.cost * slope
+        one = np.clip((free - spent) / rate, 0.0, width)
+        two = np.clip((turn - spent) / rate, one, width) - one
+        for length, pay in ((one, 0.0 * rate), (two, recovered * rate), (width - one - two, rate)):
+            some = length > 0
+            columns.append((everyone[some], length[some], rate[some], pay[some]))
+        spent = spent + rate * width
+    return Pieces(*(np.concatenate(column) for column in zip(*columns)))
+
+
+def _by_selection(
+    instance: Instance, pieces: Pieces, quantity: str, total: float, budget: float
+) -> tuple[Choice, float]:
+    """The level's problem where all curves are convex."""
+    upper = instance.capacity
+    found: Allocation | None
+    if budget == 0:
+        some = pieces.pay == 0
+        free = Pieces(pieces.user[some], pieces.length[some], pieces.cost[some], pieces.pay[some])
+        found = allocation.cheapest(free, total, upper, first="cost")
+        if not allocation.can_reach(free, total):
+            found = None
+    elif quantity == "cost" and budget < inf:
+        found = allocation.cheapest_within_budget(pieces, total, upper, budget)
+    else:
+        found = allocation.cheapest(pieces, total, upper, first=quantity)
+    if found is None:
+        least = allocation.cheapest(pieces, total, upper, first="pay").bound
+        return Choice(None, inf, inf), least
+    bound = 0.0 if quantity == "pay" and budget == 0 else found.bound
+    least = found.value if quantity == "pay" and budget > 0 else 0.0
+    return Choice(found.burden, found.value, bound, found.data_price, found.budget_price), least
+
+
+def out_of_reach(instance: Instance, level: int, quantity: str, total: float) -> LevelAnswer | None:
+    """Why no burdens at all can secure `level`, if so."""
+    if level < instance.levels and total >= instance.thresholds[level]:
+        over = total - float(instance.thresholds[level])
+        reason = (
+            f"with this reserve level {level} is passed: {total:g} of data reach level "
+            f"{level + 1}, which then needs its own reserve (A1)"
+        )
+        return LevelAnswer(
+            level, None, None, quantity, reason, {"constraint": "reserve", "data": over}
+        )
+    short = -exact_sum(instance.capacity, -total)
+    if short <= tolerances.REACH * total:
+        return None
+    reason = (
+        f"level {level} needs {total:g} of data, but all users together can give only "
+        f"{total - short:g}: short by {short:g} (A1, A2)"
+    )
+    numbers = {"constraint": "capacity", "level": level, "data": short, "reachable": total - short}
+    return LevelAnswer(level, None, None, quantity, reason, numbers)
+
+
+def _over_budget(
+    instance: Instance, level: int, quantity: str, least: float, budget: float
+) -> LevelAnswer:
+    short = least - budget
+    numbers: dict[str, Any] = {"level": level, "payment": least, "money": short}
+    if budget == 0 and instance.budget > 0:
+        reason = (
+            f"level {level} is not sustained without payments: at least {least:g} would have to "
+            "be paid (A3, A5)"
+        )
+        numbers["constraint"] = "participation"
+    else:
+        reason = (
+            f"level {level} takes payments of at least {least:g}, but the budget is {budget:g}: "
+            f"short by {short:g} (A4)"
+        )
+        numbers["constraint"] = "budget"
+    return LevelAnswer(level, None, None, quantity, reason, numbers)
+
+
+def level_row(instance: Instance, found: LevelSolution, seconds: float) -> dict[str, Any]:
+    """One row of `details["levels"]`."""
+    answer = found.answer
+    row: dict[str, Any] = {
+        "level": answer.level,
+        "share": instance.share_at(answer.level),
+        "status": "undecided" if found.undecided else "out of reach",
+        "minimised": answer.quantity,
+        "expenditure": None,
+        "social_cost": None,
+        "bound": None,
+        "nodes": found.nodes,
+        "seconds": seconds,
+        "reason": answer.reason,
+    }
+    if answer.allocation is not None and answer.payment is not None:
+        row["status"] = "sustained"
+        row["expenditure"] = exact_sum(answer.payment)
+        row["social_cost"] = exact_sum(instance.cost_of(answer.allocation.burden))
+        row["bound"] = answer.allocation.bound
+    return row
+
+
+def admit_undecided(plan: Plan, rows: list[dict[str, Any]]) -> Plan:
+    """`plan`, with what a level left undecided may be worth admitted in status and bound."""
+    instance, objective = plan.instance, plan.objective_name
+    shares = [row["share"] for row in rows if row["status"] == "undecided"]
+    if not shares:
+        return plan
+    share = max(shares)
+    worth = instance.provider_value * share
+    at_best = {
+        "provider-surplus": worth,
+        "welfare": worth + exact_sum(instance.value) * share,
+        "improvement": share,
+        "expenditure": 0.0,
+        "social-cost": 0.0,
+    }[str(objective)]
+    if plan.status is Status.INFEASIBLE or plan.objective is None:
+        return plan.replace(status=Status.UNKNOWN, burden=None, payment=None, bound=at_best)
+    minimise = objective in MINIMISED
+    assert plan.bound is not None
+    bound = min(plan.bound, at_best) if minimise else max(plan.bound, at_best)
+    return plan.replace(status=Status.FEASIBLE, bound=bound)

@@ -1,0 +1,191 @@
+"""Oracle for the simultaneous problem with several thresholds; shares no code with mechopt.
+
+A level's problem has one linear constraint (two with a budget), so at an optimum all users but
+one (two) sit where their own curve bends or jumps. Enumerating these points and solving for the
+remaining users is exact. The value just beyond a jump is a limit: it is approached (and counted)
+only if another user with a positive burden, himself not at such a limit, can give a little less.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import inf
+
+import numpy as np
+
+TINY = 1e-9
+
+
+class User:
+    """One user's curve at a level with total P, straight from (A3) and (W1)."""
+
+    def __init__(self, instance, i, level, total, transfers):
+        self.theta = float(instance.cost[i])
+        self.widths = [float(w) for w in instance.widths[i]]
+        self.slopes = [float(s) for s in instance.slopes[i]]
+        self.v, self.rho = float(instance.value[i]), float(instance.reversibility[i])
+        self.delta, self.cap = float(instance.removable[i]), float(instance.capacity[i])
+        self.T = [float(t) for t in instance.thresholds]
+        self.b = [0.0] + [float(b) for b in instance.shares]
+        self.k, self.P, self.transfers = level, total, transfers
+
+    def cost(self, x):
+        money, left = 0.0, x
+        for width, slope in zip(self.widths, self.slopes):
+            step = min(width, left)
+            money += self.theta * slope * step
+            left -= step
+        return money
+
+    def inverse(self, money):
+        x = 0.0
+        for width, slope in zip(self.widths, self.slopes):
+            rate = self.theta * slope
+            if money <= rate * width:
+                return x + money / rate
+            money -= rate * width
+            x += width
+        return self.cap
+
+    def need(self, x, beyond=False):
+        """Least payment at x; with `beyond`, its limit from the right."""
+        if x <= TINY and not beyond:
+            return 0.0
+        rest = self.P - self.delta * x
+        slip = TINY if beyond else -TINY
+        lost = [m for m in range(1, self.k + 1) if rest <= self.T[m - 1] + slip]
+        after = (min(lost) - 1) if lost and self.delta > 0 else self.k
+        loss = self.b[self.k] - self.b[after]
+        c = self.cost(x)
+        t = max(0.0, c - self.v * self.b[self.k], self.rho * c - self.v * loss)
+        if not self.transfers:
+            return 0.0 if t <= 1e-9 else inf
+        return t
+
+    def values(self, x):
+        """(need, is a limit, can give less) at x: at a jump also the limit from the right."""
+        at = [(self.need(x), False, x > TINY)]
+        if TINY < x < self.cap - TINY and self.need(x, True) < at[0][0] - TINY:
+            at.append((self.need(x, True), True, False))
+        return at
+
+    def points(self):
+        xs = {0.0, self.cap}
+        xs |= set(np.cumsum(self.widths).tolist())
+        xs.add(self.inverse(self.v * self.b[self.k]))
+        for m in range(self.k + 1):
+            loss = self.v * (self.b[self.k] - self.b[m])
+            if self.rho > 0:
+                xs.add(self.inverse(loss / self.rho))
+            if self.rho < 1:
+                xs.add(self.inverse(self.v * self.b[m] / (1 - self.rho)))
+            if m and self.delta > 0:
+                xs.add((self.P - self.T[m - 1]) / self.delta)
+        return sorted({x for x in xs if 0 <= x <= self.cap})
+
+
+def table(user):
+    """Columns burden, cost, need, limits, able to give less: one row per point and side."""
+    rows = [
+        (x, user.cost(x), need, limit, less)
+        for x in user.points()
+        for need, limit, less in user.values(x)
+        if need < inf
+    ]
+    return np.array(rows, dtype=float)
+
+
+def sums(tables):
+    """The columns, summed over all choices of a row per user."""
+    total = np.zeros((1, 5))
+    for rows in tables:
+        total = (total[:, None, :] + rows[None, :, :]).reshape(-1, 5)
+    return total
+
+
+def level_optimum(instance, level, quantity, *, transfers=True, reserve=0.0, budget=inf):
+    """Least Σ t ("pay") or Σ C ("cost") at `level`, inf if out of reach."""
+    total = float(instance.thresholds[level - 1]) + reserve
+    if level < instance.levels and total >= instance.thresholds[level]:
+        return inf
+    users = [User(instance, i, level, total, transfers) for i in range(instance.n)]
+    tables = [table(user) for user in users]
+    best = inf
+    for i, user in enumerate(users):
+        rows = sums(tables[:i] + tables[i + 1 :])
+        own = total - rows[:, 0]
+        for row in rows[(own >= -TINY) & (own <= user.cap + TINY)]:
+            mine = min(max(total - row[0], 0.0), user.cap)
+            for need, limit, less in user.values(mine):
+                if row[3] + limit > 0 and row[4] + less == 0:
+                    continue
+                pay = row[2] + need
+                if pay < inf and pay <= budget + 1e-9:
+                    best = min(best, pay if quantity == "pay" else row[1] + user.cost(mine))
+    if quantity == "cost" and transfers and budget < inf:
+        best = min(best, _two_between(users, tables, total, budget))
+    return best
+
+
+def _two_between(users, tables, total, budget):
+    """Budget binding: two users between points, where Σ need meets the budget."""
+    best = inf
+    for i, j in combinations(range(len(users)), 2):
+        one, two = users[i], users[j]
+        others = [tables[m] for m in range(len(users)) if m not in (i, j)]
+        for row in sums(others):
+            rest, cost, need = total - row[0], row[1], row[2]
+            if rest < -TINY or need > budget + 1e-9:
+                continue
+            low, high = max(0.0, rest - two.cap), min(one.cap, rest)
+            if low > high + TINY:
+                continue
+            marks = [*one.points(), *(rest - p for p in two.points()), low, high]
+            marks = sorted({min(max(mark, low), high) for mark in marks})
+            for left, right in zip(marks, marks[1:]):
+                # inside the interval everything is linear: sample inside, extrapolate to the ends
+                inner = [left + share * (right - left) for share in (1 / 3, 2 / 3)]
+                pays = [one.need(p) + two.need(rest - p) for p in inner]
+                costs = [one.cost(p) + two.cost(rest - p) for p in inner]
+                for share in _candidates(pays, budget - need):
+                    pay = need + pays[0] + (share - 1 / 3) * 3 * (pays[1] - pays[0])
+                    if pay <= budget + 1e-9:
+                        best = min(
+                            best, cost + costs[0] + (share - 1 / 3) * 3 * (costs[1] - costs[0])
+                        )
+    return best
+
+
+def _candidates(pays, room):
+    shares = [0.0, 1.0]
+    slope = 3 * (pays[1] - pays[0])
+    if abs(slope) > 1e-12:
+        at = 1 / 3 + (room - pays[0]) / slope
+        if 0 < at < 1:
+            shares.append(at)
+    return shares
+
+
+def grid_optimum(instance, quantity, level, *, step, transfers=True, budget=inf):
+    """Least Σ t or Σ C over a grid of burdens that reach exactly `level`, by definition only."""
+    n = instance.n
+    axes = [np.arange(0, instance.capacity[i] + 1e-12, step) for i in range(n)]
+    grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    T, b = instance.thresholds, np.append(0.0, instance.shares)
+    total = grid.sum(axis=1)
+    grid = grid[np.searchsorted(T, total + 1e-12, side="right") == level]
+    if not len(grid):
+        return inf
+    total = grid.sum(axis=1)
+    cost = np.zeros_like(grid)
+    for i in range(n):
+        knots = np.append(0.0, np.cumsum(instance.widths[i]))
+        money = np.append(0.0, np.cumsum(instance.widths[i] * instance.slopes[i]))
+        cost[:, i] = instance.cost[i] * np.interp(grid[:, i], knots, money)
+    after = np.searchsorted(T, total[:, None] - instance.removable * grid + 1e-12, side="right")
+    keep = instance.value * (b[level] - b[after])
+    need = np.maximum(cost - instance.value * b[level], instance.reversibility * cost - keep)
+    need = np.maximum(need, 0.0)
+    pay, social = need.sum(axis=1), cost.sum(axis=1)
+    good = need.max(axis=1) <= 1e-12 if not transfers else pay <= budget + 1e-12
+    return float((pay if quantity == "pay" else social)[good].min(initial=inf))
