@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from math import fsum
 from typing import TYPE_CHECKING, Any
+
+from mechopt.arrays import exact_sum
 
 if TYPE_CHECKING:
     from mechopt.plan import Plan
@@ -21,8 +22,8 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
     if level == 0 and not plan.unconditional:  # data deleted, the reversible part recovered
         cost = (1 - instance.reversibility) * cost
     pays = level > 0 or plan.unconditional
-    social_cost = fsum(cost.tolist())
-    expenditure = fsum(plan.payment.tolist()) if pays else 0.0
+    social_cost = exact_sum(cost)
+    expenditure = exact_sum(plan.payment) if pays else 0.0
     value = instance.provider_value * share
     reports = {
         protocol: check_withdrawal(instance, plan, protocol=protocol)
@@ -38,7 +39,7 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
         "expenditure": expenditure,
         "leakage": (1 - share) * expenditure,
         "provider_surplus": value - expenditure,
-        "welfare": value + fsum((instance.value * share).tolist()) - social_cost,
+        "welfare": value + exact_sum(instance.value * share) - social_cost,
         "participation": staying / int(asked.sum()) if asked.any() else 0.0,
         "stable": {
             protocol: {"stable": report.stable, "margin": report.margin}

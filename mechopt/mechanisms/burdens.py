@@ -136,8 +136,8 @@ def one_level(
     if not allocation.can_reach(pieces, amount):
         reason, shortfall = _why_short(instance, level, amount, pieces, gain, unsecured, transfers)
         return LevelAnswer(level, None, None, quantity, reason, shortfall)
-    upper = np.bincount(pieces.user, weights=pieces.length, minlength=instance.n)
-    upper = np.minimum(upper, instance.capacity)
+    offered = np.bincount(pieces.user, weights=pieces.length, minlength=instance.n)
+    upper: FloatArray = np.minimum(offered, instance.capacity)
     found: Allocation | None
     if quantity == "cost" and transfers and instance.budget < np.inf:
         found = allocation.cheapest_within_budget(pieces, amount, upper, instance.budget)

@@ -6,7 +6,7 @@ the objective first, then (for `improvement`) payments, then social cost.
 
 from __future__ import annotations
 
-from math import fsum, isfinite
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
@@ -124,21 +124,22 @@ def _read(
     first: highs.Solution,
     fields: dict[str, Any],
 ) -> Plan:
-    burden = np.array([pyo.value(model.burden[i]) for i in model.USERS])
-    burden = np.clip(burden, 0.0, instance.capacity)
-    burden[burden < tolerances.DATA * instance.capacity] = 0.0
-    burden = settle(burden, instance.capacity, float(instance.thresholds[level - 1]) + reserve)
-    cost = instance.cost_of(burden)
     gain = instance.value * instance.share_at(level)
+    upper = instance.capacity if transfers else instance.affordable(gain)
+    burden = np.array([pyo.value(model.burden[i]) for i in model.USERS])
+    burden[burden < tolerances.DATA * instance.capacity] = 0.0  # the solver's dust
+    burden = np.clip(burden, 0.0, upper)
+    burden = settle(burden, upper, float(instance.thresholds[level - 1]) + reserve)
+    cost = instance.cost_of(burden)
     floor = np.zeros(instance.n)
     if fields["mechanism"] == "subsidy":
         floor = cost
     elif fields.get("protocol", "none") != "none":
         floor = np.where(instance.removable == 0, instance.reversibility * cost, 0.0)
     payment = np.maximum(0.0, np.maximum(cost - gain, floor)) if transfers else 0.0 * cost
-    payment[payment <= tolerances.SOLVER * cost] = 0.0
+    payment[payment <= tolerances.REACH * cost] = 0.0
     share = instance.share_at(level)
-    spent, social = fsum(payment.tolist()), fsum(cost.tolist())
+    spent, social = arrays.exact_sum(payment), arrays.exact_sum(cost)
     amount = objective_value(instance, objective, share, spent, social)
     bound = first.bound if first.bound is not None and isfinite(first.bound) else None
     near = tolerances.SOLVER * max(1.0, abs(amount), social)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import fsum
 from typing import Any
 
 import numpy as np
@@ -154,17 +153,16 @@ def _choose(
     for answer in answers:
         if answer.allocation is None or answer.payment is None:
             continue
-        plan, bound = _as_plan(instance, answer, objective, fields)
+        plan, bound, social_cost = _as_plan(instance, answer, objective, fields)
         bounds.append(bound)
-        assert plan.burden is not None
-        social_cost = fsum(instance.cost_of(plan.burden).tolist())
         if best is None or _better(plan, social_cost, best, best_cost, minimise):
             best, best_cost = plan, social_cost
     if best is None:
         worst = answers[0]
         return infeasible(instance, target, worst.reason, worst.shortfall or {}, fields)
     assert best.objective is not None
-    nothing = tolerances.REACH * _scale(instance, best)
+    scale = max(best_cost, instance.provider_value)  # the size of the money involved
+    nothing = tolerances.REACH * scale
     if not minimise and objective != "improvement" and best.objective <= nothing:
         bound = max(0.0, *bounds)
         close = bound <= tolerances.MONEY * max(1.0, instance.provider_value)
@@ -181,13 +179,8 @@ def _choose(
         )
     bound = min(bounds) if minimise else max(bounds)
     gap = abs(bound - best.objective)
-    proved = gap <= tolerances.MONEY * max(abs(best.objective), _scale(instance, best))
+    proved = gap <= tolerances.MONEY * max(abs(best.objective), scale)
     return best.replace(bound=bound, status=Status.OPTIMAL if proved else Status.FEASIBLE)
-
-
-def _scale(instance: Instance, plan: Plan) -> float:
-    assert plan.burden is not None
-    return max(fsum(instance.cost_of(plan.burden).tolist()), instance.provider_value)
 
 
 def _better(plan: Plan, cost: float, best: Plan, best_cost: float, minimise: bool) -> bool:
@@ -201,14 +194,14 @@ def _better(plan: Plan, cost: float, best: Plan, best_cost: float, minimise: boo
 
 def _as_plan(
     instance: Instance, answer: LevelAnswer, objective: str, fields: dict[str, Any]
-) -> tuple[Plan, float]:
-    """The level's plan with its objective, and the bound on that objective at this level."""
+) -> tuple[Plan, float, float]:
+    """The level's plan with its objective, the bound on that at this level, and its Σ C_i."""
     allocation, payment = answer.allocation, answer.payment
     assert allocation is not None
     assert payment is not None
     share = instance.share_at(answer.level)
-    spent = fsum(payment.tolist())
-    cost = fsum(instance.cost_of(allocation.burden).tolist())
+    spent = arrays.exact_sum(payment)
+    cost = arrays.exact_sum(instance.cost_of(allocation.burden))
     slack = allocation.value - allocation.bound  # what duality leaves open, ≥ 0
     amount = objective_value(instance, objective, share, spent, cost)
     if objective == "improvement":
@@ -228,7 +221,7 @@ def _as_plan(
         objective=amount,
         **{**fields, "details": details},
     )
-    return plan, bound
+    return plan, bound, cost
 
 
 def infeasible(
