@@ -287,6 +287,12 @@ class Population:
         prefix = f"group {group + 1} " if len(self.groups) > 1 else ""
         return f"{prefix}type {number} (cost {self.type_costs[column]:g})"
 
+    def individual(self) -> Population:
+        """The same users, each a group of her own (asymmetric mechanisms become possible)."""
+        return self.replace(
+            groups=[group.replace(size=1) for group in self.groups for _ in range(group.size)]
+        )
+
     @cached_property
     def states(self) -> StateSpace:
         """All count states, enumerated (see `mechopt.states`)."""

@@ -17,6 +17,7 @@ from mechopt.errors import InvalidOption
 # mechanism -> {problem kind: function(problem, *, options) -> Plan or DirectMechanism}
 MECHANISMS: dict[str, dict[str, str]] = {
     "burdens": {"instance": "mechopt.mechanisms.burdens:solve"},
+    "direct": {"population": "mechopt.mechanisms.direct_solve:solve"},
     "posted-price": {"instance": "mechopt.mechanisms.posted_price:solve"},
     "posted-contract": {"instance": "mechopt.mechanisms.posted_contract:solve"},
     "subsidy": {"instance": "mechopt.mechanisms.subsidy:solve"},
