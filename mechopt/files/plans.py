@@ -124,39 +124,23 @@ def columns(plan: Plan) -> dict[str, Any]:
 
     `cost` is C_i(x_i), `utility` the payoff of FORMULATION section 2 in that outcome, money.
     """
+    from mechopt.withdrawal import check_withdrawal
+
     instance = plan.instance
+    report = check_withdrawal(instance, plan, protocol=plan.protocol, order=plan.order)
+    outcome = report.outcome
     burden = written(plan)
-    assert plan.payment is not None
-    stays, share, trained = _outcome(plan)
     cost = instance.cost_of(burden)
-    paid = np.where(stays, plan.payment, 0.0)
-    if trained:
-        borne = np.where(stays, cost, (1 - instance.reversibility) * cost)
-    elif plan.unconditional:
-        borne = cost
-    else:
-        borne = (1 - instance.reversibility) * cost
-        paid = np.where(stays & (burden > 0), plan.failure_bonus, 0.0)
+    kept = outcome.stay if outcome.trains else np.full(instance.n, plan.unconditional)
+    borne = np.where(kept, cost, (1 - instance.reversibility) * cost)
     return {
         "id": instance.ids,
         "burden": burden,
         "payment": plan.payment,
         "cost": cost,
-        "utility": instance.value * share + paid - borne,
-        "stays": stays,
+        "utility": instance.value * outcome.share + outcome.payments - borne,
+        "stays": outcome.stay,
     }
-
-
-def _outcome(plan: Plan) -> tuple[Any, float, bool]:
-    """Who stays, the share reached, and whether the provider trains."""
-    if plan.protocol == "none" or not plan.level:
-        share = plan.share or 0.0
-        return np.ones(plan.instance.n, dtype=bool), share, share > 0
-    from mechopt.withdrawal import check_withdrawal
-
-    report = check_withdrawal(plan.instance, plan, protocol=plan.protocol, order=plan.order)
-    outcome = report.outcome
-    return outcome.stay, float(outcome.share), outcome.share > 0
 
 
 # -- writing ------------------------------------------------------------------------------------

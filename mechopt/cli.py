@@ -1,0 +1,134 @@
+"""The command line: which commands there are, and how errors become one line and an exit status.
+
+Exit status: 0 answered, 1 anything else, 2 bad input or usage, 3 infeasible, 4 limit reached
+without proof, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import typer
+
+from mechopt.errors import (
+    InvalidInput,
+    MechoptError,
+    NotSupported,
+    OutputError,
+    TooLarge,
+)
+from mechopt.registry import load
+
+# command -> "module:function"; the function's signature and docstring are its interface
+COMMANDS = {
+    "solve": "mechopt.commands.solve:solve",
+    "check": "mechopt.commands.check:check",
+    "export-model": "mechopt.commands.export_model:export_model",
+    "schema": "mechopt.commands.schema:schema",
+}
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def build() -> typer.Typer:
+    """The application with every command of `COMMANDS`."""
+    application = typer.Typer(
+        name="mechopt",
+        help="Optimal incentive mechanisms for data contributions under withdrawal rights.",
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,  # plain help: fast, and the same in every terminal
+        pretty_exceptions_enable=False,
+    )
+    application.callback()(_root)
+    for name, place in COMMANDS.items():
+        application.command(name)(_guarded(load(place)))
+    return application
+
+
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+) -> None:
+    if version:
+        from mechopt import __version__
+        from mechopt.commands.output import emit
+
+        emit(f"mechopt {__version__}\n")
+        raise typer.Exit
+
+
+def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`command` with the package's errors as lines on stderr and an exit status."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> Any:
+        try:
+            return command(*args, **options)
+        except (InvalidInput, OutputError, NotSupported, TooLarge) as error:
+            _fail(error, BAD_INPUT)
+        except MechoptError as error:
+            _fail(error, 1)
+        except KeyboardInterrupt:
+            _say("mechopt: interrupted; nothing was left half-written")
+            raise typer.Exit(INTERRUPTED) from None
+        except MemoryError:
+            _say("mechopt: out of memory")
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def _fail(error: MechoptError, status: int) -> NoReturn:
+    for line in str(error).splitlines():
+        _say(f"mechopt: {line}")
+    raise typer.Exit(status)
+
+
+def _say(line: str) -> None:
+    if sys.stderr is not None:
+        typer.echo(line, err=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line on `arguments` (default: those of the process); the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # ids no terminal can show
+    if hasattr(signal, "SIGTERM") and arguments is None:
+        signal.signal(signal.SIGTERM, _terminated)
+    try:
+        build()(args=None if arguments is None else list(arguments), prog_name="mechopt")
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    else:
+        status = 0
+    return _flushed(status)
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    """Leave like after Ctrl-C, so that no temporary file stays behind."""
+    raise SystemExit(128 + number)
+
+
+def _flushed(status: int) -> int:
+    """`status`, or 2 if what was printed did not get through."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _say(f"mechopt: cannot write to standard output: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status or BAD_INPUT
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

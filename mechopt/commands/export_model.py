@@ -1,0 +1,64 @@
+"""`mechopt export-model`: a provider's problem as an LP or MPS file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mechopt.commands import options as cli
+from mechopt.commands.output import check_out, emit
+from mechopt.commands.solve import settings
+
+
+def export_model(
+    file: cli.ProblemFile,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .lp or .mps file.")],
+    mechanism: cli.Mechanism = None,
+    objective: cli.Objective = None,
+    protocol: cli.Protocol = None,
+    order: cli.Order = None,
+    target: cli.Target = None,
+    no_transfers: cli.NoTransfers = False,
+    reserve: cli.Reserve = None,
+    price: cli.Price = None,
+    threshold: cli.Thresholds = None,
+    share: cli.Shares = None,
+    provider_value: cli.ProviderValue = None,
+    budget: cli.Budget = None,
+    allow_outside: cli.AllowOutside = False,
+    format: cli.FormatOption = cli.Format.TABLE,
+) -> None:
+    """Write the Pyomo formulation as .lp or .mps, with a map from its names to ours beside it."""
+    from mechopt.files.documents import dumps
+    from mechopt.models import export_model as export
+
+    check_out(out)
+    problem = cli.read_problem(file, threshold, share, provider_value, budget, allow_outside)
+    chosen, given, _ = settings(problem, mechanism, objective)
+    given |= {
+        "protocol": protocol,
+        "order": cli.positions(order),
+        "target": cli.numeric("target", target),
+        "reserve": cli.numeric("reserve", reserve),
+        "price": cli.numeric("price", price),
+        "transfers": False if no_transfers else None,
+    }
+    said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    written = export(problem, chosen, out, **said)
+    if format is cli.Format.JSON:
+        emit(
+            dumps(
+                {
+                    "path": written.path,
+                    "labels": None if written.labels is None else str(written.labels),
+                    "columns": written.columns,
+                    "rows": written.rows,
+                }
+            )
+        )
+        return
+    emit(f"{written.path}: {written.columns:,} columns, {written.rows:,} rows\n")
+    if written.labels is not None:
+        emit(f"{written.labels}: what the written names stand for\n")

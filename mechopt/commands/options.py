@@ -1,0 +1,141 @@
+"""The options that several commands share, and how a problem is read with them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+ProblemFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="Instance or population (.json), or users (.csv, .parquet)."
+    ),
+]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option("--threshold", metavar="T", help="Data to be reached; repeat for several levels."),
+]
+Shares = Annotated[
+    list[str] | None,
+    typer.Option("--share", metavar="B", help="Share of the improvement at each threshold."),
+]
+ProviderValue = Annotated[
+    str | None,
+    typer.Option("--provider-value", metavar="V", help="Provider's value of the improvement."),
+]
+Budget = Annotated[
+    str | None, typer.Option("--budget", metavar="MONEY", help="Cap on the payments.")
+]
+AllowOutside = Annotated[
+    bool,
+    typer.Option("--allow-outside", help="Let a file name others outside its own folder."),
+]
+Mechanism = Annotated[
+    str | None,
+    typer.Option(
+        "--mechanism",
+        help="posted-price, posted-contract, subsidy, burdens, complete-information, direct. "
+        "Default: burdens; direct for a population.",
+    ),
+]
+Objective = Annotated[
+    str | None,
+    typer.Option(
+        "--objective",
+        help="provider-surplus, welfare, expenditure, social-cost, improvement. Default: "
+        "provider-surplus if the provider has a value, else expenditure.",
+    ),
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option("--protocol", help="simultaneous (default), sequential, coalition, none."),
+]
+Order = Annotated[
+    str | None,
+    typer.Option(
+        "--order",
+        help="Sequential: small-first (default), large-first, or positions such as 2,0,1.",
+    ),
+]
+Target = Annotated[
+    str | None, typer.Option("--target", metavar="B", help="Share to reach; default the highest.")
+]
+NoTransfers = Annotated[bool, typer.Option("--no-transfers", help="No payments to users.")]
+Reserve = Annotated[
+    str | None, typer.Option("--reserve", metavar="R", help="Data kept above the threshold.")
+]
+Price = Annotated[
+    str | None,
+    typer.Option("--price", metavar="MONEY", help="Evaluate this posted price, not the best."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of what is random.")]
+TimeLimit = Annotated[
+    float | None, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop after this.")
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the result here.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+
+
+def numeric(name: str, text: str | None) -> Any:
+    """The number an option spells; InvalidOption if it is none."""
+    from mechopt.errors import InvalidOption
+    from mechopt.files import numbers
+
+    if text is None:
+        return None
+    try:
+        return numbers.number(text, exact=False)
+    except ValueError as error:
+        raise InvalidOption(f"--{name}: {error}") from None
+
+
+def numerics(name: str, texts: list[str] | None) -> Any:
+    """The numbers a repeated option spells; None if it is not given."""
+    return [numeric(name, text) for text in texts] if texts else None
+
+
+def positions(order: str | None) -> Any:
+    """An order by name, or a list of positions."""
+    if order is None or not all(part.strip().isdigit() for part in order.split(",")):
+        return order
+    return [int(part) for part in order.split(",")]
+
+
+def read_problem(
+    path: Path,
+    threshold: list[str] | None,
+    share: list[str] | None,
+    provider_value: str | None,
+    budget: str | None,
+    allow_outside: bool,
+) -> Any:
+    """The Instance or Population at `path`; InvalidFile if it is something else."""
+    from mechopt.errors import InvalidFile
+    from mechopt.files import read
+    from mechopt.solving import problem_kind
+
+    problem = read(
+        path,
+        thresholds=numerics("threshold", threshold),
+        shares=numerics("share", share),
+        provider_value=numeric("provider-value", provider_value),
+        budget=numeric("budget", budget),
+        allow_outside=allow_outside,
+    )
+    if type(problem).__name__ not in ("Instance", "Population"):
+        kind = {"Plan": "plan"}.get(type(problem).__name__, "mechanism")
+        raise InvalidFile(f"{path}: is a {kind}; expected an instance or a population")
+    problem_kind(problem)
+    return problem

@@ -1,0 +1,40 @@
+"""`mechopt schema`: the JSON Schemas of the files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mechopt.commands.options import Out
+from mechopt.commands.output import check_out, emit
+
+
+def schema(
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="instance, plan, … Default: all.")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Print the JSON Schema of a kind of file, or an object with all of them."""
+    import json
+
+    from mechopt.files import replacing
+    from mechopt.registry import choose
+    from mechopt.schema import MODELS
+
+    check_out(out)
+    schemas = {
+        name: {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **model.model_json_schema(),
+        }
+        for name, model in MODELS.items()
+    }
+    chosen = schemas if kind is None else schemas[choose("kind", kind, schemas)]
+    text = json.dumps(chosen, indent=1, ensure_ascii=False) + "\n"
+    if out is None:
+        emit(text)
+        return
+    with replacing(out) as stream:
+        stream.write(text)

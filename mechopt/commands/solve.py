@@ -1,0 +1,165 @@
+"""`mechopt solve`: from a file of users, or a population, to a checked plan."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mechopt.commands import options as cli
+from mechopt.commands.output import check_out, emit, note
+
+_EXIT = {"optimal": 0, "null": 0, "infeasible": 3, "feasible": 4, "unknown": 4}
+_ANYWHERE = ("seed", "time_limit")  # given to every command, of use to some mechanisms
+
+
+def solve(
+    file: cli.ProblemFile,
+    mechanism: cli.Mechanism = None,
+    objective: cli.Objective = None,
+    protocol: cli.Protocol = None,
+    order: cli.Order = None,
+    target: cli.Target = None,
+    no_transfers: cli.NoTransfers = False,
+    reserve: cli.Reserve = None,
+    price: cli.Price = None,
+    incentive: Annotated[
+        str | None, typer.Option("--incentive", help="Direct: dsic (default) or bic.")
+    ] = None,
+    participation: Annotated[
+        str | None, typer.Option("--participation", help="Direct: ex-post (default) or interim.")
+    ] = None,
+    withdrawal_rights: Annotated[
+        bool | None,
+        typer.Option("--withdrawal-rights/--no-withdrawal-rights", help="Direct: D5 and D6."),
+    ] = None,
+    randomized: Annotated[
+        bool | None, typer.Option("--randomized/--deterministic", help="Direct: lotteries or not.")
+    ] = None,
+    threshold: cli.Thresholds = None,
+    share: cli.Shares = None,
+    provider_value: cli.ProviderValue = None,
+    budget: cli.Budget = None,
+    allow_outside: cli.AllowOutside = False,
+    seed: cli.Seed = None,
+    time_limit: cli.TimeLimit = None,
+    out: cli.Out = None,
+    format: cli.FormatOption = cli.Format.TABLE,
+    quiet: cli.Quiet = False,
+) -> None:
+    """Solve an instance (or population) and print the plan with its withdrawal check.
+
+    Exit status: 0 answered, 2 bad input, 3 infeasible, 4 limit reached without proof.
+    """
+    check_out(out)
+    problem = cli.read_problem(file, threshold, share, provider_value, budget, allow_outside)
+    chosen, given, remark = settings(problem, mechanism, objective)
+    given |= {
+        "protocol": protocol,
+        "order": cli.positions(order),
+        "target": cli.numeric("target", target),
+        "transfers": False if no_transfers else None,
+        "reserve": cli.numeric("reserve", reserve),
+        "price": cli.numeric("price", price),
+        "incentive": incentive,
+        "participation": participation,
+        "withdrawal_rights": withdrawal_rights,
+        "randomized": randomized,
+        "seed": seed,
+        "time_limit": time_limit,
+    }
+    import mechopt as mo
+
+    answer = mo.solve(problem, chosen, **_said(problem, chosen, given))
+    if remark and format is cli.Format.JSON:
+        note(f"mechopt: {remark}", quiet=quiet)
+    if out is not None:
+        from mechopt.files import write
+
+        write(answer, out, instance_path=file)
+        note(f"mechopt: wrote {out}", quiet=quiet)
+    if isinstance(answer, mo.Plan):
+        benchmark = _benchmark(answer)
+        if format is cli.Format.JSON:
+            emit(_plan_json(answer, benchmark, file))
+        else:
+            from mechopt.show import plan_text
+
+            emit(plan_text(answer, benchmark, remark))
+    elif format is cli.Format.JSON:
+        from mechopt.files.documents import dumps
+
+        emit(dumps(answer.to_dict()))
+    else:
+        from mechopt.show import mechanism_text
+
+        emit(mechanism_text(answer, remark))
+    raise typer.Exit(_EXIT[answer.status])
+
+
+def settings(
+    problem: Any, mechanism: str | None, objective: str | None
+) -> tuple[str, dict[str, Any], str]:
+    """Mechanism and objective, chosen where they are not given, and a remark that says so."""
+    from mechopt.instance import Instance
+
+    known_costs = isinstance(problem, Instance)
+    chosen = mechanism or ("burdens" if known_costs else "direct")
+    if objective is not None or problem.provider_value > 0:
+        return chosen, {"objective": objective}, ""
+    objective = "expenditure" if known_costs else "improvement"
+    meaning = "the least payments at the highest share" if known_costs else "the most improvement"
+    return (
+        chosen,
+        {"objective": objective},
+        f"no provider value is given, so the objective is {objective} ({meaning})",
+    )
+
+
+def _said(problem: Any, mechanism: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given; seed and time limit only where the mechanism takes them."""
+    import inspect
+
+    from mechopt import registry
+    from mechopt.solving import problem_kind
+
+    registry.choose("mechanism", mechanism, registry.MECHANISMS)
+    place = registry.MECHANISMS[mechanism].get(problem_kind(problem))
+    taken = inspect.signature(registry.load(place)).parameters if place else {}
+    return {
+        name: value
+        for name, value in given.items()
+        if value is not None and (name in taken or name not in _ANYWHERE)
+    }
+
+
+def _benchmark(plan: Any) -> Any:
+    """The best posted price for the same aim; None if that is what was solved."""
+    if plan.mechanism == "posted-price" or plan.objective_name is None:
+        return None
+    import mechopt as mo
+
+    aim = {"objective": plan.objective_name}
+    if plan.options.get("target") is not None:
+        aim["target"] = plan.options["target"]
+    return mo.solve(plan.instance, "posted-price", **aim)
+
+
+def _plan_json(plan: Any, benchmark: Any, file: Any) -> str:
+    from pathlib import Path
+
+    from mechopt.files import plans
+    from mechopt.files.documents import dumps
+    from mechopt.show import withdrawal_dict
+
+    document = plans.document(plan, instance_path=file, folder=Path())
+    if plan.has_answer:
+        document["withdrawal"] = withdrawal_dict(plan)
+    if benchmark is not None:
+        document["benchmark"] = {
+            "mechanism": benchmark.mechanism,
+            "status": benchmark.status,
+            "price": benchmark.details.get("price"),
+            "metrics": benchmark.metrics,
+        }
+    return dumps(document)
