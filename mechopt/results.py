@@ -1,0 +1,302 @@
+"""Rows of a comparison: one per problem, mechanism and protocol; kept in Parquet as they come.
+
+While a run is under way each row is its own small file in the folder `<file>.parts`, written in
+full or not at all, so that a killed run loses nothing that was finished. At the end the rows
+become one file and the folder goes.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, sqrt
+from os import PathLike
+from pathlib import Path
+from statistics import NormalDist, fmean, stdev
+from typing import Any
+
+from mechopt import registry
+from mechopt.errors import InvalidFile, InvalidOption, NotSupported, OutputError
+
+FORMAT = "1"  # raised when columns change; files of another format are refused
+_MARK = b"mechopt_comparison"
+
+# column -> type; the metrics carry the names of FORMULATION section 6
+COLUMNS: dict[str, type] = {
+    "key": str,  # identifies problem, mechanism, options and protocol
+    "group": str,  # the label's part before the last "/"; summaries are by group
+    "problem": str,
+    "problem_hash": str,
+    "kind": str,
+    "n": int,
+    "levels": int,
+    "mechanism": str,
+    "options": str,  # JSON
+    "protocol": str,  # "" for populations
+    "status": str,  # of the answer; "error" if there is none because of an error
+    "objective_name": str,
+    "objective": float,
+    "bound": float,
+    "gap": float,
+    "improvement": float,
+    "data": float,
+    "social_cost": float,
+    "expenditure": float,
+    "leakage": float,
+    "provider_surplus": float,
+    "welfare": float,
+    "participation": float,
+    "regret": float,
+    "stable_simultaneous": bool,
+    "margin_simultaneous": float,
+    "stable_sequential": bool,
+    "margin_sequential": float,
+    "outcome_share": float,  # what happens if users withdraw by the row's protocol
+    "outcome_data": float,
+    "outcome_social_cost": float,
+    "outcome_expenditure": float,
+    "reason": str,
+    "error": str,
+    "seconds": float,
+}
+METRICS = tuple(list(COLUMNS)[list(COLUMNS).index("improvement") : list(COLUMNS).index("regret")])
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over `count` rows with its confidence interval [low, high]."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows of a comparison in a fixed order, each a mapping over `COLUMNS`."""
+
+    rows: tuple[Mapping[str, Any], ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self.rows)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows as plain dictionaries."""
+        return [dict(row) for row in self.rows]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(COLUMNS)
+
+    def column(self, name: str) -> list[Any]:
+        """One column; InvalidOption with the nearest name if there is none."""
+        registry.choose("column", name, COLUMNS)
+        return [row[name] for row in self.rows]
+
+    def summary(
+        self,
+        metrics: Sequence[str] = METRICS,
+        by: Sequence[str] = ("group", "mechanism", "protocol"),
+        confidence: float = 0.95,
+    ) -> list[dict[str, Any]]:
+        """Mean and confidence interval of each metric per group of rows; errors are left out.
+
+        Each entry has the `by` columns, `count`, `errors`, and one Interval per metric (None
+        without a value). Rows of one group count as independent draws.
+        """
+        for name in (*metrics, *by):
+            registry.choose("column", name, COLUMNS)
+        grouped: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+        for row in self.rows:
+            grouped.setdefault(tuple(row[name] for name in by), []).append(row)
+        return [
+            {
+                **dict(zip(by, key)),
+                "count": len(rows),
+                "errors": sum(row["status"] == "error" for row in rows),
+                **{
+                    metric: interval([row[metric] for row in rows], confidence)
+                    for metric in metrics
+                },
+            }
+            for key, rows in grouped.items()
+        ]
+
+    def difference(
+        self, metric: str, mechanism: str, baseline: str, confidence: float = 0.95
+    ) -> dict[tuple[str, str], Interval | None]:
+        """(group, protocol) -> mean of metric(mechanism) − metric(baseline), paired by problem.
+
+        Both ran on the same problems (common random numbers), so the differences vary less than
+        either.
+        """
+        registry.choose("column", metric, COLUMNS)
+        for name in (mechanism, baseline):
+            registry.choose("mechanism", name, sorted(set(self.column("mechanism"))))
+        values = {
+            (row["problem"], row["mechanism"], row["protocol"]): row[metric] for row in self.rows
+        }
+        pairs: dict[tuple[str, str], list[float]] = {}
+        for row in self.rows:
+            if row["mechanism"] != mechanism or row[metric] is None:
+                continue
+            other = values.get((row["problem"], baseline, row["protocol"]))
+            if other is not None:
+                pairs.setdefault((row["group"], row["protocol"]), []).append(row[metric] - other)
+        return {place: interval(gaps, confidence) for place, gaps in pairs.items()}
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write as .parquet or .csv; the whole file or nothing."""
+        from mechopt.files import replacing
+
+        suffix = Path(path).suffix.lower()
+        if suffix == ".parquet":
+            _write_parquet(path, self.rows)
+        elif suffix == ".csv":
+            with replacing(path) as stream:
+                writer = csv.DictWriter(stream, list(COLUMNS), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(self.rows)
+        else:
+            raise OutputError(f"cannot write {path}: results are .parquet or .csv")
+
+
+def interval(values: Iterable[float | None], confidence: float = 0.95) -> Interval | None:
+    """Mean of the known finite values with its Student t interval; None without any.
+
+    One value has the interval (−inf, inf).
+    """
+    if not 0 < confidence < 1:
+        raise InvalidOption(f"confidence: must lie in (0, 1), got {confidence:g}")
+    known = [float(value) for value in values if value is not None and isfinite(value)]
+    if not known:
+        return None
+    mean = fmean(known)
+    if len(known) == 1:
+        return Interval(mean, float("-inf"), float("inf"), 1)
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(len(known) - 1, (1 + confidence) / 2)) * stdev(known) / sqrt(len(known))
+    return Interval(mean, mean - half, mean + half, len(known))
+
+
+def share_interval(successes: int, count: int, confidence: float = 0.95) -> Interval | None:
+    """A share with its Wilson interval (it stays inside [0, 1], also at 0 and 1)."""
+    if count == 0:
+        return None
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = successes / count
+    scale = 1 + z * z / count
+    middle = (share + z * z / (2 * count)) / scale
+    half = z / scale * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half), count)
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+
+class Store:
+    """The file of one comparison: what is already there, and each new row at once.
+
+    Raises OutputError if `path` has results and `resume` is false, or holds rows of another
+    comparison; InvalidFile if they are of another format.
+    """
+
+    def __init__(self, path: str | PathLike[str], keys: Sequence[str], resume: bool) -> None:
+        self.path = Path(path)
+        self.parts = self.path.with_name(self.path.name + ".parts")
+        if self.path.suffix.lower() != ".parquet":
+            raise OutputError(f"{path}: results go to a .parquet file as they come")
+        if not resume and (self.path.exists() or self.parts.exists()):
+            raise OutputError(
+                f"{path}: has results already; go on with them (resume) or choose another file"
+            )
+        self.done = {row["key"]: row for row in self._found()}
+        foreign = set(self.done) - set(keys)
+        if foreign:
+            raise OutputError(
+                f"{path}: {len(foreign)} of its {len(self.done)} rows belong to another "
+                "comparison (problems, mechanisms or options differ); choose another file"
+            )
+        try:
+            self.parts.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.parts}: {error.strerror or error}") from None
+
+    def _found(self) -> Iterator[Mapping[str, Any]]:
+        if self.path.exists():
+            yield from read_table(self.path)
+        if self.parts.is_dir():
+            for part in sorted(self.parts.glob("*.parquet")):
+                yield from read_table(part)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Keep a finished row; it is on disk when this returns."""
+        self.done[row["key"]] = row
+        _write_parquet(self.parts / f"{row['key']}.parquet", [row])
+
+    def finish(self, keys: Sequence[str]) -> Table:
+        """All rows in the order of `keys`, as one file."""
+        table = Table(tuple(self.done[key] for key in keys))
+        table.write(self.path)
+        shutil.rmtree(self.parts)
+        return table
+
+
+def read_table(path: str | PathLike[str]) -> Table:
+    """The table in a Parquet file written by a comparison (finished or not: then its parts).
+
+    Raises InvalidFile if it is no such file or of another format version.
+    """
+    parquet = _parquet()
+    path = Path(path)
+    parts = path.with_name(path.name + ".parts")
+    if not path.exists() and parts.is_dir():
+        files = sorted(parts.glob("*.parquet"))
+        return Table(tuple(row for part in files for row in read_table(part)))
+    from pyarrow import ArrowException
+
+    try:
+        found = parquet.read_table(path)
+    except (OSError, ArrowException) as error:
+        raise InvalidFile(f"{path}: cannot be read as Parquet ({error})") from None
+    version = (found.schema.metadata or {}).get(_MARK)
+    if version is None:
+        raise InvalidFile(f"{path}: is not a table written by compare")
+    if version.decode() != FORMAT:
+        raise InvalidFile(
+            f"{path}: has results of format {version.decode()}, this version reads {FORMAT}; "
+            "run the comparison again with this version, into another file"
+        )
+    return Table(tuple(found.to_pylist()))
+
+
+def _write_parquet(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    parquet = _parquet()
+    import pyarrow as pa
+
+    from mechopt.files import replacing
+
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    schema = pa.schema(
+        [(name, types[kind]) for name, kind in COLUMNS.items()], metadata={_MARK: FORMAT.encode()}
+    )
+    with replacing(path, binary=True) as stream:
+        parquet.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), stream)
+
+
+def _parquet() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise NotSupported(
+            'results in Parquet need pyarrow: pip install "mechopt[compare]"'
+        ) from None
+    return pyarrow.parquet

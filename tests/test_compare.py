@@ -1,0 +1,300 @@
+"""Compare: rows equal single calls, a kill loses nothing, faults are rows, names are checked."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from math import inf, isclose
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import mechopt as mo
+from mechopt import registry, results
+from mechopt.errors import InvalidFile, InvalidOption, OutputError
+from mechopt.results import Table, interval, read_table, share_interval
+from mechopt.running import run
+
+MECHANISMS = ["posted-price", "subsidy", "burdens", "burdens:transfers=false"]
+
+
+def small_problems() -> dict[str, mo.Instance]:
+    return {
+        f"{family}/{seed}": mo.generate(family, 12, seed=seed)
+        for family in ("uniform", "two-type")
+        for seed in range(3)
+    }
+
+
+def fail_on_three_users(problem, *, protocol: str = "simultaneous"):
+    if problem.n == 3:
+        raise ArithmeticError("three is too many")
+    return mo.Plan.null(problem, protocol=protocol)
+
+
+def square_or_die(number: int) -> int:
+    if number == 3:
+        os._exit(9)
+    return number * number
+
+
+def say_lost(number: int, why: str) -> str:
+    return f"{number}: {why}"
+
+
+def without_seconds(table: Table) -> list[dict]:
+    return [{**row, "seconds": None} for row in table.rows]
+
+
+# -- rows -----------------------------------------------------------------------------------------
+
+
+def test_rows_are_problem_by_mechanism_by_protocol_and_equal_single_calls() -> None:
+    problems = small_problems()
+    protocols = ["simultaneous", "sequential"]
+    table = mo.compare(problems, MECHANISMS, protocols, objective="provider-surplus")
+    assert len(table) == len(problems) * len(MECHANISMS) * len(protocols)
+    assert table.columns == tuple(table.rows[0])
+    for row in table:
+        name, _, rest = row["mechanism"].partition(":")
+        options = {"transfers": False} if rest else {}
+        if name == "burdens":
+            options["protocol"] = row["protocol"]
+        plan = mo.solve(problems[row["problem"]], name, **options)
+        assert (row["status"], row["objective"]) == (plan.status.value, plan.objective)
+        for metric in results.METRICS:
+            if metric != "participation":
+                assert row[metric] == plan.metrics[metric]
+        outcome = mo.check_withdrawal(
+            problems[row["problem"]], plan, protocol=row["protocol"]
+        ).outcome
+        assert row["outcome_share"] == outcome.share
+        assert row["outcome_social_cost"] == outcome.social_cost
+        assert row["group"] == row["problem"].split("/")[0]
+        assert row["error"] is None
+
+
+def test_a_mechanism_may_fix_its_own_protocol() -> None:
+    table = mo.compare([mo.generate("uniform", 4)], ["burdens:protocol=none"])
+    assert table.column("protocol") == ["none"]
+
+
+def test_a_failing_instance_is_recorded_and_the_others_go_on(monkeypatch) -> None:
+    monkeypatch.setitem(
+        registry.MECHANISMS, "failing", {"instance": f"{__name__}:fail_on_three_users"}
+    )
+    problems = [mo.generate("uniform", n) for n in (2, 3, 4)]
+    table = mo.compare(problems, ["failing", "subsidy"], ["simultaneous"])
+    failing = [row for row in table if row["mechanism"] == "failing"]
+    assert [row["status"] for row in failing] == ["null", "error", "null"]
+    assert failing[1]["error"] == "ArithmeticError: three is too many"
+    assert all(row["status"] == "optimal" for row in table if row["mechanism"] == "subsidy")
+    assert table.summary(["expenditure"], by=["mechanism"])[0]["errors"] == 1
+
+
+def test_progress_counts_to_the_end() -> None:
+    seen: list[tuple[int, int, float]] = []
+    mo.compare(
+        small_problems(), ["subsidy"], ["simultaneous"], progress=lambda *it: seen.append(it)
+    )
+    assert [done for done, _, _ in seen] == list(range(7))
+    assert {whole for _, whole, _ in seen} == {6}
+    assert seen[-1][2] == 0
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+
+def test_intervals_are_student_and_wilson() -> None:
+    values = np.random.default_rng(1).normal(3, 2, 12)
+    found = interval(values.tolist())
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert interval([1.0, None, float("nan")]) == results.Interval(1.0, -inf, inf, 1)
+    assert interval([None]) is None
+    for successes, count in ((0, 10), (10, 10), (3, 17)):
+        found = share_interval(successes, count)
+        expected = stats.binomtest(successes, count).proportion_ci(0.95, "wilson")
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert share_interval(0, 0) is None
+
+
+def test_paired_differences_use_the_same_problems() -> None:
+    table = mo.compare(small_problems(), ["subsidy", "burdens"], ["simultaneous"])
+    by_row = {(row["problem"], row["mechanism"]): row["expenditure"] for row in table}
+    found = table.difference("expenditure", "burdens", "subsidy")
+    for group in ("uniform", "two-type"):
+        gaps = [
+            by_row[f"{group}/{s}", "burdens"] - by_row[f"{group}/{s}", "subsidy"] for s in range(3)
+        ]
+        assert isclose(found[group, "simultaneous"].mean, sum(gaps) / 3)
+        assert found[group, "simultaneous"].count == 3
+
+
+def test_written_tables_read_back_equal(tmp_path) -> None:
+    table = mo.compare(small_problems(), ["subsidy"], ["simultaneous"])
+    table.write(tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet").to_dicts() == table.to_dicts()
+    table.write(tmp_path / "t.csv")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert lines[0] == ",".join(results.COLUMNS)
+    assert len(lines) == 7
+    with pytest.raises(OutputError, match=r"\.parquet or \.csv"):
+        table.write(tmp_path / "t.xlsx")
+
+
+# -- several processes, a cluster, and what can die ------------------------------------------------
+
+
+def test_two_processes_give_the_same_table() -> None:
+    problems = small_problems()
+    one = mo.compare(problems, ["subsidy", "burdens"])
+    two = mo.compare(problems, ["subsidy", "burdens"], jobs=2)
+    assert without_seconds(two) == without_seconds(one)
+
+
+def test_a_dying_process_costs_only_its_own_task() -> None:
+    found = list(run(square_or_die, range(6), say_lost, jobs=2))
+    assert {it for it in found if isinstance(it, int)} == {0, 1, 4, 16, 25}
+    assert [it for it in found if isinstance(it, str)] == [
+        "3: its process died (killed, or out of memory)"
+    ]
+
+
+def test_a_local_two_worker_cluster_gives_the_same_table() -> None:
+    script = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "from distributed import LocalCluster\n"
+        "import mechopt as mo\n"
+        "if __name__ == '__main__':\n"
+        "    problems = {f'u/{s}': mo.generate('uniform', 12, seed=s) for s in range(4)}\n"
+        "    with LocalCluster(n_workers=2, threads_per_worker=1, host='127.0.0.1',\n"
+        "                      dashboard_address=None) as cluster:\n"
+        "        far = mo.compare(problems, ['burdens', 'subsidy'], "
+        "scheduler=cluster.scheduler_address)\n"
+        "    near = mo.compare(problems, ['burdens', 'subsidy'])\n"
+        "    clean = lambda table: [{**row, 'seconds': 0} for row in table]\n"
+        "    assert clean(far) == clean(near)\n"
+        "    print('same', len(far))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.strip() == "same 16", done.stderr
+
+
+def test_an_unreachable_scheduler_is_named(monkeypatch) -> None:
+    monkeypatch.setattr("mechopt.running._PATIENCE", "1s")
+    with pytest.raises(InvalidOption, match=r"tcp://127\.0\.0\.1:9.*does not answer"):
+        mo.compare([mo.generate("uniform", 4)], ["subsidy"], scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(InvalidOption, match="nonsense"):
+        mo.compare([mo.generate("uniform", 4)], ["subsidy"], scheduler="nonsense://x")
+
+
+KILLED = """
+import sys, mechopt as mo
+families = ("uniform", "copula")
+problems = {f"{f}/{s}": mo.generate(f, 200, seed=s) for f in families for s in range(20)}
+print("go", flush=True)
+mo.compare(problems, ["posted-price", "burdens"], out=sys.argv[1], resume=True)
+"""
+
+
+def test_killed_ten_times_and_resumed_gives_the_same_table(tmp_path) -> None:
+    rng = random.Random(20)
+    whole = tmp_path / "whole.parquet"
+    subprocess.run([sys.executable, "-c", KILLED, str(whole)], check=True, stdout=subprocess.PIPE)
+    out = tmp_path / "killed.parquet"
+    kills = 0
+    while kills < 10:
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(rng.uniform(0, 0.08))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+        if out.exists():  # finished before the kill: start over, kills go on
+            out.unlink()
+    subprocess.run([sys.executable, "-c", KILLED, str(out)], check=True, stdout=subprocess.PIPE)
+    assert without_seconds(read_table(out)) == without_seconds(read_table(whole))
+    assert not (tmp_path / "killed.parquet.parts").exists()
+
+
+def test_resuming_computes_only_what_is_missing(tmp_path, monkeypatch) -> None:
+    problems, out = small_problems(), tmp_path / "t.parquet"
+    whole = mo.compare(problems, ["subsidy"], ["simultaneous"])
+    keys = whole.column("key")
+    store = results.Store(out, keys, resume=False)
+    for row in whole.rows[:4]:
+        store.add(row)
+    assert len(read_table(out)) == 4  # readable while under way
+    counted: list[int] = []
+    again = mo.compare(
+        problems,
+        ["subsidy"],
+        ["simultaneous"],
+        out=out,
+        resume=True,
+        progress=lambda done, *_: counted.append(done),
+    )
+    assert counted == [4, 5, 6]
+    assert without_seconds(again) == without_seconds(whole)
+
+
+# -- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("problems", "mechanisms", "options", "message"),
+    [
+        ([], ["subsidy"], {}, "problems: there are none"),
+        (None, ["subsidy"], {}, "give a list"),
+        ([3], ["subsidy"], {}, "expected an Instance"),
+        (1, ["burden"], {}, "'burdens'"),
+        (1, ["burdens:transfer=false"], {}, "'transfers'"),
+        (1, ["burdens:transfers"], {}, "name=value"),
+        (1, [], {}, "at least one"),
+        (1, "burdens", {}, "lists of names"),
+        (1, ["burdens", "burdens"], {}, "twice"),
+        (1, ["subsidy"], {"protocols": ["simultanous"]}, "'simultaneous'"),
+        (1, ["subsidy"], {"jobs": 0}, "jobs"),
+        (1, ["subsidy"], {"colour": 1}, "colour"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_runs(
+    tmp_path, problems, mechanisms, options, message
+) -> None:
+    problems = [mo.generate("uniform", 3)] if problems == 1 else problems
+    with pytest.raises(InvalidOption, match=message):
+        mo.compare(problems, mechanisms, out=tmp_path / "t.parquet", **options)
+    assert not any(tmp_path.iterdir())
+
+
+def test_result_files_are_checked(tmp_path, monkeypatch) -> None:
+    out = tmp_path / "t.parquet"
+    one = [mo.generate("uniform", 3)]
+    mo.compare(one, ["subsidy"], out=out)
+    with pytest.raises(OutputError, match="has results already"):
+        mo.compare(one, ["subsidy"], out=out)
+    with pytest.raises(OutputError, match="another comparison"):
+        mo.compare([mo.generate("uniform", 4)], ["subsidy"], out=out, resume=True)
+    with pytest.raises(OutputError, match=r"\.parquet"):
+        mo.compare(one, ["subsidy"], out=tmp_path / "t.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "FORMAT", "99")
+        mo.compare(one, ["subsidy"], out=tmp_path / "future.parquet")
+    with pytest.raises(InvalidFile, match="format 99, this version reads 1"):
+        read_table(tmp_path / "future.parquet")
+    with pytest.raises(InvalidFile, match="format 99"):
+        mo.compare(one, ["subsidy"], out=tmp_path / "future.parquet", resume=True)
+    (tmp_path / "bad.parquet").write_text("no")
+    with pytest.raises(InvalidFile, match="cannot be read"):
+        read_table(tmp_path / "bad.parquet")
