@@ -155,7 +155,8 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
         "payments exceed the budget by {:g}",
         allowed=tolerances.MONEY * max(spent, 0.0),
     )
-    if not plan.unconditional and level and plan.protocol != "none":
+    within_capacity = not any(violation.tag == "A2" for violation in ledger.violations)
+    if not plan.unconditional and level and plan.protocol != "none" and within_capacity:
         _protocol(instance, plan, ledger)
     _claims(instance, plan, share, cost, spent, ledger)
     return ledger.result()

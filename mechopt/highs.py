@@ -173,8 +173,9 @@ class Session:
         hs, highs = self._highspy, self.highs
         began = perf_counter()
         if self.time_limit is not None:
-            highs.zeroAllClocks()
-            self.set_option("time_limit", max(0.0, float(self.time_limit)))
+            # HiGHS counts the time of all runs of one instance against the limit.
+            spent = float(highs.getRunTime())
+            self.set_option("time_limit", spent + max(0.0, float(self.time_limit)))
         highs.run()
         kind = highs.getModelStatus()
         if kind == hs.HighsModelStatus.kUnboundedOrInfeasible:
