@@ -28,6 +28,9 @@ from mechopt.registry import load
 COMMANDS = {
     "solve": "mechopt.commands.solve:solve",
     "check": "mechopt.commands.check:check",
+    "generate": "mechopt.commands.generate:generate",
+    "calibrate": "mechopt.commands.calibrate:calibrate",
+    "compare": "mechopt.commands.compare:compare",
     "export-model": "mechopt.commands.export_model:export_model",
     "schema": "mechopt.commands.schema:schema",
 }

@@ -62,8 +62,8 @@ def compare(
 ) -> Table:
     """Every mechanism that applies, on every problem, under every protocol it takes.
 
-    problems : Instances, Populations or paths of their files; a mapping gives them labels. The
-        part of a label before the last "/" is the group over which `Table.summary` averages
+    problems : Instances, Populations or paths of their files; a mapping gives them labels. A label
+        that ends in "/" and a number is a draw of the group named before it
     mechanisms : names, with options after a colon: "burdens:transfers=false,target=1"
     protocols : of the withdrawal stage; populations, whose mechanisms have none, get one row each
         with protocol ""
@@ -117,11 +117,11 @@ def lost(cell: Cell, error: str, seconds: float | None = None) -> dict[str, Any]
 
 
 def _identity(cell: Cell) -> dict[str, Any]:
-    group, _, _ = cell.label.rpartition("/")
+    group, _, draw = cell.label.rpartition("/")
     return {
         **dict.fromkeys(COLUMNS),
         "key": cell.key,
-        "group": group,
+        "group": group if group and draw.isdigit() else cell.label,
         "problem": cell.label,
         "problem_hash": cell.problem.hash,
         "kind": cell.kind,

@@ -26,7 +26,7 @@ _MARK = b"mechopt_comparison"
 # column -> type; the metrics carry the names of FORMULATION section 6
 COLUMNS: dict[str, type] = {
     "key": str,  # identifies problem, mechanism, options and protocol
-    "group": str,  # the label's part before the last "/"; summaries are by group
+    "group": str,  # label without the number of the draw; summaries are by group
     "problem": str,
     "problem_hash": str,
     "kind": str,

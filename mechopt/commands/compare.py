@@ -1,0 +1,147 @@
+"""`mechopt compare`: which mechanism should I use on these problems?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mechopt.commands import options as cli
+from mechopt.commands.output import check_out, emit, note
+
+if TYPE_CHECKING:
+    from mechopt.results import Interval, Table
+
+_SHOWN = ("improvement", "expenditure", "leakage", "social_cost", "provider_surplus")
+
+
+def compare(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILES]...", help="Instances or populations.")
+    ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--family",
+            metavar="FAMILY[:OPTIONS]",
+            help='Generated problems, such as "lognormal:n=100,tightness=0.8"; repeat.',
+        ),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of each family.")] = 10,
+    mechanism: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:OPTIONS]", help='Such as "burdens:transfers=false"; repeat.'),
+    ] = None,
+    protocol: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    objective: cli.Objective = None,
+    jobs: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask scheduler's workers.")
+    ] = None,
+    seed: cli.Seed = None,
+    time_limit: cli.TimeLimit = None,
+    out: cli.Out = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an interrupted run left in --out.")
+    ] = False,
+    format: cli.FormatOption = cli.Format.TABLE,
+    quiet: cli.Quiet = False,
+) -> None:
+    """Run mechanisms on problems under withdrawal protocols and print their metrics.
+
+    Results go to --out (.parquet) as they come. Means are over the draws of a family, with 95 %
+    confidence intervals. Exit status 0 even if some rows failed: they are counted and recorded.
+    """
+    from mechopt.comparing import compare
+    from mechopt.errors import InvalidOption
+
+    check_out(out)
+    problems = _problems(files or [], family or [], draws, seed or 0)
+    if not problems:
+        raise InvalidOption("nothing to compare: name files, or families with --family")
+    known = all(kind == "instance" for kind in _kinds(problems))
+    usual = ["posted-price", "subsidy", "burdens"] if known else ["posted-price", "direct"]
+    options: dict[str, Any] = {"objective": objective, "time_limit": time_limit}
+    table = compare(
+        problems,
+        mechanism or usual,
+        protocol or ["simultaneous", "sequential"],
+        jobs=jobs,
+        scheduler=scheduler,
+        out=out,
+        resume=resume,
+        progress=None if quiet else _progress,
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    if out is not None:
+        note(f"mechopt: wrote {out} ({len(table)} rows)", quiet=quiet)
+    if format is cli.Format.JSON:
+        from mechopt.files.documents import dumps
+
+        emit(dumps({"schema_version": 1, "kind": "comparison", "rows": table.to_dicts()}))
+    else:
+        emit(_text(table))
+
+
+def _problems(files: list[Path], families: list[str], draws: int, seed: int) -> dict[str, Any]:
+    from mechopt.comparing import parse_options
+    from mechopt.errors import InvalidOption
+    from mechopt.files import read
+    from mechopt.generators import generate
+
+    problems: dict[str, Any] = {}
+    for file in files:
+        if str(file) in problems:
+            raise InvalidOption(f"{file}: is given twice")
+        problems[str(file)] = read(file)
+    for text in families:
+        name, _, rest = text.partition(":")
+        options = parse_options(rest, text)
+        size = options.pop("n", 100)
+        for draw in range(seed, seed + draws):
+            problems[f"{text}/{draw}"] = generate(name, size, seed=draw, **options)
+    return problems
+
+
+def _kinds(problems: dict[str, Any]) -> list[str]:
+    from mechopt.solving import problem_kind
+
+    return [problem_kind(problem) for problem in problems.values()]
+
+
+def _progress(done: int, whole: int, left: float) -> None:
+    if sys.stderr is None:
+        return
+    ahead = "" if left != left else f", about {_duration(left)} left"
+    end = "\n" if done == whole else ""
+    if sys.stderr.isatty():
+        typer.echo(f"\r\x1b[Kmechopt: {done} of {whole} rows{ahead}", err=True, nl=bool(end))
+    elif done == whole or done % max(1, whole // 20) == 0:
+        typer.echo(f"mechopt: {done} of {whole} rows{ahead}", err=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _text(table: Table) -> str:
+    lines = []
+    for row in table.summary(_SHOWN):
+        where = row["group"] or "all problems"
+        lines.append(
+            f"{where}, {row['mechanism']}" + (f", {row['protocol']}" * bool(row["protocol"]))
+        )
+        failed = f", {row['errors']} failed" if row["errors"] else ""
+        lines.append(f"  {row['count']} rows{failed}")
+        lines += [f"  {name:<18} {_interval(row[name])}" for name in _SHOWN if row[name]]
+    return "\n".join(lines) + "\n"
+
+
+def _interval(found: Interval) -> str:
+    if found.count < 2 or found.low == found.high:
+        return f"{found.mean:.6g}"
+    return f"{found.mean:.6g}  [{found.low:.6g}, {found.high:.6g}]"

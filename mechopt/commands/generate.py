@@ -1,0 +1,71 @@
+"""`mechopt generate`: an instance or a population of a named family."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mechopt.commands import options as cli
+from mechopt.commands.output import check_out, emit, note
+
+
+def generate(
+    family: Annotated[
+        str | None, typer.Argument(metavar="[FAMILY]", help="Leave out to list the families.")
+    ] = None,
+    n: Annotated[int, typer.Option("--n", help="Number of users.")] = 100,
+    tightness: Annotated[
+        float | None,
+        typer.Option(help="Threshold over what all users would give; above 1 needs payments."),
+    ] = None,
+    levels: Annotated[int, typer.Option(help="Number of thresholds K.")] = 1,
+    steps: Annotated[
+        str, typer.Option(help="K > 1: uncertain (lognormal belief) or learning-curve.")
+    ] = "uncertain",
+    reversibility: Annotated[float, typer.Option(help="Share of the cost that comes back.")] = 1,
+    removable: Annotated[float, typer.Option(help="Share of the data that leaves.")] = 1,
+    provider_value: Annotated[float | None, typer.Option(help="Default: what users gain.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Cap on the payments.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the family; repeat."),
+    ] = None,
+    seed: cli.Seed = None,
+    out: cli.Out = None,
+    quiet: cli.Quiet = False,
+) -> None:
+    """Generate a problem of a family; the same arguments give the same file everywhere."""
+    from mechopt.comparing import parse_options
+    from mechopt.files import instances, write
+    from mechopt.files.documents import dumps
+    from mechopt.generators import families, generate
+    from mechopt.instance import Instance
+
+    if family is None:
+        width = max(map(len, families()))
+        emit("".join(f"{name:<{width}}  {what}\n" for name, what in families().items()))
+        return
+    check_out(out)
+    parameters: dict[str, Any] = {}
+    for text in set_ or []:
+        parameters |= parse_options(text, "--set")
+    problem = generate(
+        family,
+        n,
+        tightness=tightness,
+        levels=levels,
+        steps=steps,
+        reversibility=reversibility,
+        removable=removable,
+        provider_value=provider_value,
+        budget=budget,
+        seed=seed or 0,
+        **parameters,
+    )
+    if out is not None:
+        write(problem, out)
+        note(f"mechopt: wrote {out}: {problem}", quiet=quiet)
+        return
+    document = instances.document(problem) if isinstance(problem, Instance) else problem.to_dict()
+    emit(dumps(document))
