@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property
 from math import inf
 from os import PathLike
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mechopt import arrays, curves, tolerances
-from mechopt.arrays import FloatArray, IntArray
+from mechopt.arrays import ExactArray, FloatArray, IntArray
 from mechopt.errors import InvalidFile, InvalidPopulation
 from mechopt.instance import Instance
 
@@ -60,6 +61,7 @@ class Group:
     removable: float
     widths: FloatArray
     slopes: FloatArray
+    _given: dict[str, Any]
 
     def __init__(
         self,
@@ -90,6 +92,18 @@ class Group:
         if problems:
             raise InvalidPopulation(problems)
         self.__dict__.update(
+            _given=deepcopy(
+                {
+                    "size": size,
+                    "costs": costs,
+                    "probabilities": probabilities,
+                    "value": value,
+                    "capacity": capacity,
+                    "reversibility": reversibility,
+                    "removable": removable,
+                    "segments": segments,
+                }
+            ),
             size=int(size),
             costs=arrays.freeze(cost),
             probabilities=arrays.freeze(law),
@@ -125,25 +139,38 @@ class Group:
 
     def replace(self, **changes: Any) -> Group:
         """A variant with some constructor arguments changed."""
-        given: dict[str, Any] = {
-            "size": self.size,
-            "costs": self.costs,
-            "probabilities": self.probabilities,
-            "value": self.value,
-            "reversibility": self.reversibility,
-            "removable": self.removable,
-        }
-        plain = self.linear and self.slopes[0] == 1
-        if plain or "capacity" in changes:
-            given["capacity"] = self.capacity
-        elif "segments" not in changes:
-            given["segments"] = (self.widths, self.slopes)
-        unknown = sorted(set(changes) - {*given, "capacity", "segments"})
+        unknown = sorted(set(changes) - set(self._given))
         if unknown:
             raise InvalidPopulation(f"{unknown[0]}: not a field of a group")
-        if "segments" in changes:
-            given.pop("capacity", None)
+        given = dict(self._given)
+        if "segments" in changes and "capacity" not in changes:
+            given["capacity"] = None
+        if "capacity" in changes and "segments" not in changes and self._plain:
+            given["segments"] = None
         return Group(**{**given, **changes})
+
+    @property
+    def _plain(self) -> bool:
+        return bool(self.linear and self.slopes[0] == 1)
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether every number was given as an int, Decimal, Fraction or string."""
+        return all(raw is None or arrays.is_exact(raw) for raw in self._given.values())
+
+    def exact(self, field: str) -> ExactArray:
+        """A field as Fractions, of the shape the float attribute has (floats: binary value).
+
+        Fields: `costs`, `probabilities`, `value`, `reversibility`, `removable`, `widths`, `slopes`.
+        """
+        segments = self._given["segments"]
+        if field in ("widths", "slopes"):
+            if segments is not None:
+                return np.atleast_1d(arrays.to_exact(segments[field == "slopes"]))
+            raw = self._given["capacity"] if field == "widths" else 1
+            return np.atleast_1d(arrays.to_exact(raw))
+        exact = arrays.to_exact(self._given[field])
+        return np.atleast_1d(exact) if field in ("costs", "probabilities") else exact
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a Group is frozen; use replace({name}=…)")
@@ -196,6 +223,7 @@ class Population:
     provider_value: float
     budget: float
     expected_budget: float
+    _given: dict[str, Any]
 
     def __init__(
         self,
@@ -233,6 +261,15 @@ class Population:
         if problems:
             raise InvalidPopulation(problems)
         self.__dict__.update(
+            _given=deepcopy(
+                {
+                    "thresholds": thresholds,
+                    "shares": 1 if shares is None else shares,
+                    "provider_value": provider_value,
+                    "budget": budget,
+                    "expected_budget": expected_budget,
+                }
+            ),
             groups=members,
             thresholds=arrays.freeze(levels),
             shares=arrays.freeze(reached),
@@ -353,8 +390,22 @@ class Population:
                 f"{unknown[0]}: not a field of a population; fields are "
                 f"{', '.join(_POPULATION_FIELDS)}"
             )
-        given: dict[str, Any] = {field: getattr(self, field) for field in _POPULATION_FIELDS}
-        return Population(**{**given, **changes})
+        return Population(**{**self._given, "groups": self.groups, **changes})
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether every number was given as an int, Decimal, Fraction or string."""
+        return all(group.is_exact for group in self.groups) and all(
+            raw is None or arrays.is_exact(raw) for raw in self._given.values()
+        )
+
+    def exact(self, field: str) -> ExactArray:
+        """`thresholds` or `shares`, shape (K,), or a finite cap or value, shape (), as Fractions.
+
+        A float contributes its binary value; `is_exact` tells whether there were any.
+        """
+        exact = arrays.to_exact(self._given[field])
+        return np.atleast_1d(exact) if field in ("thresholds", "shares") else exact
 
     @cached_property
     def hash(self) -> str:
