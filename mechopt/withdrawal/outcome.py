@@ -10,6 +10,8 @@ import numpy as np
 
 from mechopt import arrays
 from mechopt.arrays import BoolArray, FloatArray
+from mechopt.errors import InvalidOption
+from mechopt.plan import Status
 from mechopt.withdrawal.stage import Stage, as_float, contribution_cost
 
 if TYPE_CHECKING:
@@ -78,3 +80,62 @@ def outcome_of(
         social_cost=fsum(lost.tolist()),
         payments=arrays.freeze(payments),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Equilibrium:
+    """An extreme equilibrium of the simultaneous protocol, and what is proved about it.
+
+    status : OPTIMAL (proved), FEASIBLE (an equilibrium; the bounds are open), INFEASIBLE (there is
+        no pure equilibrium), UNKNOWN (none was found and none excluded)
+    outcome : None unless an equilibrium is known; its fields can be read here directly
+    share_bound : no equilibrium has a higher share (for the worst and least: a lower one)
+    bound : no equilibrium of that share has a lower social cost (worst: a higher one; most and
+        least data: more or less data)
+    """
+
+    status: Status
+    outcome: Outcome | None
+    share_bound: float
+    bound: float | None
+
+    def _known(self) -> Outcome:
+        if self.outcome is None:
+            raise InvalidOption(
+                f"no equilibrium is known (status {self.status.value!r}): there is no outcome"
+            )
+        return self.outcome
+
+    @property
+    def stay(self) -> BoolArray:
+        return self._known().stay
+
+    @property
+    def total(self) -> float:
+        return self._known().total
+
+    @property
+    def level(self) -> int:
+        return self._known().level
+
+    @property
+    def share(self) -> float:
+        return self._known().share
+
+    @property
+    def social_cost(self) -> float:
+        return self._known().social_cost
+
+    @property
+    def payments(self) -> FloatArray:
+        return self._known().payments
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        outcome = None if self.outcome is None else self.outcome.to_dict()
+        return {
+            "status": self.status.value,
+            "share_bound": self.share_bound,
+            "bound": self.bound,
+            "outcome": outcome,
+        }

@@ -32,8 +32,8 @@ class Path:
     stay: BoolArray
     level: int
     movers: IntArray
-    if_stays: npt.NDArray[np.integer[Any]]
-    if_leaves: npt.NDArray[np.integer[Any]]
+    if_stays: IntArray
+    if_leaves: IntArray
 
     def slack(self, stage: Stage) -> Array:
         """What each mover loses by leaving (negative: gains), money, shape (m,)."""
@@ -182,7 +182,7 @@ def final_levels(stage: Stage, movers: IntArray) -> FinalLevels:
     stays, leaves = stage.x[movers], (stage.x - stage.removed)[movers]
     top = np.concatenate((stage.x[:1] * 0, np.cumsum(stays)))
     low = np.concatenate((stage.x[:1] * 0, np.cumsum(leaves)))
-    margin = stage.reached[0] / 1024  # sums in another order may differ by their rounding
+    margin = top[-1] / 1024  # sums in another order may differ by their rounding
     breaks: list[Array] = [stage.reached] * (count + 1)
     levels: list[LevelArray] = [np.arange(width, dtype=np.int32)] * (count + 1)
     at, level = stage.reached, levels[count]

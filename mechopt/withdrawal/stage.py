@@ -144,6 +144,20 @@ class Stage:
         """The same stage with other net reversible burdens (n,)."""
         return self._with(r=r)
 
+    def subgame(self, users: IntArray, so_far: Any) -> Stage:
+        """The stage that `users` face when the others have left `so_far` data in the pool."""
+        x = self.x[users]
+        whole = self.removed is self.x
+        return self._with(
+            x=x,
+            removed=x if whole else self.removed[users],
+            r=self.r[users],
+            v=self.v[users],
+            bonus=self.bonus[users],
+            money_tolerance=self.money_tolerance[users],
+            thresholds=self.thresholds - so_far,
+        )
+
     def _with(self, **changes: Array) -> Stage:
         names = self.__dataclass_fields__
         return Stage(**{name: changes.get(name, getattr(self, name)) for name in names})
@@ -194,12 +208,9 @@ def plan_columns(instance: Instance, plan: Plan, *, exact: bool) -> tuple[Array,
             f"burden: has shape {plan.burden.shape}, but the instance has {instance.n} users"
         )
     if exact:
-        burden, payment = plan.exact("burden"), plan.exact("payment")
-        bonus = plan.exact("failure_bonus")[()]
-        above = burden > instance.exact("capacity")
+        above = plan.exact("burden") > instance.exact("capacity")
     else:
-        burden, payment, bonus = plan.burden, plan.payment, float(plan.failure_bonus)
-        above = burden > instance.capacity * (1 + tolerances.DATA)
+        above = plan.burden > instance.capacity * (1 + tolerances.DATA)
     worst = np.flatnonzero(above)
     if worst.size:
         problems = [
@@ -210,14 +221,17 @@ def plan_columns(instance: Instance, plan: Plan, *, exact: bool) -> tuple[Array,
         if worst.size > 5:
             problems.append(f"burden: and {worst.size - 5} more users above capacity")
         raise InvalidPlan(problems)
-    return burden, payment, bonus
+    if exact:
+        return plan.exact("burden"), plan.exact("payment"), plan.exact("failure_bonus")[()]
+    return plan.burden, plan.payment, float(plan.failure_bonus)
 
 
 def contribution_cost(instance: Instance, burden: Array, *, exact: bool) -> Array:
     """C_i(x_i), money, shape (n,)."""
-    return curves.cost_of(
-        *(field_of(instance, field, exact) for field in ("cost", "widths", "slopes")), burden
+    cost, widths, slopes = (
+        field_of(instance, field, exact) for field in ("cost", "widths", "slopes")
     )
+    return curves.cost_of(cost, widths, slopes, burden)
 
 
 def reversible_cost(instance: Instance, burden: Array, *, exact: bool) -> Array:

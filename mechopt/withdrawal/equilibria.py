@@ -1,0 +1,332 @@
+"""Pure equilibria of the simultaneous protocol: all of them (small), the best and the worst.
+
+For a fixed total X, what each user may do depends on X alone: he may stay iff
+v_i (B(X) − B(X − δ_i x_i)) ≥ r_i, and leave iff v_i (B(X + δ_i x_i) − B(X)) ≤ r_i. Both change
+only where X ± δ_i x_i crosses a threshold. So the line of totals is cut into intervals on which
+each user is free, bound to stay, bound to leave, or has no choice at all, and on each interval the
+cheapest (or dearest) equilibrium is a two-sided knapsack. Intervals whose relaxation cannot beat
+the incumbent are never solved.
+
+One threshold: every one of the willing with r_i > 0 in a cheapest cover of T is pivotal (else a
+cheaper cover exists), so the best equilibrium is a covering knapsack, with no condition left over.
+It is NP-hard in general (weakly); what is proved is said by the status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+from time import perf_counter
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.arrays import BoolArray, FloatArray
+from mechopt.errors import TooLarge
+from mechopt.plan import Status
+from mechopt.withdrawal.knapsack import cheapest_cover
+from mechopt.withdrawal.simultaneous import is_equilibrium
+from mechopt.withdrawal.stage import Array, Stage, as_float
+
+LISTED = 20  # users with x_i > 0 up to which all 2^n stay-sets are looked at
+ENUMERATED = 14  # … and up to which best and worst are found that way
+CELLS = 40_000_000  # intervals × users that are examined per level
+
+
+class Goal(Enum):
+    """Which equilibrium is asked for: (highest level?, greatest weight?, weigh level 0 too?).
+
+    At level 0 everybody recovers what is reversible, so that all social costs are the same.
+    """
+
+    BEST = (True, False, False)
+    WORST = (False, True, False)
+    MOST_DATA = (True, True, True)
+    LEAST_DATA = (False, False, True)
+
+    @property
+    def high(self) -> bool:
+        return self.value[0]
+
+    @property
+    def maximize(self) -> bool:
+        return self.value[1]
+
+    @property
+    def weighs_level_0(self) -> bool:
+        return self.value[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An extreme equilibrium: stay-set (None if none is known), and what is proved.
+
+    status : OPTIMAL (proved), FEASIBLE (the bounds are open), INFEASIBLE (there is no pure
+        equilibrium), UNKNOWN (none was found, none excluded)
+    level_bound : no equilibrium reaches beyond this level (for the worst: below it)
+    bound : no equilibrium of that level has a better objective value
+    """
+
+    stay: BoolArray | None
+    status: Status
+    level: int | None
+    level_bound: int
+    objective: float | None
+    bound: float | None
+
+
+def list_equilibria(stage: Stage) -> BoolArray:
+    """All pure equilibria, shape (number, n), everyone-stays-like sets last; x_i = 0 stay.
+
+    Raises TooLarge above 20 users with x_i > 0.
+    """
+    users = stage.movers
+    if users.size > LISTED:
+        raise TooLarge(
+            f"{users.size} users with positive burden have 2^{users.size} stay-sets; all "
+            f"equilibria are listed up to {LISTED}. Ask for the best and worst instead"
+        )
+    count = 1 << users.size
+    number = np.arange(count)
+    totals = np.full(count, stage.total - stage.removed[users].sum(), dtype=stage.x.dtype)
+    for position, user in enumerate(users.tolist()):
+        size = 1 << position
+        totals[size : 2 * size] = totals[:size] + stage.removed[user]
+    level = stage.level_of(totals)
+    fits = np.ones(count, dtype=bool)
+    every = np.arange(stage.levels + 1)
+    for position, user in enumerate(users.tolist()):
+        other = level[number ^ (1 << position)]
+        stays = (number >> position & 1).astype(bool)
+        pays_stay, pays_leave = stage.staying_pays(user, every), stage.leaving_pays(user, every)
+        slack = (pays_stay[:, None] - pays_leave[None, :]).astype(stage.x.dtype)
+        tolerance = abs(stage.money_tolerance[user])
+        keeps, goes = slack >= -tolerance, slack <= tolerance
+        fits &= np.where(stays, keeps[level, other], goes[other, level])
+    chosen = np.flatnonzero(fits)
+    stay = np.ones((chosen.size, stage.n), dtype=bool)
+    stay[:, users] = (chosen[:, None] >> np.arange(users.size) & 1).astype(bool)
+    return stay
+
+
+def all_leave_is_equilibrium(stage: Stage) -> bool:
+    """Whether "everybody leaves" is an equilibrium (False if nobody has anything to withdraw)."""
+    if not stage.movers.size:
+        return False
+    return is_equilibrium(stage, stage.x == 0)
+
+
+def extreme_equilibrium(
+    stage: Stage, weights: Array, goal: Goal, *, time_limit: float = 60.0
+) -> Found:
+    """The equilibrium that is extreme first in its level, then in Σ weights over those who stay.
+
+    weights (n,) ≥ 0; positive wherever r_i > 0 if the goal minimises them.
+    """
+    if stage.movers.size <= ENUMERATED:
+        return _among_all(stage, weights, goal)
+    stage = _in_float(stage)
+    weight = as_float(weights)
+    until = perf_counter() + time_limit
+    lowest, highest = (int(stage.level_of(end)) for end in (stage.left_behind, stage.total))
+    levels = range(highest, lowest - 1, -1) if goal.high else range(lowest, highest + 1)
+    level_bound: int | None = None
+    for level in levels:
+        found = _at_level(stage, weight, level, goal, max(until, perf_counter() + 0.5))
+        if found.status is Status.INFEASIBLE:
+            continue
+        if level_bound is None:
+            level_bound = level
+        if found.stay is not None:
+            proved = found.status is Status.OPTIMAL and level_bound == level
+            status = Status.OPTIMAL if proved else Status.FEASIBLE
+            return Found(found.stay, status, level, level_bound, found.objective, found.bound)
+    if level_bound is None:
+        return Found(None, Status.INFEASIBLE, None, highest, None, None)
+    return Found(None, Status.UNKNOWN, None, level_bound, None, None)
+
+
+def _among_all(stage: Stage, weights: Array, goal: Goal) -> Found:
+    keys = []
+    stays = list_equilibria(stage)
+    for row, stay in enumerate(stays):
+        level = int(stage.level_of(stage.total_of(stay)))
+        value = weights[stay & (stage.x > 0)].sum() if level or goal.weighs_level_0 else 0
+        keys.append((-level if goal.high else level, -value if goal.maximize else value, row))
+    if not keys:
+        return Found(None, Status.INFEASIBLE, None, stage.levels, None, None)
+    _, signed, row = min(keys)
+    level = int(stage.level_of(stage.total_of(stays[row])))
+    value = float(-signed if goal.maximize else signed)
+    return Found(stays[row], Status.OPTIMAL, level, level, value, value)
+
+
+def _in_float(stage: Stage) -> Stage:
+    if not stage.exact:
+        return stage
+    delta = np.divide(
+        as_float(stage.removed), as_float(stage.x), out=np.ones(stage.n), where=stage.x > 0
+    )
+    return Stage.from_arrays(
+        as_float(stage.x),
+        as_float(stage.r),
+        as_float(stage.v),
+        delta,
+        as_float(stage.thresholds),
+        as_float(stage.shares[1:]),
+        as_float(stage.bonus),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Intervals [low, high) of totals within a level, and what users may do on each, (J, m)."""
+
+    low: FloatArray
+    high: FloatArray
+    may_stay: BoolArray
+    may_leave: BoolArray
+
+
+def _intervals(stage: Stage, level: int) -> Intervals:
+    """The level's range of totals, cut wherever a user's choices change."""
+    users = stage.movers
+    removed = stage.removed[users]
+    edges = np.concatenate(([-inf], stage.reached, [inf]))
+    low = max(float(edges[level]), float(stage.left_behind))
+    high = min(float(edges[level + 1]), float(np.nextafter(stage.total, inf)) + 1e-9 * stage.total)
+    cuts = np.concatenate([edge + removed for edge in stage.reached])
+    cuts = np.concatenate([cuts, *(edge - removed for edge in stage.reached)])
+    cuts = np.unique(cuts[(cuts > low) & (cuts < high)])
+    lows, highs = np.concatenate(([low], cuts)), np.concatenate((cuts, [high]))
+    if lows.size * users.size > CELLS:
+        raise TooLarge(f"{lows.size} intervals of totals × {users.size} users")
+    middle = ((lows + highs) / 2)[:, None]
+    without, back = stage.level_of(middle - removed), stage.level_of(middle + removed)
+    tolerance = stage.money_tolerance[users]
+    keep = stage.staying_pays(users, np.full((1, 1), level)) - stage.leaving_pays(users, without)
+    join = stage.staying_pays(users, back) - stage.leaving_pays(users, level)
+    may_stay, may_leave = keep >= -tolerance, join <= tolerance
+    # Neighbouring intervals with the same choices are one.
+    same = (may_stay[1:] == may_stay[:-1]) & (may_leave[1:] == may_leave[:-1])
+    first = np.concatenate(([True], ~same.all(axis=1)))
+    last = np.concatenate((first[1:], [True]))
+    return Intervals(lows[first], highs[last], may_stay[first], may_leave[first])
+
+
+def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: float) -> Found:
+    """Extreme equilibrium at one level."""
+    worst, anyone = goal.maximize, not level and not goal.weighs_level_0
+    users = stage.movers
+    removed, cost = stage.removed[users], weight[users]
+    if stage.levels == 1 and level == 1 and not worst:
+        intervals = _cover_only(stage)
+    else:
+        try:
+            intervals = _intervals(stage, level)
+        except TooLarge:
+            return Found(None, Status.UNKNOWN, level, level, None, None)
+    if anyone:
+        cost = np.zeros(users.size)
+    base = float(stage.left_behind)
+    best: tuple[float, BoolArray] | None = None
+    bounds: list[float] = []  # of intervals not settled
+    sign = -1.0 if worst else 1.0
+    fits = (intervals.may_stay | intervals.may_leave).all(axis=1)
+    tasks = []
+    for row in np.flatnonzero(fits).tolist():
+        must = ~intervals.may_leave[row]
+        free = intervals.may_stay[row] & ~must
+        fixed_data, fixed_cost = base + removed[must].sum(), cost[must].sum()
+        room = (intervals.low[row] - fixed_data, intervals.high[row] - fixed_data)
+        if room[1] <= 0 or removed[free].sum() < room[0]:
+            continue
+        guess = _relaxed(removed[free], cost[free], room, worst=worst)
+        tasks.append((sign * (fixed_cost + guess), row, must, free, fixed_cost, room))
+    tasks.sort(key=lambda task: (task[0], task[1]))
+    for relaxed, _, must, free, fixed_cost, room in tasks:
+        if best is not None and relaxed >= best[0] - _gap(best[0]):
+            break
+        left = until - perf_counter()
+        if left <= 0:
+            bounds.append(relaxed)
+            continue
+        margin = float(stage.data_tolerance[0]) / 1024
+        cover = cheapest_cover(
+            removed[free],
+            cost[free],
+            room[0],
+            room[1] - margin,
+            maximize=worst,
+            time_limit=left,
+            cutoff=None if best is None else sign * best[0] - fixed_cost,
+        )
+        if cover.taken is not None:
+            stay = stage.x == 0
+            stay[users[must]] = True
+            stay[users[free]] = cover.taken
+            value = sign * (fixed_cost + float(cost[free][cover.taken].sum()))
+            reached = int(stage.level_of(stage.total_of(stay)))
+            if reached == level and is_equilibrium(stage, stay):
+                if best is None or value < best[0]:
+                    best = (value, stay)
+            else:
+                bounds.append(relaxed)
+        if cover.status not in (Status.OPTIMAL, Status.INFEASIBLE):
+            known = relaxed if cover.bound is None else sign * (fixed_cost + cover.bound)
+            bounds.append(max(relaxed, known))
+        if best is not None and anyone:
+            break
+    open_bound = min(bounds, default=inf)
+    if best is None:
+        if not bounds:
+            return Found(None, Status.INFEASIBLE, level, level, None, None)
+        return Found(None, Status.UNKNOWN, level, level, None, sign * open_bound)
+    proved = anyone or open_bound >= best[0] - _gap(best[0])
+    bound = best[0] if proved else open_bound
+    return Found(
+        best[1],
+        Status.OPTIMAL if proved else Status.FEASIBLE,
+        level,
+        level,
+        sign * best[0],
+        sign * bound,
+    )
+
+
+def _gap(value: float) -> float:
+    return tolerances.SOLVER * abs(value)
+
+
+def _cover_only(stage: Stage) -> Intervals:
+    """K = 1, best: one interval, the willing with r_i > 0 free (the cheapest cover is pivotal)."""
+    users = stage.movers
+    r, tolerance = stage.r[users], stage.money_tolerance[users]
+    willing = stage.v[users] * stage.shares[1] - r >= -tolerance
+    low = np.array([max(float(stage.reached[0]), float(stage.left_behind))])
+    high = np.array([float(stage.total) * (1 + 1e-9) + 1e-300])
+    return Intervals(low, high, willing[None, :], (r >= -tolerance)[None, :])
+
+
+def _relaxed(
+    data: FloatArray, cost: FloatArray, room: tuple[float, float], *, worst: bool
+) -> float:
+    """Bound on Σ cost over fractions of `data` totalling between the two ends of `room`."""
+    if worst:
+        need = data.sum() - room[1]
+        return float(cost.sum() - _least_cost(data, cost, need))
+    return _least_cost(data, cost, room[0])
+
+
+def _least_cost(data: FloatArray, cost: FloatArray, need: float) -> float:
+    if need <= 0 or not data.size:
+        return 0.0
+    ratio = np.divide(cost, data, out=np.full(data.size, inf), where=data > 0)
+    order = np.argsort(ratio, kind="stable")
+    amount = np.cumsum(data[order])
+    last = int(np.searchsorted(amount, need))
+    if last >= data.size:
+        return float(cost[data > 0].sum())
+    before = amount[last - 1] if last else 0.0
+    return float(cost[order[:last]].sum() + ratio[order[last]] * (need - before))

@@ -1,0 +1,202 @@
+"""The two-sided knapsack behind extreme equilibria: cheapest subset with data between two ends.
+
+The fractional optimum (sort by cost per data unit) gives a bound, rounding it an incumbent, and
+reduced costs fix every item that no better subset can contain or miss; HiGHS settles what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.arrays import BoolArray, FloatArray
+from mechopt.plan import Status
+
+TRIED = 64  # prefixes of the sorted items that the rounding tries to complete by one item
+REPAIRS = 3  # re-solves when rounding the solver's binaries misses an end of the interval
+CORE = 20_000  # items beyond which the solver is not started
+
+
+@dataclass(frozen=True, eq=False)
+class Cover:
+    """A subset (bool per item, None if none is known), what is proved, and the bound on its cost.
+
+    INFEASIBLE: no subset fits (or, with a cutoff, none that fits is better than the cutoff).
+    """
+
+    taken: BoolArray | None
+    status: Status
+    bound: float | None
+
+
+def cheapest_cover(
+    data: FloatArray,
+    cost: FloatArray,
+    low: float,
+    high: float,
+    *,
+    maximize: bool = False,
+    time_limit: float = 60.0,
+    cutoff: float | None = None,
+) -> Cover:
+    """min (max) Σ cost over subsets with low ≤ Σ data ≤ high; `data`, `cost` ≥ 0, shape (m,).
+
+    cutoff : a cost that is already attained; only better subsets are of interest.
+    """
+    if maximize:
+        # What is left out is a cheapest subset between the complements of the ends.
+        whole, worth = float(data.sum()), float(cost.sum())
+        rest = cheapest_cover(
+            data,
+            cost,
+            whole - high,
+            whole - low,
+            time_limit=time_limit,
+            cutoff=None if cutoff is None else worth - cutoff,
+        )
+        return Cover(
+            None if rest.taken is None else ~rest.taken,
+            rest.status,
+            None if rest.bound is None else worth - rest.bound,
+        )
+    empty = np.zeros(data.size, dtype=bool)
+    if low <= 0:
+        if high >= 0:
+            return Cover(empty, Status.OPTIMAL, 0.0)
+        return Cover(None, Status.INFEASIBLE, None)
+    return _solve(data, cost, low, high, time_limit, inf if cutoff is None else cutoff)
+
+
+def _solve(
+    data: FloatArray, cost: FloatArray, low: float, high: float, time_limit: float, cutoff: float
+) -> Cover:
+    useful = np.flatnonzero(data > 0)
+    d, c = data[useful], cost[useful]
+    order = np.argsort(c / d, kind="stable")
+    amount = np.cumsum(d[order])
+    last = int(np.searchsorted(amount, low))
+    if last >= d.size:
+        if not d.size or amount[-1] < low * (1 - 1e-12):
+            return Cover(None, Status.INFEASIBLE, None)
+        last = d.size - 1
+    price = float(c[order[last]] / d[order[last]])
+    cheap = np.zeros(d.size, dtype=bool)
+    cheap[order[:last]] = True
+    bound = float(c[cheap].sum() + price * (low - d[cheap].sum()))
+    taken = _rounded(d, c, order, last, low, high)
+    reach = cutoff if taken is None else min(cutoff, float(c[taken].sum()))
+    if bound >= reach - tolerances.SOLVER * abs(reach):
+        if taken is None or c[taken].sum() > cutoff:
+            return Cover(None, Status.INFEASIBLE, bound)
+        return Cover(_spread(taken, useful, data.size), Status.OPTIMAL, float(c[taken].sum()))
+    reduced = np.where(cheap, price * d - c, c - price * d)
+    core = np.flatnonzero(reduced <= (reach - bound) * (1 + 1e-9))
+    fixed = cheap.copy()
+    fixed[core] = False
+    if core.size > CORE:
+        status = Status.UNKNOWN if taken is None else Status.FEASIBLE
+        return Cover(_spread(taken, useful, data.size), status, bound)
+    rest = (low - float(d[fixed].sum()), high - float(d[fixed].sum()))
+    chosen, status, below = _by_solver(d[core], c[core], *rest, time_limit)
+    bound = max(bound, min(reach, below + float(c[fixed].sum())))
+    if chosen is not None:
+        better = fixed.copy()
+        better[core[chosen]] = True
+        if taken is None or c[better].sum() <= c[taken].sum():
+            taken = better
+    elif status is Status.INFEASIBLE and taken is not None:
+        status, bound = Status.OPTIMAL, float(c[taken].sum())
+    if status is Status.UNKNOWN and taken is not None:
+        status = Status.FEASIBLE
+    return Cover(_spread(taken, useful, data.size), status, bound)
+
+
+def _spread(taken: BoolArray | None, useful: np.ndarray, size: int) -> BoolArray | None:
+    if taken is None:
+        return None
+    out = np.zeros(size, dtype=bool)
+    out[useful[taken]] = True
+    return out
+
+
+def _rounded(
+    d: FloatArray, c: FloatArray, order: np.ndarray, last: int, low: float, high: float
+) -> BoolArray | None:
+    """A prefix of the sorted items completed by the cheapest single item that fits."""
+    best: tuple[float, int, int] | None = None
+    amount = np.concatenate(([0.0], np.cumsum(d[order[:last]])))
+    spent = np.concatenate(([0.0], np.cumsum(c[order[:last]])))
+    for size in range(last, max(last - TRIED, -1), -1):
+        tail = order[size:]
+        total = amount[size] + d[tail]
+        fits = np.flatnonzero((total >= low) & (total <= high))
+        if fits.size:
+            item = int(tail[fits[np.argmin(c[tail[fits]])]])
+            value = float(spent[size] + c[item])
+            if best is None or value < best[0]:
+                best = (value, size, item)
+    if best is None:
+        return None
+    taken = np.zeros(d.size, dtype=bool)
+    taken[order[: best[1]]] = True
+    taken[best[2]] = True
+    return taken
+
+
+def _by_solver(
+    d: FloatArray, c: FloatArray, low: float, high: float, time_limit: float
+) -> tuple[np.ndarray | None, Status, float]:
+    """HiGHS on the core: chosen positions, status, bound. Binaries are rounded and checked."""
+    from time import perf_counter
+
+    from mechopt import highs
+
+    if not d.size:
+        if low <= 0 <= high:
+            return np.zeros(0, dtype=np.int64), Status.OPTIMAL, 0.0
+        return None, Status.INFEASIBLE, inf
+    until = perf_counter() + time_limit
+    scale = 1e4 / max(float(d.sum()), 1e-300)  # the solver's 1e-9 is then 1e-13 of the total
+    money = 1e4 / max(float(c.sum()), 1e-300) if c.any() else 1.0
+    shift, bound, start = 0.0, -inf, low
+    for _ in range(REPAIRS):
+        program = highs.LinearProgram(
+            cost=c * money,
+            start=np.array([0, d.size], dtype=np.int32),
+            index=np.arange(d.size, dtype=np.int32),
+            value=d * scale,
+            row_lower=np.array([(low + shift) * scale]),
+            row_upper=np.array([high * scale]),
+            lower=np.zeros(d.size),
+            upper=np.ones(d.size),
+            integer=np.ones(d.size, dtype=bool),
+        )
+        session = highs.Session(
+            program,
+            mip_rel_gap=tolerances.SOLVER / 10,
+            mip_feasibility_tolerance=1e-9,
+            primal_feasibility_tolerance=1e-9,
+        )
+        session.set_option("time_limit", max(until - perf_counter(), 0.1))
+        answer = session.solve()
+        if shift == 0.0:
+            bound = inf if answer.status is Status.INFEASIBLE else -inf
+            if answer.bound is not None:
+                bound = answer.bound / money
+        if answer.x is None:
+            proved = answer.status is Status.INFEASIBLE and shift == 0.0
+            return None, Status.INFEASIBLE if proved else Status.UNKNOWN, bound
+        chosen = np.flatnonzero(answer.x > 0.5)
+        total = float(d[chosen].sum())
+        if start <= total <= high:
+            value = float(c[chosen].sum())
+            proved = value - bound <= tolerances.SOLVER * abs(value)
+            return chosen, Status.OPTIMAL if proved else Status.FEASIBLE, bound
+        if total > high:
+            high -= 2 * (total - high)
+        else:
+            shift += 2 * (start - total)
+    return None, Status.UNKNOWN, bound

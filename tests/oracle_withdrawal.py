@@ -1,0 +1,142 @@
+"""Oracle for the withdrawal stage: full game tree and all stay-sets, in Fractions, from the text.
+
+Shares no code with mechopt. A game is a dict of lists (x, C, rho, delta, v, t) and T, b, f.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+Game = dict[str, Any]
+
+
+def random_game(rng: Any, *, most_users: int = 6, most_levels: int = 4) -> Game:
+    """A small game of dyadic numbers in eighths and quarters, rich in ties."""
+    n = rng.randint(1, most_users)
+    levels = rng.randint(1, most_levels)
+    eighths = [Fraction(k, 8) for k in range(9)]
+    x = [Fraction(rng.choice([0, 1, 1, 2, 2, 3, 4, 6]), 2) for _ in range(n)]
+    kind = rng.random()
+    delta = [Fraction(1)] * n if kind < 0.5 else [rng.choice([0, *eighths[2::2]]) for _ in range(n)]
+    total = sum(x)
+    grid = sorted({Fraction(k, 4) for k in range(1, int(4 * max(total, 2)) + 3)})
+    thresholds = sorted(rng.sample(grid, levels))
+    if rng.random() < 0.5 and total > 0 and total not in thresholds:
+        thresholds = sorted([*thresholds[:-1], total])
+    shares = sorted(rng.sample(eighths[1:], levels))
+    return {
+        "x": x,
+        "theta": [Fraction(rng.randint(1, 8), 4) for _ in range(n)],
+        "rho": [rng.choice([Fraction(1), Fraction(1), Fraction(1, 2), Fraction(0)]) for _ in x],
+        "delta": [Fraction(d) for d in delta],
+        "v": [Fraction(rng.randint(0, 12), 2) for _ in range(n)],
+        "t": [Fraction(rng.choice([0, 0, 0, 1, 2, 6]), 2) for _ in range(n)],
+        "T": thresholds,
+        "b": shares,
+        "f": rng.choice([Fraction(0), Fraction(0), Fraction(1, 2), Fraction(2)]),
+        "unconditional": rng.random() < 0.15,
+    }
+
+
+def total(game: Game, stay: Any) -> Fraction:
+    return sum(
+        (x if s else (1 - d) * x for x, d, s in zip(game["x"], game["delta"], stay)), Fraction(0)
+    )
+
+
+def level(game: Game, amount: Fraction) -> int:
+    return sum(1 for threshold in game["T"] if amount >= threshold)
+
+
+def payoff(game: Game, i: int, stay: Any) -> Fraction:
+    """Section 2, word for word."""
+    reached = level(game, total(game, stay))
+    share = game["b"][reached - 1] if reached else Fraction(0)
+    cost = game["theta"][i] * game["x"][i]
+    sunk = (1 - game["rho"][i]) * cost
+    if not stay[i]:
+        return game["v"][i] * share - sunk
+    if reached:
+        return game["v"][i] * share + game["t"][i] - cost
+    return (game["t"][i] if game["unconditional"] else 0) + game["f"] - sunk
+
+
+def movers(game: Game) -> list[int]:
+    return [i for i, x in enumerate(game["x"]) if x > 0]
+
+
+def stay_sets(game: Game) -> list[tuple[bool, ...]]:
+    """All profiles; users with x_i = 0 stay."""
+    choices = [(False, True) if x > 0 else (True,) for x in game["x"]]
+    return list(product(*choices))
+
+
+def is_nash(game: Game, stay: tuple[bool, ...]) -> bool:
+    for i in movers(game):
+        other = (*stay[:i], not stay[i], *stay[i + 1 :])
+        if payoff(game, i, other) > payoff(game, i, stay):
+            return False
+    return True
+
+
+def equilibria(game: Game) -> list[tuple[bool, ...]]:
+    return [stay for stay in stay_sets(game) if is_nash(game, stay)]
+
+
+def everyone(game: Game) -> tuple[bool, ...]:
+    return (True,) * len(game["x"])
+
+
+def stable(game: Game) -> bool:
+    """W1: training happens and nobody gains by leaving alone; true if nothing is asked."""
+    if not movers(game):
+        return True
+    stay = everyone(game)
+    return level(game, total(game, stay)) > 0 and is_nash(game, stay)
+
+
+def subgame_perfect(game: Game, order: list[int]) -> tuple[bool, ...]:
+    """Backward induction on the full tree; an indifferent user stays."""
+    sequence = [i for i in order if game["x"][i] > 0]
+
+    def play(position: int, stay: tuple[bool, ...]) -> tuple[bool, ...]:
+        if position == len(sequence):
+            return stay
+        i = sequence[position]
+        keep = play(position + 1, stay)
+        leave = play(position + 1, (*stay[:i], False, *stay[i + 1 :]))
+        return keep if payoff(game, i, keep) >= payoff(game, i, leave) else leave
+
+    return play(0, everyone(game))
+
+
+def social_cost(game: Game, stay: tuple[bool, ...]) -> Fraction:
+    trains = level(game, total(game, stay)) > 0
+    return sum(
+        (
+            theta * x if s and trains else (1 - rho) * theta * x
+            for theta, x, rho, s in zip(game["theta"], game["x"], game["rho"], stay)
+        ),
+        Fraction(0),
+    )
+
+
+def blocking_coalitions(game: Game, stay: tuple[bool, ...]) -> list[tuple[int, ...]]:
+    """All sets of users who all gain strictly when they change their decisions together."""
+    found = []
+    for other in stay_sets(game):
+        changed = [i for i in movers(game) if other[i] != stay[i]]
+        if changed and all(payoff(game, i, other) > payoff(game, i, stay) for i in changed):
+            found.append(tuple(changed))
+    return found
+
+
+def order_by(game: Game, name: str) -> list[int]:
+    keys = {
+        "small-first": lambda i: game["x"][i],
+        "large-first": lambda i: -game["x"][i],
+        "cost": lambda i: game["theta"][i],
+    }
+    return sorted(range(len(game["x"])), key=keys[name])
