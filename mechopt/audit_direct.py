@@ -141,15 +141,15 @@ class _Numbers:
         """(true column, told column, states with a true-type user, state after misreporting)."""
         random = np.random.default_rng(20261121)
         marks = random.integers(1, 2**62, size=self.counts.shape[1], dtype=np.int64)
-        keys = (self.counts * marks).sum(axis=1)
-        order: IntArray = np.argsort(keys).astype(np.int64)
+        keys: IntArray = self.counts @ marks
+        order: IntArray = np.argsort(keys)
         for true in range(self.group.size):
             for told in np.flatnonzero(self.group == self.group[true]):
                 if told == true:
                     continue
                 states = np.flatnonzero(self.counts[:, true] > 0)
-                wanted = keys[states] - marks[true] + marks[told]
-                found = order[np.searchsorted(keys, wanted, sorter=order)]
+                wanted = np.take(keys, states) - marks[true] + marks[told]
+                found: IntArray = np.take(order, np.searchsorted(keys, wanted, sorter=order))
                 moved = self.counts[states].copy()
                 moved[:, true] -= 1
                 moved[:, told] += 1

@@ -17,11 +17,21 @@ from mechopt.errors import InvalidOption
 # mechanism -> {problem kind: function(problem, *, options) -> Plan or DirectMechanism}
 MECHANISMS: dict[str, dict[str, str]] = {
     "burdens": {"instance": "mechopt.mechanisms.burdens:solve"},
+    "rule": {"population": "mechopt.mechanisms.rules:solve"},
     "direct": {"population": "mechopt.mechanisms.direct_solve:solve"},
-    "posted-price": {"instance": "mechopt.mechanisms.posted_price:solve"},
-    "posted-contract": {"instance": "mechopt.mechanisms.posted_contract:solve"},
+    "posted-price": {
+        "instance": "mechopt.mechanisms.posted_price:solve",
+        "population": "mechopt.mechanisms.population_benchmarks:posted_price",
+    },
+    "posted-contract": {
+        "instance": "mechopt.mechanisms.posted_contract:solve",
+        "population": "mechopt.mechanisms.population_benchmarks:posted_contract",
+    },
     "subsidy": {"instance": "mechopt.mechanisms.subsidy:solve"},
-    "complete-information": {"instance": "mechopt.mechanisms.complete_information:solve"},
+    "complete-information": {
+        "instance": "mechopt.mechanisms.complete_information:solve",
+        "population": "mechopt.mechanisms.population_benchmarks:complete_information",
+    },
 }
 
 # formulation (the name of its folder in models/) -> function(problem, *, options) -> ConcreteModel

@@ -45,7 +45,7 @@ def gains(
     theta = population.type_costs
     own_cost = cost * (theta[true] / theta[told])
     stay = mechanism.utility[lying, :, told] + cost - own_cost
-    if mechanism.terms.honest_and_obedient:
+    if mechanism.terms.withdrawal_rights is True:
         group = population.groups[population.group_of_type[true]]
         below = np.concatenate([[0.0], population.shares[:-1]])
         share = below if group.removable > 0 else population.shares

@@ -31,6 +31,9 @@ from mechopt.population import Population
 # Rows that are expectations have coefficients down to the smallest state probability; HiGHS drops
 # those below small_matrix_value, so such rows are multiplied by this before they are passed.
 EXPECTATION = 1e4
+# t̄ in multiples of the most a user can lose or enjoy: payments t ≤ t̄ p vanish with p (D2), and a
+# conditional payment of a hundred times that is none that incentives need.
+PAYMENT_FACTOR = 100.0
 
 
 class Layout:
@@ -169,6 +172,18 @@ def payment_terms(
     ]
 
 
+def payment_bounds(population: Population, k: int) -> FloatArray:
+    """t̄ per group, money: PAYMENT_FACTOR times the value and the dearest type's full cost."""
+    threshold = float(population.thresholds[k])
+    return PAYMENT_FACTOR * np.array(
+        [
+            group.value
+            + group.costs[-1] * float(group.shape(np.array(min(group.capacity, threshold))))
+            for group in population.groups
+        ]
+    )
+
+
 # -- row families, in the order of the sheet ------------------------------------------------------
 
 
@@ -202,7 +217,7 @@ def add_capacity(layout: Layout, rows: Rows) -> None:
 
 
 def add_payments(layout: Layout, rows: Rows) -> None:
-    """(D2) t ≥ 0, budget in every state, expected budget."""
+    """(D2) t ≥ 0, nothing paid in the null outcome (u ≤ (v b + t̄) p), budgets."""
     if not layout.terms.transfers:
         return
     cells, states = np.arange(layout.C), np.arange(layout.S)
@@ -214,6 +229,12 @@ def add_payments(layout: Layout, rows: Rows) -> None:
             terms = payment_terms(layout, k, space.cell_state, cells, layout.count)
             terms.append((states, layout.p(k, states), np.full(layout.S, -population.budget)))
             rows.add("D2 budget", layout.S, -inf, 0, terms)
+    else:
+        for k in range(layout.K):
+            most = layout.value * layout.b[k] + payment_bounds(population, k)[layout.group]
+            terms = utility_terms(layout, k, cells, cells, 1.0)
+            terms += run_term(layout, k, cells, cells, -most)
+            rows.add("D2 null", layout.C, -inf, 0, terms)
     if population.expected_budget < inf:
         weight = EXPECTATION * space.probability[space.cell_state] * layout.count
         at = np.zeros(layout.C, dtype=np.int64)
