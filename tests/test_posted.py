@@ -189,6 +189,22 @@ def test_linear_splits_equal_convex_splits() -> None:
             assert one == pytest.approx(other, abs=1e-9)
 
 
+def test_a_given_offer() -> None:
+    instance = mo.Instance(cost=[1, 2], value=1, capacity=4, thresholds=[6], provider_value=50)
+    plan = mo.solve(instance, "posted-contract", floor=3, price=6)
+    assert (plan.status, plan.objective, plan.details["accepters"]) == ("optimal", 38, 2)
+    half = mo.solve(instance, "posted-contract", floor=3, price=3)
+    assert (half.level, half.metrics["leakage"]) == (0, 3)
+    poor = instance.replace(budget=1)
+    for name, offer in (
+        ("posted-price", {"price": 2}),
+        ("posted-contract", {"floor": 3, "price": 6}),
+    ):
+        plan = mo.solve(poor, name, **offer)
+        assert (plan.status, plan.burden) == ("infeasible", None)
+        assert plan.shortfall["money"] > 0
+
+
 def test_bad_options() -> None:
     instance = mo.Instance(cost=[1], value=1, capacity=1, thresholds=[1])
     with pytest.raises(mo.InvalidOption, match="price"):

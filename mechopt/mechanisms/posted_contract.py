@@ -1,4 +1,4 @@
-"""Posted contract (FORMULATION 4.1, second reading of "floor"): q for everyone who gives at least f.
+"""Posted contract (FORMULATION 4.1, second reading of "floor"): q for giving at least f.
 
 User i accepts, and gives exactly f, iff cap_i ≥ f and q ≥ C_i(f). Contracts searched: those that
 split a threshold evenly, f = T_k / m for an integer m, with q the m-th lowest C_i(f). For payments
@@ -24,6 +24,7 @@ from mechopt.mechanisms.levels import (
     objective_value,
     rank_candidates,
 )
+from mechopt.mechanisms.posted_price import only_offer
 from mechopt.plan import Plan, Status
 
 _CONVEX_LIMIT = 5_000  # users with several cost segments: n² curve evaluations
@@ -72,7 +73,7 @@ def solve(
     if floor is not None and price is not None:
         if not (0 < floor < np.inf and 0 <= price < np.inf):
             raise InvalidOption(f"floor must be > 0 and price ≥ 0, got {floor!r} and {price!r}")
-        return _plan(instance, float(floor), float(price), objective, fields)
+        return only_offer(_plan(instance, float(floor), float(price), objective, fields))
     if lowest > instance.levels:
         reason = f"no threshold gives a share of {target:g}"
         return infeasible(instance, target, reason, {"constraint": "target"}, fields)

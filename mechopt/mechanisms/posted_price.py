@@ -42,7 +42,7 @@ def solve(
     price: float | None = None,
     seed: int = 0,
 ) -> Plan:
-    """The best price over all candidates θ_i · slope (exact), or the given `price` evaluated.
+    """The best price over all candidates θ_i · slope (exact), or the one of the given `price`.
 
     Users answer with the floor x_i⁰(s), the largest maximiser of s x − C_i(x). `details` says
     whether that is an equilibrium and which level a coordinated equilibrium reaches:
@@ -62,7 +62,7 @@ def solve(
             raise InvalidOption(
                 f"price: must be ≥ 0 and finite (money per data unit), got {price!r}"
             )
-        return _at_price(instance, float(price), objective, fields)
+        return only_offer(_at_price(instance, float(price), objective, fields))
     if lowest > instance.levels:
         reason = f"no threshold gives a share of {target:g}"
         return infeasible(instance, target, reason, {"constraint": "target"}, fields)
@@ -82,6 +82,22 @@ def solve(
         return Plan.null(instance, reason="no price is worth more than offering nothing", **fields)
     found = _at_price(instance, float(supply.price[place]), objective, fields)
     return found.replace(status=Status.OPTIMAL, bound=found.objective)
+
+
+def only_offer(plan: Plan) -> Plan:
+    """The plan of the only offer allowed: best among one, if it is within the budget."""
+    assert plan.payment is not None
+    over = arrays.exact_sum(plan.payment) - plan.instance.budget
+    if over > 0:
+        return plan.replace(
+            status=Status.INFEASIBLE,
+            burden=None,
+            payment=None,
+            objective=None,
+            reason=f"this offer pays {over:g} more than the budget {plan.instance.budget:g} (A4)",
+            shortfall={"constraint": "budget", "money": over},
+        )
+    return plan.replace(status=Status.OPTIMAL, bound=plan.objective)
 
 
 def supply_curve(instance: Instance) -> Supply:
@@ -242,7 +258,7 @@ class _Excess:
     def _last(
         self, value: Any, money: FloatArray, shift: float, strict: bool = False
     ) -> FloatArray:
-        """The end of {d : value(d) ≤ money} on [0, room]: scan the knots, interpolate in one piece."""
+        """The end of {d : value(d) ≤ money} in [0, room]: scan the knots, interpolate inside one."""
         ends = np.clip(np.concatenate([self.knots, self.knots + shift], axis=1), 0.0, None)
         ends = np.sort(np.minimum(ends, self.room[:, None]), axis=1)
         found = np.zeros(self.room.size)
