@@ -236,7 +236,7 @@ def _largest(page: _Page, plan: Plan) -> None:
     asked = int((plan.burden > 0).sum())
     if not asked:
         return
-    cells = columns(plan)
+    cells = columns(plan, plan.burden)
     top = _top(plan.burden, min(_TOP, asked))
     page.gap()
     page.line(f"largest burdens ({top.size} of {asked:,})")

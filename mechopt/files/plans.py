@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from decimal import Context, Decimal, Inexact
+from decimal import Context, Decimal, Inexact, localcontext
 from fractions import Fraction
 from math import fsum, inf, nextafter
 from pathlib import Path
@@ -76,14 +76,15 @@ def written(plan: Plan) -> FloatArray:
     reserve = Fraction(plan.reserve)
     if ample > max(binary_goal, decimal_goal) + max(reserve, Fraction(repr(plan.reserve))):
         return plan.burden
-    binary = _exact_sum(Decimal(entry) for entry in plan.burden.tolist())
+    positive = plan.burden[plan.burden > 0].tolist()
+    binary = _exact_sum(map(Decimal, positive))
     own = plan.exact("burden").sum() if plan.is_exact else binary
     if own < threshold:
         return plan.burden  # short by itself: it is written as it is
     if own >= threshold + reserve:
         binary_goal += reserve
         decimal_goal += Fraction(repr(plan.reserve))
-    decimal = _exact_sum(Decimal(repr(entry)) for entry in plan.burden.tolist())
+    decimal = _exact_sum(map(Decimal, map(repr, positive)))
     return _raised(plan, binary_goal - binary, decimal_goal - decimal)
 
 
@@ -108,28 +109,25 @@ def _raised(plan: Plan, binary: Fraction, decimal: Fraction) -> FloatArray:
 
 
 def _exact_sum(entries: Iterable[Decimal]) -> Fraction:
-    total = Decimal(0)
-    for entry in entries:
-        if entry:
-            total = _EXACTLY.add(total, entry)
-    return Fraction(total)
+    with localcontext(_EXACTLY):
+        return Fraction(sum(entries, Decimal(0)))
 
 
 # Sums of float64 numbers have at most 309 + 1074 decimal digits: addition is exact.
 _EXACTLY = Context(prec=1400, traps=[Inexact])
 
 
-def columns(plan: Plan) -> dict[str, Any]:
+def columns(plan: Plan, burden: FloatArray) -> dict[str, Any]:
     """id, burden, payment, cost, utility, stays: what happens under the plan's protocol, (n,).
 
-    `cost` is C_i(x_i), `utility` the payoff of FORMULATION section 2 in that outcome, money.
+    `burden` is the plan's, or as `written`. `cost` is C_i(x_i), `utility` the payoff of
+    FORMULATION section 2 in that outcome, money.
     """
     from mechopt.withdrawal import check_withdrawal
 
     instance = plan.instance
     report = check_withdrawal(instance, plan, protocol=plan.protocol, order=plan.order)
     outcome = report.outcome
-    burden = written(plan)
     cost = instance.cost_of(burden)
     kept = outcome.stay if outcome.trains else np.full(instance.n, plan.unconditional)
     borne = np.where(kept, cost, (1 - instance.reversibility) * cost)
@@ -178,7 +176,7 @@ def document(
             found = instances.document(plan.instance, users=found)
     users = None
     if plan.has_answer:
-        users = columns(plan)
+        users = columns(plan, written(plan))
         if plan.is_exact:
             for name in ("burden", "payment"):
                 users[name] = numbers.column_spelled(plan.exact(name))
@@ -191,7 +189,7 @@ def table(plan: Plan) -> dict[str, Any]:
         raise InvalidPlan(
             f"the plan is {plan.status} and has no burdens to write as a table; write it as .json"
         )
-    return columns(plan)
+    return columns(plan, written(plan))
 
 
 def metadata(plan: Plan) -> str:
@@ -309,7 +307,7 @@ def read_table(path: Path, instance: Instance | None) -> Plan:
 
 def _aligned(found: tables.Table, instance: Instance) -> Any:
     """For every user of the instance the row of the table; InvalidPlan if the ids differ."""
-    names = found.columns["id"]
+    names = np.asarray(found.columns["id"]).tolist()
     if names == instance.ids.tolist():
         return np.arange(instance.n)
     place: dict[str, int] = {}

@@ -25,6 +25,8 @@ SHOWN = 5  # faults quoted per column; the rest are counted
 # A spreadsheet would take a cell that begins like this as a formula.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NEUTRAL = re.compile(r"'+[=+\-@\t\r]")
+_MAYBE_NEUTRAL = re.compile(r"(?m)^'")
+LONGEST_NAME = 200  # characters: names are stored side by side, all as long as the longest
 
 
 def neutralise(name: str) -> str:
@@ -192,7 +194,19 @@ def _square(chunk: list[list[str]], width: int, first: int, faults: list[tuple[i
 
 def _names(cells: Sequence[str], exact: bool) -> tuple[list[str], list[tuple[int, str]]]:
     del exact
-    return list(map(restore, cells)), []
+    names = list(map(restore, cells)) if _MAYBE_NEUTRAL.search("\n".join(cells)) else list(cells)
+    return names, _too_long(names)
+
+
+def _too_long(names: list[str]) -> list[tuple[int, str]]:
+    """Faults of names that are too long; they are cut."""
+    faults = []
+    if max(map(len, names), default=0) > LONGEST_NAME:
+        for at, name in enumerate(names):
+            if len(name) > LONGEST_NAME:
+                faults.append((at, f"has {len(name):,} characters; at most {LONGEST_NAME} fit"))
+                names[at] = f"{name[:40]} {at}"
+    return faults
 
 
 def _numbers(cells: Sequence[str], exact: bool) -> tuple[Any, list[tuple[int, str]]]:
@@ -223,7 +237,9 @@ def _joined(chunks: list[Any], rows: int, exact: bool) -> Any:
         whole = np.concatenate(chunks)
         return whole.astype(np.float64) if rows > numbers.EXACT_ROWS else whole
     listed = [entry for chunk in chunks for entry in chunk]
-    if exact or rows <= numbers.EXACT_ROWS or isinstance(listed[0], str):
+    if isinstance(listed[0], str):
+        return np.array(listed)
+    if exact or rows <= numbers.EXACT_ROWS:
         return listed
     return np.array([float(entry) for entry in listed])
 
@@ -305,17 +321,18 @@ def _nulls(column: Any) -> list[tuple[int, str]]:
     return [(int(row), "is empty") for row in np.flatnonzero(column.is_null().to_numpy())]
 
 
-def _arrow_names(column: Any, exact: bool) -> tuple[list[str], list[tuple[int, str]]]:
+def _arrow_names(column: Any, exact: bool) -> tuple[Any, list[tuple[int, str]]]:
     del exact
     pa = _arrow()
     try:
         names = column.cast(pa.string()).fill_null("").to_pylist()
     except (pa.ArrowException, UnicodeDecodeError):
-        return ["?"] * len(column), [(0, f"cannot be read as text ({column.type})")]
+        return np.arange(len(column)).astype(str), [(0, f"cannot be read as text ({column.type})")]
     faults = _nulls(column)
     for row, _ in faults:
-        names[row] = f"\0{row}"  # distinct, and never shown
-    return names, faults
+        names[row] = f"\ufffd{row}"  # distinct, and never shown
+    faults += _too_long(names)
+    return np.array(names), faults
 
 
 def _arrow_numbers(column: Any, exact: bool) -> tuple[Any, list[tuple[int, str]]]:
