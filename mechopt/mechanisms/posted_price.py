@@ -258,7 +258,7 @@ class _Excess:
     def _last(
         self, value: Any, money: FloatArray, shift: float, strict: bool = False
     ) -> FloatArray:
-        """The end of {d : value(d) ≤ money} in [0, room]: scan the knots, interpolate inside one."""
+        """The end of {d : value(d) ≤ money} in [0, room]: scan the knots, interpolate in one."""
         ends = np.clip(np.concatenate([self.knots, self.knots + shift], axis=1), 0.0, None)
         ends = np.sort(np.minimum(ends, self.room[:, None]), axis=1)
         found = np.zeros(self.room.size)
