@@ -8,7 +8,7 @@ only if another user with a positive burden, himself not at such a limit, can gi
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import inf
 
 import numpy as np
@@ -142,7 +142,7 @@ def _two_between(users, tables, total, budget):
                 continue
             marks = [*one.points(), *(rest - p for p in two.points()), low, high]
             marks = sorted({min(max(mark, low), high) for mark in marks})
-            for left, right in zip(marks, marks[1:]):
+            for left, right in pairwise(marks):
                 # inside the interval everything is linear: sample inside, extrapolate to the ends
                 inner = [left + share * (right - left) for share in (1 / 3, 2 / 3)]
                 pays = [one.need(p) + two.need(rest - p) for p in inner]

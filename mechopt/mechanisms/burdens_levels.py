@@ -138,9 +138,16 @@ def _solve_curves(
 
     With `quantity` "pay" the least payments come first and the least cost among them second.
     """
-    pieces = _convex_pieces(instance, level, reserve)
-    if pieces is not None:
-        return _by_selection(instance, pieces, quantity, total, budget)
+    if quantity == "cost" and budget > 0:
+        # Unless the budget binds, nobody's pivotality matters: whatever is needed is paid.
+        pieces = _all_pieces(instance)
+        freely = allocation.cheapest(pieces, total, instance.capacity, first="cost")
+        payment = level_curves.payment_needed(instance, level, total, freely.burden)
+        if exact_sum(payment) <= budget:
+            return Choice(freely.burden, freely.value, freely.bound, freely.data_price), 0.0
+    convex = _convex_pieces(instance, level, reserve)
+    if convex is not None:
+        return _by_selection(instance, convex, quantity, total, budget)
     curves = level_curves.level_curves(instance, level, reserve)
     all_capacities = exact_sum(instance.cost_of(instance.capacity))
     scale = all_capacities * total / exact_sum(instance.capacity)
@@ -149,8 +156,6 @@ def _solve_curves(
     def search(first: str, curves: LevelCurves, budget: float = inf) -> Choice:
         return minimise(Knapsack(curves, total, first, budget), **control)
 
-    if quantity == "cost" and budget == inf:
-        return search("cost", curves), 0.0
     free = curves.without_payment()
     if budget == 0:
         found = search("cost", free)
@@ -189,18 +194,34 @@ def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | N
         join = np.where(recovered < 1, (gain - kept) / (1 - recovered), inf)
     free = np.minimum(gain, obey)  # cost up to which nothing is needed
     turn = np.where(gain <= obey, free, np.maximum(join, free))
-    columns = []
-    spent = np.zeros(instance.n)
+    least = level_curves.least_burden(instance, level, reserve)
+    steep = np.flatnonzero((least > 0) & (least <= instance.capacity))
+    paid = level_curves.payment_needed(instance, level, total, least)[steep]
+    cost = instance.cost_of(least)[steep]
+    columns = [(steep, least[steep], cost / least[steep], paid / least[steep])]
+    begin, spent = np.zeros(instance.n), np.zeros(instance.n)
     everyone = np.arange(instance.n)
     for width, slope in zip(instance.widths.T, instance.slopes.T):
         rate = instance.cost * slope
         one = np.clip((free - spent) / rate, 0.0, width)
-        two = np.clip((turn - spent) / rate, one, width) - one
-        for length, pay in ((one, 0.0 * rate), (two, recovered * rate), (width - one - two, rate)):
+        two = np.clip((turn - spent) / rate, one, width)
+        for low, high, pay in (
+            (0 * one, one, 0 * rate),
+            (one, two, recovered * rate),
+            (two, width, rate),
+        ):
+            length = begin + high - np.maximum(begin + low, least)
             some = length > 0
             columns.append((everyone[some], length[some], rate[some], pay[some]))
-        spent = spent + rate * width
+        begin, spent = begin + width, spent + rate * width
     return Pieces(*(np.concatenate(column) for column in zip(*columns)))
+
+
+def _all_pieces(instance: Instance) -> Pieces:
+    """Everything everyone can give, by cost alone."""
+    user, segment = np.nonzero(instance.widths > 0)
+    rate = instance.cost[user] * instance.slopes[user, segment]
+    return Pieces(user, instance.widths[user, segment], rate, 0.0 * rate)
 
 
 def _by_selection(
@@ -212,9 +233,8 @@ def _by_selection(
     if budget == 0:
         some = pieces.pay == 0
         free = Pieces(pieces.user[some], pieces.length[some], pieces.cost[some], pieces.pay[some])
-        found = allocation.cheapest(free, total, upper, first="cost")
-        if not allocation.can_reach(free, total):
-            found = None
+        reachable = allocation.can_reach(free, total)
+        found = allocation.cheapest(free, total, upper, first="cost") if reachable else None
     elif quantity == "cost" and budget < inf:
         found = allocation.cheapest_within_budget(pieces, total, upper, budget)
     else:

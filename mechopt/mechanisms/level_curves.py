@@ -101,29 +101,49 @@ def payment_needed(
     return _clean(need, cost, instance.value)
 
 
+def least_burden(instance: Instance, level: int, reserve: float) -> FloatArray:
+    """Without a reserve: the least positive burden worth asking for, data, shape (n,).
+
+    Leaving with less than the margin is not surely noticed, so (W1) then gives nothing. For users
+    who accept the margin unpaid this matters only to the last of a selection (`distinct` sees to
+    him) and 0 is returned; for the others a burden is 0 or at least the margin.
+    """
+    if reserve > 0:
+        return np.zeros(instance.n)
+    shares = np.append(0.0, instance.shares)
+    edge = _over(float(instance.thresholds[level - 1]) * MARGIN, instance.removable)
+    edge = np.where(instance.removable > 0, edge, 0.0)
+    kept = instance.value * (shares[level] - shares[level - 1])
+    cost = instance.cost_of(edge)
+    unpaid = (cost <= instance.value * shares[level]) & (instance.reversibility * cost <= kept)
+    return np.where(unpaid, 0.0, edge)
+
+
 def distinct(instance: Instance, level: int, total: float, burden: FloatArray) -> FloatArray:
     """`burden` with no positive burden so small that leaving is lost in the tolerance of T_k.
 
     Such a burden (rounding, or the last user of a selection) is raised to the margin by lowering
-    another user's, one whose own pivotal level stays the same. Same sum, up to rounding.
+    another user's, one whose own pivotal level stays the same. Same sum, up to rounding. Dust whose
+    cost is itself within the tolerance on money is left alone.
     """
-    smallest = np.where(
-        instance.removable > 0,
-        _over(total - float(instance.thresholds[level - 1]) * (1 - MARGIN), instance.removable),
-        0.0,
+    threshold = float(instance.thresholds[level - 1])
+    taken = instance.removable * burden
+    matters = instance.reversibility * instance.cost_of(burden) > 0.1 * tolerances.MONEY * (
+        instance.value * instance.share_at(level)
     )
-    needs_it = (instance.removable * burden > 0) & (burden < smallest)
-    if total > instance.thresholds[level - 1] or not needs_it.any():
+    small = np.flatnonzero((taken > 0) & (taken < MARGIN * threshold) & matters)
+    if total > threshold or small.size == 0:
         return burden
     burden = burden.copy()
-    for user in np.flatnonzero(needs_it & (instance.capacity >= smallest)).tolist():
-        step = float(smallest[user] - burden[user])
+    for user in small.tolist():
+        wanted = MARGIN * threshold / float(instance.removable[user])
+        step = wanted - float(burden[user])
         lowered = np.maximum(burden - step, 0.0)
         same = level_after(instance, total, burden) == level_after(instance, total, lowered)
         giver = int(np.argmax(np.where(same, lowered, -1.0)))
-        if giver != user and lowered[giver] > 0:
+        if wanted <= instance.capacity[user] and giver != user and lowered[giver] > 0:
             burden[giver] -= step
-            burden[user] = smallest[user]
+            burden[user] = wanted
     return burden
 
 
@@ -132,6 +152,7 @@ def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
     shares = np.append(0.0, instance.shares)
     total = float(instance.thresholds[level - 1]) + reserve
     low = np.zeros(instance.n)
+    least = least_burden(instance, level, reserve)
     blocks = []
     for after in range(level, -1, -1):
         high = instance.capacity.copy()
@@ -139,9 +160,7 @@ def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
             room = total - instance.thresholds[after - 1]
             high = np.minimum(high, _over(room, instance.removable))
         if after == level and reserve == 0:
-            open_ = high > low  # only users none of whose data is removable
-        elif after == level:
-            open_ = np.ones(instance.n, dtype=bool)
+            open_ = (high > low) | (least > 0)  # what stays behind anyway; or just x = 0
         else:
             open_ = low <= high
         if open_.any():
@@ -150,9 +169,8 @@ def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
             break
         edge = instance.thresholds[after - 1] * (1 - MARGIN)
         beyond = _over(total - edge, instance.removable)
-        # Without a reserve the first interval starts at 0: nobody needs anything for nothing.
-        low = np.where(open_ | (reserve > 0) | (after < level), beyond, 0.0)
-        low = np.maximum(low, 0.0)
+        # Whoever accepts small burdens unpaid starts at 0 (`least_burden`).
+        low = np.where(open_ | (after < level), np.maximum(beyond, 0.0), 0.0)
     user, burden, cost, need, joined = (np.concatenate(column) for column in zip(*blocks))
     order = np.argsort(user, kind="stable")  # blocks come in ascending burden
     user = user[order]
