@@ -1,7 +1,7 @@
 """The README and docs tell the truth: every console block is run and its output compared.
 
-A block marked `console` holds commands after "$ " and what they print. Commands starting with
-`mechopt` or `python` are run from the top folder; others (installation) are for the reader.
+A block marked `console` holds commands after "$ " and what they print. The commands of a page run
+one after another in a scratch folder that looks like the top folder, with ../shared beside it.
 """
 
 from __future__ import annotations
@@ -16,33 +16,38 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SHARED
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
-def _commands() -> list[tuple[str, str, str]]:
+def _commands(page: Path) -> list[tuple[str, str]]:
     found = []
-    for page in PAGES:
-        for block in re.findall(r"^```console\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
-            for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
-                command, _, expected = part.partition("\n")
-                if command.startswith(("mechopt ", "python ")):
-                    found.append((page.name, command, expected))
+    for block in re.findall(r"^```console\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, expected = part.partition("\n")
+            assert command.startswith(("mechopt ", "python ")), command
+            found.append((command, expected))
     return found
 
 
-@pytest.mark.parametrize(("page", "command", "expected"), _commands())
-def test_console_blocks(page: str, command: str, expected: str, tmp_path: Path) -> None:
-    words = shlex.split(command)
-    program = [sys.executable, "-m", "mechopt"] if words[0] == "mechopt" else [sys.executable]
-    environment = {**os.environ, "COLUMNS": "100", "TMPDIR": str(tmp_path)}
-    words = [word.replace("/tmp/", f"{tmp_path}/") for word in words[1:]]
-    run = subprocess.run(
-        [*program, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode in (0, 3), run.stderr
-    assert _lines(run.stdout) == _lines(expected), f"{page}: $ {command}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_console_blocks(page: Path, tmp_path: Path) -> None:
+    top = tmp_path / "main"
+    top.mkdir()
+    for entry in ROOT.iterdir():
+        if not entry.name.startswith("."):
+            (top / entry.name).symlink_to(entry)
+    (tmp_path / "shared").symlink_to(SHARED)
+    environment = {**os.environ, "COLUMNS": "100"}
+    for command, expected in _commands(page):
+        words = shlex.split(command)
+        program = [sys.executable, "-m", "mechopt"] if words[0] == "mechopt" else [sys.executable]
+        run = subprocess.run(
+            [*program, *words[1:]], cwd=top, env=environment, capture_output=True, text=True
+        )
+        assert run.returncode in (0, 3), run.stderr
+        assert _lines(run.stdout) == _lines(expected), f"{page.name}: $ {command}"
 
 
 def _lines(text: str) -> list[str]:
