@@ -40,6 +40,10 @@ FORMULATIONS: dict[str, str] = {
     "posted-price": "mechopt.formulations.posted_price:build",
     "posted-contract": "mechopt.formulations.posted_contract:build",
     "subsidy": "mechopt.formulations.subsidy:build",
+    "direct-dsic": "mechopt.formulations.direct:build_dsic",
+    "direct-bic": "mechopt.formulations.direct:build_bic",
+    "direct-obedient": "mechopt.formulations.direct:build_obedient",
+    "direct-deterministic": "mechopt.formulations.direct:build_deterministic",
 }
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")

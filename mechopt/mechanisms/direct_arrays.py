@@ -217,7 +217,7 @@ def add_capacity(layout: Layout, rows: Rows) -> None:
 
 
 def add_payments(layout: Layout, rows: Rows) -> None:
-    """(D2) t ≥ 0, nothing paid in the null outcome (u ≤ (v b + t̄) p), budgets."""
+    """(D2) t ≥ 0, nothing paid in the null outcome (t ≤ t̄ p), budgets."""
     if not layout.terms.transfers:
         return
     cells, states = np.arange(layout.C), np.arange(layout.S)
@@ -231,8 +231,8 @@ def add_payments(layout: Layout, rows: Rows) -> None:
             rows.add("D2 budget", layout.S, -inf, 0, terms)
     else:
         for k in range(layout.K):
-            most = layout.value * layout.b[k] + payment_bounds(population, k)[layout.group]
-            terms = utility_terms(layout, k, cells, cells, 1.0)
+            most = payment_bounds(population, k)[layout.group]
+            terms = payment_terms(layout, k, cells, cells, 1.0)
             terms += run_term(layout, k, cells, cells, -most)
             rows.add("D2 null", layout.C, -inf, 0, terms)
     if population.expected_budget < inf:

@@ -189,9 +189,21 @@ def _judged(
         )
     if bound is not None and closed:  # objective and bound agree to rounding: keep their order
         bound = max(bound, objective) if answer.terms.maximise else min(bound, objective)
+    details["payment_bound_binds"] = _payment_bound_binds(answer)
     return answer.replace(
         status=status, objective=objective, bound=bound, details=details, reason=reason
     )
+
+
+def _payment_bound_binds(answer: DirectMechanism) -> bool:
+    """Whether some t = t̄ p > 0: then t̄ is part of the answer (rare lotteries with high pay)."""
+    population = answer.population
+    run, _, payment = answer._answer()
+    if not answer.terms.transfers or population.budget < inf:
+        return False
+    most = np.stack([direct_arrays.payment_bounds(population, k) for k in range(run.shape[1])])
+    bound = most[:, population.group_of_type] * run[:, :, None]
+    return bool(((payment > 0) & (payment >= bound * (1 - tolerances.SOLVER))).any())
 
 
 def _without_answer(

@@ -35,6 +35,8 @@ def summary(mechanism: DirectMechanism) -> str:
     if not mechanism.has_answer:
         return "\n".join(lines)
     lines += [_what_it_does(mechanism), *_by_type(mechanism)]
+    if mechanism.details.get("payment_bound_binds"):
+        lines.append("the bound on payments binds: rare runs pay as much as is allowed")
     held = binding(mechanism)
     if held:
         lines.append("binding: " + "; ".join(held[:_SHOWN]))
