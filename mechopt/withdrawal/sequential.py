@@ -188,21 +188,11 @@ def final_levels(stage: Stage, movers: IntArray) -> FinalLevels:
     at, level = stage.reached, levels[count]
     for end in range(count, 0, -CHUNK):
         begin = max(end - CHUNK, 0)
-        chosen = _chosen_levels(stage, movers[begin:end])
+        chosen = chosen_levels(stage, movers[begin:end])
         for position in range(end - 1, begin - 1, -1):
-            if_stays = at - stays[position]
-            if_leaves = at - leaves[position] if leaves[position] else at
-            both = np.concatenate((if_stays, if_leaves))
-            both.sort()
-            pair = level[np.searchsorted(if_stays, both, side="right")] * width
-            pair = pair + level[np.searchsorted(if_leaves, both, side="right")]
-            table = chosen[position - begin]
-            after = np.empty(both.size + 1, dtype=np.int32)
-            after[0] = table[level[0] * (width + 1)]
-            after[1:] = table[pair]
-            changes = after[1:] != after[:-1]
-            at = both[changes]
-            level = np.concatenate((after[:1], after[1:][changes]))
+            at, level = step_back(
+                at, level, stays[position], leaves[position], chosen[position - begin], width
+            )
             if at.size > 2 * width:
                 left = int(np.searchsorted(at, low[position] - margin, side="right"))
                 right = int(np.searchsorted(at, top[position] + margin, side="right"))
@@ -211,7 +201,28 @@ def final_levels(stage: Stage, movers: IntArray) -> FinalLevels:
     return FinalLevels(breaks, levels)
 
 
-def _chosen_levels(stage: Stage, users: IntArray) -> npt.NDArray[np.int32]:
+def step_back(
+    at: Array, level: LevelArray, stays: Any, leaves: Any, table: LevelArray, width: int
+) -> tuple[Array, LevelArray]:
+    """L_i from L_{i+1} = (breaks `at`, values `level`), for a mover who adds `stays` or `leaves`.
+
+    `table` has the level that results for each pair (if he stays, if he leaves) of the `width`
+    levels. New breaks are those of L_{i+1} shifted by either amount, where the level changes.
+    """
+    if_stays = at - stays
+    if_leaves = at - leaves if leaves else at
+    both = np.concatenate((if_stays, if_leaves))
+    both.sort()
+    pair = level[if_stays.searchsorted(both, side="right")] * width
+    pair += level[if_leaves.searchsorted(both, side="right")]
+    after = np.empty(both.size + 1, dtype=np.int32)
+    after[0] = table[level[0] * (width + 1)]
+    after[1:] = table[pair]
+    changes = after[1:] != after[:-1]
+    return both[changes], np.concatenate((after[:1], after[1:][changes]))
+
+
+def chosen_levels(stage: Stage, users: IntArray) -> LevelArray:
     """The level that results for each pair (if he stays, if he leaves), shape (m, (K + 1)²)."""
     every = np.arange(stage.levels + 1, dtype=np.int32)
     stay = stage.staying_pays(users[:, None], every[None, :])

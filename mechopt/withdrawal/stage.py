@@ -140,9 +140,19 @@ class Stage:
         """The same stage with users inside the tolerance of indifference leaving."""
         return self._with(money_tolerance=-self.money_tolerance)
 
-    def replace_r(self, r: Array) -> Stage:
-        """The same stage with other net reversible burdens (n,)."""
-        return self._with(r=r)
+    def paying(self, users: IntArray, extra: Any, *, unconditional: bool) -> Stage:
+        """The stage of `users` alone, each paid `extra` more."""
+        stage = self.subgame(users, self.thresholds[0] * 0)
+        bonus = stage.bonus + extra if unconditional else stage.bonus
+        return stage._with(r=stage.r - extra, bonus=bonus)
+
+    def scaled(self, factor: Any, r: Array) -> Stage:
+        """The stage with all data multiplied by `factor` and net reversible burdens r (n,)."""
+        return self._with(x=self.x * factor, removed=self.removed * factor, r=r)
+
+    def with_bonus(self, bonus: Any) -> Stage:
+        """The stage with a failure bonus (money) for everybody who can move."""
+        return self._with(bonus=np.where(self.x > 0, bonus, self.bonus))
 
     def subgame(self, users: IntArray, so_far: Any) -> Stage:
         """The stage that `users` face when the others have left `so_far` data in the pool."""
