@@ -1,0 +1,538 @@
+"""The source's claims (FORMULATION section 7) as checks: does each hold on a problem, by how much?
+
+A claim that something *can* happen is answered by how often it does, with a witness; one that
+something *always* happens, or that one protocol is better, by its counterexamples. Both are kept as
+files that `mechopt solve` and `mechopt check` open.
+
+Burdens that are not designed for a protocol are needed to compare protocols (an optimal plan leaves
+no slack, so that all protocols agree on it). See `asked_plan`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mechopt import draws, tolerances
+from mechopt.instance import Instance
+from mechopt.plan import Plan, Status
+from mechopt.results import interval, share_interval
+from mechopt.running import run
+from mechopt.solving import problem_kind, solve
+from mechopt.withdrawal import check_withdrawal, simulate_withdrawal
+
+ASKED = 0.95
+ORDERS = 20  # random orders tried against small-first
+PATIENCE = 5.0  # seconds per optimisation
+MISTAKE = 0.05  # probability that a decision goes wrong
+DRAWS = 400  # of mistakes, per problem and protocol
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One problem to check claims on. `sibling`: another draw with the same thresholds."""
+
+    group: str
+    label: str
+    problem: Any = field(repr=False)
+    sibling: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What one claim comes to on one problem.
+
+    holds : None if the problem says nothing about the claim
+    amount : by how much, in the claim's own measure
+    proved : whether every optimum and equilibrium used was proved to be one
+    numbers : what the verdict rests on
+    """
+
+    claim: str
+    group: str
+    problem: str
+    n: int
+    levels: int
+    holds: bool | None
+    amount: float | None = None
+    proved: bool = True
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+    file: str = ""
+    seconds: float = 0.0
+
+
+Verdict = tuple[bool, float, bool, dict[str, Any]]  # holds, amount, proved, numbers
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim: its words, whether it says "can" or "always", what `amount` measures, its check."""
+
+    statement: str
+    says: str
+    amount: str
+    kind: str  # of problem
+    levels: Callable[[int], bool]
+    check: Callable[[Case], Verdict | None]
+
+
+# -- the checks -----------------------------------------------------------------------------------
+
+
+def _posted_leaks(case: Case) -> Verdict | None:
+    """The price is posted before costs are known: the cheapest that reaches T_K on a sibling."""
+    if case.sibling is None:
+        return None
+    before = solve(case.sibling, "posted-price", objective="expenditure")
+    informed = solve(case.problem, "posted-price", objective="expenditure")
+    if before.status is not Status.OPTIMAL or informed.status is not Status.OPTIMAL:
+        return None
+    price = before.details["price"]
+    metrics = solve(case.problem, "posted-price", price=price).metrics
+    paid = informed.metrics["expenditure"]
+    short = metrics["improvement"] < 1 and metrics["leakage"] > 0
+    return short, metrics["leakage"] / paid, True, {"price": price, **_some(metrics)}
+
+
+def _burdens_leak_nothing(case: Case) -> Verdict | None:
+    numbers: dict[str, Any] = {}
+    worst, proved = 0.0, True
+    for transfers in (True, False):
+        for protocol in ("simultaneous", "sequential"):
+            plan = solve(case.problem, "burdens", protocol=protocol, transfers=transfers)
+            name = f"{protocol}{'' if transfers else ', no payments'}"
+            numbers[name] = {"status": plan.status.value, **_some(plan.metrics)}
+            proved &= plan.status in (Status.OPTIMAL, Status.NULL)
+            worst = max(worst, plan.metrics["leakage"])
+    return worst == 0, worst, proved, numbers
+
+
+def _direct_leaks_nothing(case: Case) -> Verdict | None:
+    mechanism = solve(case.problem, "direct", objective="improvement", transfers=True)
+    if not mechanism.has_answer:
+        return None
+    metrics = mechanism.metrics
+    proved = mechanism.status in (Status.OPTIMAL, Status.NULL)
+    return metrics["leakage"] == 0, metrics["leakage"], proved, _some(metrics)
+
+
+def _uncertain_threshold_leaks(case: Case) -> Verdict | None:
+    plan = solve(case.problem, "burdens", time_limit=PATIENCE)
+    if not plan.has_answer or not plan.metrics["expenditure"] > 0:
+        return None
+    metrics = plan.metrics
+    risk = metrics["leakage"] / metrics["expenditure"]
+    return metrics["leakage"] > 0, risk, plan.status is Status.OPTIMAL, _some(metrics)
+
+
+def _simultaneous_costs_less(case: Case) -> Verdict | None:
+    stage = _stage(case)
+    if stage is None or stage.best.outcome is None or stage.best.share < stage.small_first.share:
+        return None
+    saved = stage.small_first.social_cost - stage.best.social_cost
+    return (
+        saved >= -tolerances.MONEY * stage.small_first.social_cost,
+        saved / stage.small_first.social_cost,
+        stage.best.status is Status.OPTIMAL,
+        {"best": stage.best.social_cost, "small_first": stage.small_first.social_cost},
+    )
+
+
+def _simultaneous_can_fail(case: Case) -> Verdict | None:
+    stage = _stage(case)
+    if stage is None or stage.worst.outcome is None:
+        return None
+    lost = stage.small_first.share - stage.worst.share
+    numbers = {
+        "small_first": _stays(stage.plan, stage.small_first),
+        "worst": _stays(stage.plan, stage.worst.outcome),
+        "all_leave": stage.report.all_leave,
+    }
+    return lost > 0, lost, stage.worst.status is Status.OPTIMAL, numbers
+
+
+def _small_first_more_data(case: Case) -> Verdict | None:
+    stage = _stage(case)
+    if stage is None or stage.best.outcome is None:
+        return None
+    small, best = (_stays(stage.plan, o) for o in (stage.small_first, stage.best.outcome))
+    more = (small["data"] - best["data"]) / float(case.problem.thresholds[-1])
+    numbers = {"small_first": small, "cheapest_equilibrium": best}
+    return more >= -tolerances.DATA, more, stage.best.status is Status.OPTIMAL, numbers
+
+
+def _small_first_survives_mistakes(case: Case) -> Verdict | None:
+    stage = _stage(case)
+    if stage is None:
+        return None
+    found = {
+        protocol: simulate_withdrawal(
+            case.problem, stage.plan, protocol, mistake=MISTAKE, draws=DRAWS
+        )
+        for protocol in ("simultaneous", "sequential")
+    }
+    one, other = found["sequential"], found["simultaneous"]
+    numbers = {protocol: simulation.to_dict() for protocol, simulation in found.items()}
+    ahead = one.crossing - other.crossing
+    return one.interval[1] >= other.interval[0], ahead, True, numbers
+
+
+def _sustainable_share(case: Case) -> Verdict | None:
+    shares = {}
+    proved = True
+    for protocol in ("simultaneous", "sequential"):
+        plan = solve(
+            case.problem,
+            "burdens",
+            objective="improvement",
+            protocol=protocol,
+            transfers=False,
+            time_limit=PATIENCE,
+        )
+        if not plan.has_answer:
+            return None
+        shares[protocol] = plan.metrics["improvement"]
+        proved &= plan.status in (Status.OPTIMAL, Status.NULL)
+    more = shares["sequential"] - shares["simultaneous"]
+    return more >= 0, more, proved, shares
+
+
+def _small_first_pays_less(case: Case) -> Verdict | None:
+    paid = {}
+    proved = True
+    for protocol in ("simultaneous", "sequential"):
+        plan = solve(
+            case.problem,
+            "burdens",
+            objective="expenditure",
+            protocol=protocol,
+            time_limit=PATIENCE,
+        )
+        if not plan.has_answer:
+            return None
+        paid[protocol] = plan.metrics["expenditure"]
+        proved &= plan.status is Status.OPTIMAL
+    if paid["simultaneous"] == 0:
+        return None
+    saved = (paid["simultaneous"] - paid["sequential"]) / paid["simultaneous"]
+    return saved >= -tolerances.SOLVER, saved, proved, paid
+
+
+def _small_first_is_best_order(case: Case) -> Verdict | None:
+    stage = _stage(case)
+    if stage is None:
+        return None
+    n = case.problem.n
+    orders: list[Any] = ["large-first", "cost"]
+    orders += [draws.permutation(k, "order", n).tolist() for k in range(ORDERS)]
+    shares = [
+        check_withdrawal(case.problem, stage.plan, protocol="sequential", order=order).outcome.share
+        for order in orders
+    ]
+    ahead = max(shares) - stage.small_first.share
+    best = orders[int(np.argmax(shares))]
+    numbers = {"small_first": stage.small_first.share, "best_other": max(shares), "order": best}
+    return ahead <= 0, ahead, True, numbers
+
+
+CLAIMS: dict[str, Claim] = {
+    "posted-subsidies-leak": Claim(
+        "Posted subsidies can fall short of the threshold and leak",
+        "can",
+        "money leaked, relative to what the best posted price with known costs would pay",
+        "instance",
+        lambda levels: levels == 1,
+        _posted_leaks,
+    ),
+    "burdens-leak-nothing": Claim(
+        "Reported costs and personal burdens leak nothing (one threshold)",
+        "always",
+        "largest leakage, money",
+        "instance",
+        lambda levels: levels == 1,
+        _burdens_leak_nothing,
+    ),
+    "direct-leaks-nothing": Claim(
+        "The direct mechanism leaks nothing (one threshold)",
+        "always",
+        "leakage, money",
+        "population",
+        lambda levels: levels == 1,
+        _direct_leaks_nothing,
+    ),
+    "uncertain-threshold-leaks": Claim(
+        "With an uncertain threshold payments can still leak",
+        "can",
+        "share of expenditure that is at risk",
+        "instance",
+        lambda levels: levels > 1,
+        _uncertain_threshold_leaks,
+    ),
+    "simultaneous-costs-less": Claim(
+        "The best simultaneous equilibrium costs no more than the small-first outcome",
+        "always",
+        "social cost saved, relative to the small-first outcome",
+        "instance",
+        lambda levels: True,
+        _simultaneous_costs_less,
+    ),
+    "simultaneous-can-fail": Claim(
+        "Simultaneous withdrawal can fail to coordinate where small-first does not",
+        "can",
+        "share of the improvement lost in the worst equilibrium",
+        "instance",
+        lambda levels: True,
+        _simultaneous_can_fail,
+    ),
+    "small-first-more-data": Claim(
+        "Small-first keeps at least the data of the cheapest simultaneous equilibrium",
+        "always",
+        "additional data, relative to the highest threshold",
+        "instance",
+        lambda levels: True,
+        _small_first_more_data,
+    ),
+    "small-first-survives-mistakes": Claim(
+        f"With {100 * MISTAKE:g} % mistakes small-first crosses the first threshold as often as "
+        "simultaneous withdrawal from everyone staying (not significantly less, 95 %)",
+        "always",
+        "crossing probability gained",
+        "instance",
+        lambda levels: True,
+        _small_first_survives_mistakes,
+    ),
+    "small-first-sustains-more": Claim(
+        "Small-first sustains at least the share that simultaneous withdrawal does (K > 1)",
+        "always",
+        "additional share of the improvement",
+        "instance",
+        lambda levels: levels > 1,
+        _sustainable_share,
+    ),
+    "small-first-pays-less": Claim(
+        "Small-first reaches the full share with payments no higher than simultaneous (K > 1)",
+        "always",
+        "payments saved, relative",
+        "instance",
+        lambda levels: levels > 1,
+        _small_first_pays_less,
+    ),
+    "small-first-is-best-order": Claim(
+        "No other order reaches more than small-first (K > 1)",
+        "always",
+        "share by which the best of the other orders tried is ahead",
+        "instance",
+        lambda levels: levels > 1,
+        _small_first_is_best_order,
+    ),
+}
+
+
+# -- burdens that leave slack ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    plan: Plan
+    report: Any
+    small_first: Any
+
+    @property
+    def best(self) -> Any:
+        return self.report.best
+
+    @property
+    def worst(self) -> Any:
+        return self.report.worst
+
+
+def asked_plan(instance: Instance) -> Plan:
+    """Everyone is asked for a part of what he would give for his own benefit; no payments.
+
+    One threshold: 0.95 · min(cap_i, C_i⁻¹(v_i)), so that all are willing and there is slack.
+    Several: a part drawn uniformly from [0.2, 0.95], the same for the same position in every
+    instance, so that some are held by one level, some by several and some by none.
+    """
+    part = np.full(instance.n, ASKED)
+    if instance.levels > 1:
+        part = 0.2 + (ASKED - 0.2) * draws.uniform(0, "asked", instance.n)
+    return Plan.from_arrays(instance, part * instance.affordable(instance.value))
+
+
+@lru_cache(maxsize=1)
+def _stage(case: Case) -> _Compared | None:
+    """Both protocols on the asked burdens; None if small-first does not train either."""
+    plan = asked_plan(case.problem)
+    small_first = check_withdrawal(case.problem, plan, protocol="sequential").outcome
+    if not small_first.trains:
+        return None
+    report = check_withdrawal(case.problem, plan, time_limit=PATIENCE)
+    return _Compared(plan, report, small_first)
+
+
+def _stays(plan: Plan, outcome: Any) -> dict[str, float]:
+    assert plan.burden is not None
+    asked = plan.burden > 0
+    return {
+        "share": outcome.share,
+        "data": outcome.total if outcome.trains else 0.0,
+        "social_cost": outcome.social_cost,
+        "participation": float((asked & outcome.stay).sum() / asked.sum()),
+    }
+
+
+def _some(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: metrics[name] for name in ("improvement", "data", "expenditure", "leakage")}
+
+
+# -- running --------------------------------------------------------------------------------------
+
+
+def check_claims(case: Case, claims: Iterable[str] | None = None) -> list[Finding]:
+    """Every claim that says something about the kind of problem and its number of thresholds."""
+    found = []
+    for name in CLAIMS if claims is None else claims:
+        claim = CLAIMS[name]
+        problem = case.problem
+        if claim.kind != problem_kind(problem) or not claim.levels(problem.levels):
+            continue
+        began = perf_counter()
+        about = (name, case.group, case.label, problem.n, problem.levels)
+        try:
+            verdict = claim.check(case)
+        except Exception as error:  # one failing check must not end the suite
+            found.append(Finding(*about, None, error=f"{type(error).__name__}: {error}"))
+            continue
+        seconds = perf_counter() - began
+        if verdict is None:
+            found.append(Finding(*about, None, seconds=seconds))
+        else:
+            found.append(Finding(*about, *verdict, seconds=seconds))
+    return found
+
+
+def run_claims(
+    cases: Sequence[Case],
+    *,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    examples: str | PathLike[str] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> list[Finding]:
+    """All claims on all cases, in the order of the cases.
+
+    examples : folder for one file per claim, group and K: a counterexample of what should always
+        hold, a witness of what can happen (the instance, and the burdens as `.plan.json`)
+    """
+    began = perf_counter()
+    results: dict[int, list[Finding]] = {}
+    tasks = list(enumerate(cases))
+    for count, (position, found) in enumerate(
+        run(_numbered, tasks, _lost, jobs=jobs, scheduler=scheduler), 1
+    ):
+        results[position] = found
+        if progress is not None:
+            pace = (perf_counter() - began) / count
+            progress(count, len(cases), pace * (len(cases) - count))
+    findings = [finding for position in sorted(results) for finding in results[position]]
+    if examples is None:
+        return findings
+    return _save_examples(findings, {case.label: case for case in cases}, Path(examples))
+
+
+def _numbered(task: tuple[int, Case]) -> tuple[int, list[Finding]]:
+    return task[0], check_claims(task[1])
+
+
+def _lost(task: tuple[int, Case], why: str) -> tuple[int, list[Finding]]:
+    position, case = task
+    about = ("", case.group, case.label, case.problem.n, case.problem.levels)
+    return position, [Finding(*about, None, error=why)]
+
+
+def _save_examples(
+    findings: list[Finding], cases: Mapping[str, Case], folder: Path
+) -> list[Finding]:
+    folder.mkdir(parents=True, exist_ok=True)
+    saved: set[tuple[str, str, int]] = set()
+    kept = []
+    for finding in findings:
+        place = (finding.claim, finding.group, finding.levels)
+        sought = finding.claim and finding.holds is (CLAIMS[finding.claim].says == "can")
+        if sought and place not in saved:
+            saved.add(place)
+            name = f"{finding.claim}-{_slug(finding.group)}-{finding.levels}.json"
+            problem = cases[finding.problem].problem
+            problem.write(folder / name)
+            if problem_kind(problem) == "instance":
+                asked_plan(problem).write(folder / name.replace(".json", ".plan.json"))
+            finding = replace(finding, file=name)
+        kept.append(finding)
+    return kept
+
+
+def _slug(text: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in text).strip("-")
+
+
+# -- summaries and files --------------------------------------------------------------------------
+
+
+def summarise(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Per claim, group and K: how many say something, how often it holds (Wilson), by how much."""
+    groups: dict[tuple[str, str, int], list[Finding]] = {}
+    for finding in findings:
+        place = (finding.claim, finding.group, finding.levels)
+        groups.setdefault(place, []).append(finding)
+    rows = []
+    for (claim, group, levels), members in groups.items():
+        telling = [finding for finding in members if finding.holds is not None]
+        holds = sum(bool(finding.holds) for finding in telling)
+        share, amount = share_interval(holds, len(telling)), interval(f.amount for f in telling)
+        rows.append(
+            {
+                "claim": claim,
+                "group": group,
+                "levels": levels,
+                "problems": len(members),
+                "telling": len(telling),
+                "holds": holds,
+                "share": None if share is None else [share.mean, share.low, share.high],
+                "amount": None if amount is None else [amount.mean, amount.low, amount.high],
+                "largest": max((f.amount for f in telling if f.amount is not None), default=None),
+                "proved": sum(finding.proved for finding in telling),
+                "errors": sum(bool(finding.error) for finding in members),
+                "file": next((f.file for f in members if f.file), ""),
+            }
+        )
+    return rows
+
+
+def write_findings(findings: Sequence[Finding], path: str | PathLike[str]) -> None:
+    """Findings as JSON, one per line."""
+    from mechopt.files import replacing
+    from mechopt.files.documents import strict
+
+    with replacing(path) as stream:
+        for finding in findings:
+            stream.write(json.dumps(strict(asdict(finding)), ensure_ascii=False) + "\n")
+
+
+def read_findings(path: str | PathLike[str]) -> list[Finding]:
+    """The findings in a file of `write_findings`; InvalidFile if it is something else."""
+    from mechopt.errors import InvalidFile
+
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return [Finding(**json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidFile(f"{path}: is no file of findings ({error})") from None
