@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import fsum, inf, isqrt
 
 import numpy as np
 
 from mechopt import tolerances
-from mechopt.arrays import FloatArray, IntArray, exact_sum
+from mechopt.arrays import FloatArray, IntArray, exact_parts, exact_sum
 from mechopt.instance import Instance
 
 
@@ -60,28 +60,24 @@ def user_pieces(
     """
     n, segments = instance.widths.shape
     with np.errstate(divide="ignore", invalid="ignore"):
-        secured = np.where(unsecured < 1, gain / (1 - unsecured), inf)
-    users, lengths, costs, pays = [], [], [], []
-    everyone = np.arange(n)
+        secured = gain / (1 - unsecured)
+    secured[unsecured >= 1] = inf
+    blocks: list[tuple[FloatArray, FloatArray, FloatArray]] = []  # length, cost, pay of all users
     spent = np.zeros(n)
     for j in range(segments):
         rate = instance.cost * instance.slopes[:, j]
         width = instance.widths[:, j]
         early = np.minimum(width, np.maximum(secured - spent, 0.0) / rate)
         for length, pay in ((early, unsecured * rate), (width - early, rate)):
-            offered = length > 0 if transfers else (length > 0) & (pay == 0)
+            offered = length if transfers else np.where(pay == 0, length, 0.0)
             if offered.any():
-                users.append(everyone[offered])
-                lengths.append(length[offered])
-                costs.append(rate[offered])
-                pays.append(pay[offered])
+                blocks.append((offered, rate, pay))
         spent = spent + rate * width
-    if not users:
+    if not blocks:
         empty = np.zeros(0)
         return Pieces(np.zeros(0, dtype=np.int64), empty, empty, empty)
-    return Pieces(
-        np.concatenate(users), np.concatenate(lengths), np.concatenate(costs), np.concatenate(pays)
-    )
+    columns = (np.concatenate(column) for column in zip(*blocks))
+    return Pieces(np.tile(np.arange(n), len(blocks)), *columns)
 
 
 def reachable(pieces: Pieces) -> float:
@@ -91,6 +87,9 @@ def reachable(pieces: Pieces) -> float:
 
 def can_reach(pieces: Pieces, amount: float) -> bool:
     """Whether the pieces reach `amount`, up to the rounding of their own lengths."""
+    plain = float(pieces.length.sum())
+    if abs(plain - amount) > tolerances.DATA * amount:  # far beyond the rounding of the sum
+        return plain > amount
     return reachable(pieces) >= amount * (1 - tolerances.REACH)
 
 
@@ -159,16 +158,20 @@ _MOST_STEPS = 200  # supporting lines; a handful are needed
 def _take(length: FloatArray, keys: Sequence[FloatArray], amount: float) -> FloatArray:
     """How much of each piece is taken: by keys lexicographically, then by position."""
     taken = np.zeros(length.size)
-    chosen = np.arange(length.size)
-    left = amount
-    for key in keys:
-        if left <= 0 or chosen.size == 0:
-            return taken
-        values = key[chosen]
-        cut = _cut(values, length[chosen], left)
-        below = chosen[values < cut]
-        taken[below] = length[below]
-        left -= float(length[below].sum())
+    if amount <= 0 or length.size == 0:
+        return taken
+    cut = _cut(keys[0], length, amount)
+    np.copyto(taken, length, where=keys[0] < cut)
+    left = amount - float(taken.sum())
+    chosen = np.flatnonzero(keys[0] == cut)
+    for key in keys[1:]:
+        if left <= 0 or chosen.size <= 1:
+            break
+        values, offered = key[chosen], length[chosen]
+        cut = _cut(values, offered, left)
+        low = values < cut
+        taken[chosen[low]] = offered[low]
+        left -= float(offered[low].sum())
         chosen = chosen[values == cut]
     if left > 0 and chosen.size:
         reach = np.cumsum(length[chosen])
@@ -177,37 +180,58 @@ def _take(length: FloatArray, keys: Sequence[FloatArray], amount: float) -> Floa
 
 
 def _cut(key: FloatArray, weight: FloatArray, amount: float) -> float:
-    """The smallest key λ with Σ_{key ≤ λ} weight ≥ amount (the largest key if none): selection."""
+    """The smallest key λ with Σ_{key ≤ λ} weight ≥ amount (the largest key if none): selection.
+
+    Each round keeps the keys between two pivots around the place where a sample puts the cut
+    (Floyd and Rivest 1975); where a sample misleads, the next round halves them at the median.
+    """
     top = float(key.max())
-    while key.size > _SMALL:
-        middle = key.size // 2
-        pivot = np.partition(key, middle)[middle]
-        low = key < pivot
-        below = float(weight[low].sum())
+    halved = True
+    while key.size > _SAMPLE:
+        size = key.size
+        if halved:
+            low, high = _bracket(key, weight, amount)
+        else:
+            low = high = float(np.partition(key, size // 2)[size // 2])
+        under, over = key < low, key > high
+        within = ~(under | over)
+        below, middle = float(weight[under].sum()), float(weight[within].sum())
         if below >= amount:
-            key, weight = key[low], weight[low]
-            continue
-        at = key == pivot
-        within = float(weight[at].sum())
-        if below + within >= amount:
-            return float(pivot)
-        amount -= below + within
-        high = key > pivot
-        key, weight = key[high], weight[high]
+            kept = under
+        elif below + middle >= amount:
+            if low == high:
+                return low
+            amount, kept = amount - below, within
+        else:
+            amount, kept = amount - below - middle, over
+        key, weight = key[kept], weight[kept]
         if key.size == 0:
             return top
+        halved = key.size <= size // 2
     order = np.argsort(key, kind="stable")
     place = int(np.searchsorted(np.cumsum(weight[order]), amount, side="left"))
     return float(key[order[place]]) if place < key.size else top
 
 
-_SMALL = 64  # below this, sorting is faster than another round of selection
+_SAMPLE = 2000  # so few are sorted
+
+
+def _bracket(key: FloatArray, weight: FloatArray, amount: float) -> tuple[float, float]:
+    """Two keys between which the cut probably lies, judged by every so many-th key."""
+    step = key.size // _SAMPLE
+    sample, weights = key[::step], weight[::step]
+    order = np.argsort(sample)
+    reach = np.cumsum(weights[order])
+    place = int(np.searchsorted(reach, amount / float(weight.sum()) * reach[-1]))
+    spread = 2 * isqrt(sample.size)  # four standard deviations of a sample median's place
+    low = sample[order[place - spread]] if place >= spread else -inf
+    high = sample[order[place + spread]] if place + spread < sample.size else inf
+    return float(low), float(high)
 
 
 def _dual_value(length: FloatArray, key: FloatArray, amount: float, price: float) -> float:
     """price · amount − Σ (price − key)⁺ length: a lower bound on Σ key · taken for any price ≥ 0."""
-    rent = (price - key) * length
-    return float(price * amount - rent[rent > 0].sum())
+    return float(price * amount - np.maximum(price - key, 0.0) @ length)
 
 
 def _per_user(pieces: Pieces, taken: FloatArray, upper: FloatArray) -> FloatArray:
@@ -226,16 +250,22 @@ def settle(burden: FloatArray, upper: FloatArray, amount: float) -> FloatArray:
     inner = np.flatnonzero((burden > 0) & (burden < upper))
     roomy = inner if inner.size else np.flatnonzero(burden < upper)
     user = int(roomy[np.argmin(burden[roomy])]) if roomy.size else int(np.argmax(burden))
-    missing = _missing(burden, amount)
+    parts = [*exact_parts(burden), -amount]  # their sum, without rounding, is Σ x_i − amount
+
+    def put(user: int, level: float) -> float:
+        """Set one burden; what is missing then, correctly rounded, so that its sign is exact."""
+        parts.extend((-float(burden[user]), level))
+        burden[user] = level
+        return -fsum(parts)
+
+    missing = -fsum(parts)
     if inner.size and missing < 0 and burden[user] + missing > 0:
-        burden[user] += missing  # overshoot: take it back
-        missing = _missing(burden, amount)
+        missing = put(user, float(burden[user] + missing))  # overshoot: take it back
     while missing > 0:
         room = float(upper[user] - burden[user])
         step = missing if missing <= room or roomy.size == 0 else room
-        stretched = burden[user] + step
-        burden[user] = stretched if stretched > burden[user] else np.nextafter(burden[user], inf)
-        missing = _missing(burden, amount)
+        stretched = float(np.nextafter(burden[user], inf))
+        missing = put(user, max(float(burden[user] + step), stretched))
         if missing > 0:
             open_ = np.flatnonzero(burden < upper)
             if open_.size:
@@ -244,8 +274,3 @@ def settle(burden: FloatArray, upper: FloatArray, amount: float) -> FloatArray:
                 roomy = open_
                 user = int(np.argmax(burden))
     return burden
-
-
-def _missing(burden: FloatArray, amount: float) -> float:
-    """amount − Σ x_i, correctly rounded: its sign is exact."""
-    return -exact_sum(burden, -amount)

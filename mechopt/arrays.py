@@ -83,20 +83,27 @@ def freeze(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def exact_sum(column: FloatArray, *more: float) -> float:
-    """Σ column + Σ more, correctly rounded (so its sign is exact). The sum alone may not overflow.
+    """Σ column + Σ more, correctly rounded (so its sign is exact). The sum may not overflow."""
+    return fsum([*exact_parts(column), *more])
+
+
+def exact_parts(column: FloatArray) -> list[float]:
+    """Floats, few if the array is large, whose sum is Σ column without any rounding.
 
     Large arrays are split by error-free extraction (Rump, Ogita, Oishi 2008, AccSum): the leading
-    parts of all entries lie on one grid, so that adding them is exact in any order.
+    parts of all entries of a block lie on one grid, so that adding them is exact in any order.
     """
     if column.size < 2000:
-        return fsum([*column.tolist(), *more])
+        return column.tolist()
     parts: list[float] = []
-    rest = column
-    while True:
-        largest = float(np.abs(rest).max())
-        if largest == 0.0:
-            return fsum([*parts, *more])
-        grid = ldexp(1.0, frexp(largest)[1] + frexp(float(rest.size))[1])
-        head = (rest + grid) - grid
-        parts.append(float(head.sum()))
-        rest = rest - head
+    for start in range(0, column.size, _BLOCK):
+        rest = column[start : start + _BLOCK]
+        while largest := float(np.abs(rest).max()):
+            grid = ldexp(1.0, frexp(largest)[1] + frexp(float(rest.size))[1])
+            head = (rest + grid) - grid
+            parts.append(float(head.sum()))
+            rest = rest - head
+    return parts
+
+
+_BLOCK = 2**14  # entries that stay in the processor's cache while they are split
