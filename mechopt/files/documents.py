@@ -14,6 +14,7 @@ import numpy as np
 
 from mechopt.errors import InvalidFile
 from mechopt.files import numbers
+from mechopt.highs import paused_gc
 
 SCHEMA_VERSION = 1
 # A JSON file of a million users has about 100 MB, and reading takes ten times its size.
@@ -65,11 +66,12 @@ def load(path: Path, *, exact: bool = False) -> dict[str, Any]:
     with reading(path), open(path, encoding="utf-8-sig") as stream:
         text = stream.read()
     try:
-        document = json.loads(
-            text,
-            object_pairs_hook=_no_repeats,
-            parse_float=numbers.decimal_hook if exact else None,
-        )
+        with paused_gc():
+            document = json.loads(
+                text,
+                object_pairs_hook=_no_repeats,
+                parse_float=numbers.decimal_hook if exact else None,
+            )
     except RecursionError:
         raise InvalidFile(f"{path}: is nested too deeply") from None
     except json.JSONDecodeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Context, Decimal, Inexact, localcontext
 from fractions import Fraction
 from math import fsum, inf, nextafter
@@ -76,15 +76,15 @@ def written(plan: Plan) -> FloatArray:
     reserve = Fraction(plan.reserve)
     if ample > max(binary_goal, decimal_goal) + max(reserve, Fraction(repr(plan.reserve))):
         return plan.burden
-    positive = plan.burden[plan.burden > 0].tolist()
-    binary = _exact_sum(map(Decimal, positive))
+    positive = plan.burden[plan.burden > 0]
+    binary = _binary_sum(positive)
     own = plan.exact("burden").sum() if plan.is_exact else binary
     if own < threshold:
         return plan.burden  # short by itself: it is written as it is
     if own >= threshold + reserve:
         binary_goal += reserve
         decimal_goal += Fraction(repr(plan.reserve))
-    decimal = _exact_sum(map(Decimal, map(repr, positive)))
+    decimal = _decimal_sum(positive)
     return _raised(plan, binary_goal - binary, decimal_goal - decimal)
 
 
@@ -108,9 +108,22 @@ def _raised(plan: Plan, binary: Fraction, decimal: Fraction) -> FloatArray:
     return arrays.freeze(burden)
 
 
-def _exact_sum(entries: Iterable[Decimal]) -> Fraction:
+def _binary_sum(entries: FloatArray) -> Fraction:
+    """The exact sum of floats: mantissas are added per exponent, in halves that fit an int64."""
+    mantissa, exponent = np.frexp(entries)
+    whole = (mantissa * 2.0**53).astype(np.int64)
+    total = Fraction(0)
+    for power in np.unique(exponent).tolist():
+        chosen = whole[exponent == power]
+        high, low = int((chosen >> 27).sum()), int((chosen & (2**27 - 1)).sum())
+        total += ((high << 27) + low) * Fraction(2) ** (power - 53)
+    return total
+
+
+def _decimal_sum(entries: FloatArray) -> Fraction:
+    """The exact sum of the shortest decimals that stand for floats."""
     with localcontext(_EXACTLY):
-        return Fraction(sum(entries, Decimal(0)))
+        return Fraction(sum(map(Decimal, map(repr, entries.tolist())), Decimal(0)))
 
 
 # Sums of float64 numbers have at most 309 + 1074 decimal digits: addition is exact.

@@ -15,6 +15,7 @@ import numpy as np
 
 from mechopt.errors import InvalidFile, InvalidInput, NotSupported
 from mechopt.files import documents, numbers
+from mechopt.highs import paused_gc
 
 SUFFIXES = (".csv", ".parquet")
 LARGEST_TABLE = 2**32  # bytes, of a CSV file or of a Parquet file unpacked
@@ -85,7 +86,7 @@ def read(path: Path, layout: Layout, *, exact: bool = False) -> Table:
     """The table at `path`; content faults are in `problems`. InvalidFile if it is unreadable."""
     documents.check_size(path, LARGEST_TABLE)
     if path.suffix.lower() == ".csv":
-        with documents.reading(path):
+        with documents.reading(path), paused_gc():
             return _read_csv(path, layout, exact)
     return _read_parquet(path, layout, exact)
 
@@ -248,7 +249,8 @@ def write_csv(stream: IO[str], columns: dict[str, Any]) -> None:
     """Columns as CSV: floats so that they read back the same, ids neutralised."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(zip(*map(_cells, columns.values())))
+    with paused_gc():
+        writer.writerows(zip(*map(_cells, columns.values())))
 
 
 def _cells(column: Any) -> Iterable[Any]:
