@@ -140,7 +140,7 @@ class _Numbers:
     def neighbours(self) -> Iterator[tuple[int, int, IntArray, IntArray]]:
         """(true column, told column, states with a true-type user, state after misreporting)."""
         random = np.random.default_rng(20261121)
-        marks = random.integers(1, 2**62, size=self.counts.shape[1], dtype=np.int64)
+        marks: IntArray = random.integers(1, 2**62, size=(self.counts.shape[1],), dtype=np.int64)
         keys: IntArray = self.counts @ marks
         order: IntArray = np.argsort(keys)
         for true in range(self.group.size):
@@ -148,7 +148,7 @@ class _Numbers:
                 if told == true:
                     continue
                 states = np.flatnonzero(self.counts[:, true] > 0)
-                wanted = np.take(keys, states) - marks[true] + marks[told]
+                wanted = np.take(keys, states) + int(marks[told] - marks[true])
                 found: IntArray = np.take(order, np.searchsorted(keys, wanted, sorter=order))
                 moved = self.counts[states].copy()
                 moved[:, true] -= 1

@@ -30,6 +30,7 @@ Without transfers t = 0 and u = v b_k p − θ G is no variable.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -82,24 +83,12 @@ def build(
     return sheet.model
 
 
-def build_dsic(population: Population, **options: Any) -> Model:
-    """Dominant strategies, ex-post participation (D1–D5)."""
-    return build(population, **{"incentive": "dsic", **options})
-
-
-def build_bic(population: Population, **options: Any) -> Model:
-    """Bayesian incentives; truthful users may withdraw (D1–D5)."""
-    return build(population, **{"incentive": "bic", "withdrawal_rights": "truthful", **options})
-
-
-def build_obedient(population: Population, **options: Any) -> Model:
-    """Bayesian incentives; misreporters may withdraw too (D1–D6)."""
-    return build(population, **{"incentive": "bic", "withdrawal_rights": True, **options})
-
-
-def build_deterministic(population: Population, **options: Any) -> Model:
-    """Run probabilities 0 or 1 (a MILP), users of a group treated alike."""
-    return build(population, **{"randomized": False, **options})
+# Dominant strategies and ex-post participation (D1–D5); Bayesian incentives where truthful users
+# may withdraw; Bayesian incentives where misreporters may too (D6); run probabilities 0 or 1.
+build_dsic = partial(build, incentive="dsic")
+build_bic = partial(build, incentive="bic", withdrawal_rights="truthful")
+build_obedient = partial(build, incentive="bic", withdrawal_rights=True)
+build_deterministic = partial(build, randomized=False)
 
 
 class _Sheet:
@@ -111,7 +100,7 @@ class _Sheet:
         self.shares = [0.0, *population.shares.tolist()]
         self.model: Model = pyo.ConcreteModel(name="direct")
 
-    # -- what the rows are made of ----------------------------------------------------------------
+    # -- what the rows are made of ---------------------------------------------------------
 
     def group(self, j: int) -> Any:
         return self.population.groups[int(self.population.group_of_type[j])]
@@ -157,7 +146,7 @@ class _Sheet:
         sunk = (1 - self.group(true).reversibility) * self.theta(true)
         return self.keep(k, told) * self.model.run[k, s] - sunk * self.shape(k, s, told)
 
-    # -- sets and variables -------------------------------------------------------------------------
+    # -- sets and variables ---------------------------------------------------------------
 
     def add_sets(self) -> None:
         model, population = self.model, self.population
@@ -225,7 +214,7 @@ class _Sheet:
         full = self.group(j).reversibility == 1 and self.keep(k, j) == 0
         return self.terms.obedient and full
 
-    # -- rows ---------------------------------------------------------------------------------------
+    # -- rows -------------------------------------------------------------------------------
 
     def present(self, s: int) -> list[int]:
         return [j for j in self.model.TYPES if self.users(s, j)]

@@ -210,7 +210,7 @@ def _without_answer(
     population: Population, terms: DirectTerms, solution: highs.Solution, about: dict[str, Any]
 ) -> DirectMechanism:
     reason = f"the solver stopped without an answer ({solution.termination})"
-    if solution.status is Status.INFEASIBLE:
+    if solution.status is Status.INFEASIBLE and terms.target is not None:
         reachable = optimise(population, replace(terms, objective="improvement", target=None))
         best = reachable.improvement
         reason = f"the target {terms.target:g} is out of reach"
