@@ -32,6 +32,7 @@ COMMANDS = {
     "calibrate": "mechopt.commands.calibrate:calibrate",
     "compare": "mechopt.commands.compare:compare",
     "export-model": "mechopt.commands.export_model:export_model",
+    "models": "mechopt.commands.models:models",
     "schema": "mechopt.commands.schema:schema",
 }
 

@@ -29,7 +29,7 @@ def build_model(problem: Any, name: str = "burdens", **options: Any) -> Any:
     `name`: a key of `registry.FORMULATIONS`, or "direct" with the options of `solve`. Every
     component carries its equation tag in `doc`. Raises InvalidOption for unknown names.
     """
-    name = _formulation(name, options)
+    name = formulation_of(name, options)
     registry.choose("formulation", name, registry.FORMULATIONS)
     from mechopt.highs import paused_gc
 
@@ -38,8 +38,8 @@ def build_model(problem: Any, name: str = "burdens", **options: Any) -> Any:
         return registry.call(build, name, problem, options)
 
 
-def _formulation(name: str, options: dict[str, Any]) -> str:
-    """Which formulation a mechanism's options ask for."""
+def formulation_of(name: str, options: dict[str, Any]) -> str:
+    """Which formulation a mechanism's options ask for; other names are returned as they are."""
     if name == "complete-information":
         options.setdefault("protocol", "none")
         return "burdens"
@@ -96,19 +96,41 @@ def _labels(problem: Any, model: Any, symbols: int) -> dict[str, Any]:
         columns += parent.ctype is pyo.Var
         rows += parent.ctype is pyo.Constraint
         index = component.index()
-        entry: dict[str, Any] = {"component": parent.local_name, "tag": _tag(parent)}
+        entry: dict[str, Any] = {"component": parent.local_name, "tag": tag_of(parent)}
         if index is not None:
             entry["index"] = list(index) if isinstance(index, tuple) else index
             first = index[0] if isinstance(index, tuple) else index
             over = parent.index_set()
             outer = next(iter(over.subsets())) if over.dimen != 1 else over
-            if users is not None and getattr(problem, "has_ids", False) and outer is users:
+            if getattr(problem, "has_ids", False) and (outer is users or outer.domain is users):
                 entry["user"] = str(problem.ids[first])
         names[symbol] = entry
-    return {"kind": "labels", "counts": {"columns": columns, "rows": rows}, "names": names}
+    counts = {"columns": columns, "rows": rows}
+    return {"kind": "labels", "counts": counts, **_legend(problem), "names": names}
 
 
-def _tag(component: Any) -> str | None:
+def _legend(problem: Any) -> dict[str, Any]:
+    """What the indices of a population's model stand for; nothing for an instance.
+
+    types : name of each type column; states : users per type column, and probability, of each
+    state; others : by group and ω_−i, the state that each report of the user leads to
+    """
+    from mechopt.population import Population
+
+    if not isinstance(problem, Population):
+        return {}
+    space = problem.states
+    return {
+        "types": [problem.type_name(j) for j in range(problem.type_costs.size)],
+        "states": [
+            {"counts": counts, "probability": chance}
+            for counts, chance in zip(space.counts.tolist(), space.probability.tolist())
+        ],
+        "others": [others.state.tolist() for others in space.others],
+    }
+
+
+def tag_of(component: Any) -> str | None:
     """The equation tag at the start of a component's doc, e.g. 'A1'."""
     doc = component.doc or ""
     return doc[1 : doc.index(")")] if doc.startswith("(") and ")" in doc else None

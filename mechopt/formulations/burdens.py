@@ -69,8 +69,13 @@ def add_participation(model: Model, instance: Instance) -> None:
 
 def add_obedience(model: Model, instance: Instance) -> None:
     """Users whose data stay behind anyway must be paid what leaving would give back."""
+    model.REMAINING = pyo.Set(
+        initialize=[i for i in range(instance.n) if instance.removable[i] == 0],
+        within=model.USERS,
+        doc="users whose data stay when they leave",
+    )
     model.obedience = pyo.Constraint(
-        [i for i in range(instance.n) if instance.removable[i] == 0],
+        model.REMAINING,
         rule=lambda m, i: m.pay[i] >= float(instance.reversibility[i]) * m.cost[i],
         doc="(A5) obedience",
     )
