@@ -195,7 +195,7 @@ def _intervals(stage: Stage, level: int) -> Intervals:
     removed = stage.removed[users]
     edges = np.concatenate(([-inf], stage.reached, [inf]))
     low = max(float(edges[level]), float(stage.left_behind))
-    high = min(float(edges[level + 1]), float(np.nextafter(stage.total, inf)) + 1e-9 * stage.total)
+    high = min(float(edges[level + 1]), float(stage.total + stage.reached[0]))
     cuts = np.concatenate([edge + removed for edge in stage.reached])
     cuts = np.concatenate([cuts, *(edge - removed for edge in stage.reached)])
     cuts = np.unique(cuts[(cuts > low) & (cuts < high)])

@@ -25,6 +25,7 @@ from mechopt.withdrawal.page import describe, report_dict
 from mechopt.withdrawal.sequential import Path, sequential_path
 from mechopt.withdrawal.simultaneous import all_stay_slack, best_reply_outcome
 from mechopt.withdrawal.stage import (
+    ORDERS,
     Stage,
     as_float,
     contribution_cost,
@@ -258,14 +259,15 @@ def check_withdrawal(
     """
     registry.choose("protocol", protocol, registry.PROTOCOLS)
     stage = stage_of(instance, plan)
-    positions = order_of(instance, stage, order)
-    path = None
+    positions = path = None
+    if protocol == "sequential" or not isinstance(order, str) or order not in ORDERS:
+        positions = order_of(instance, stage, order)
     users = stage.movers
     level = int(stage.level_of(stage.total))
     if protocol == "none":
         users = users[:0]
         slack, after = as_float(users), users
-    elif protocol == "sequential":
+    elif protocol == "sequential" and positions is not None:
         path = sequential_path(stage, positions)
         users, slack, after = path.movers, path.slack(stage), path.if_leaves
     else:
@@ -276,7 +278,7 @@ def check_withdrawal(
         instance=instance,
         plan=plan,
         protocol=protocol,
-        order=order if isinstance(order, str) else tuple(positions.tolist()),
+        order=order if positions is None or isinstance(order, str) else tuple(positions.tolist()),
         stage=stage,
         stable=protocol == "none" or (stays and (level > 0 or not users.size)),
         margin=max(margin, 0.0) if stays else margin,  # a tie is a slack of 0
@@ -284,7 +286,7 @@ def check_withdrawal(
         slack=as_float(slack),
         level_if_leaves=np.asarray(after),
         path=path,
-        positions=positions if protocol == "sequential" else None,
+        positions=None if path is None else positions,
         time_limit=time_limit,
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mechopt.arrays import BoolArray, IntArray
-from mechopt.withdrawal.stage import Array, Stage, permutation
+from mechopt.withdrawal.stage import Array, Stage, ascending, permutation
 
 LevelArray = npt.NDArray[np.int32]
 
@@ -79,7 +79,7 @@ def sequential_everyone_stays(
 
 def _order(stage: Stage, order: Any) -> IntArray:
     if order is None:
-        return np.argsort(stage.x, kind="stable")
+        return ascending(stage.x)
     return permutation(order, stage.n)
 
 
@@ -114,7 +114,7 @@ def one_threshold(stage: Stage, order: IntArray) -> Path:
     trains = bool(spare >= 0)
     eager = r > tolerance  # leaves unless his data are needed
     takes = willing & eager if trains else ~willing
-    before = _spare_before(removed[takes].tolist(), spare if trains else -spare, strict=not trains)
+    before = _spare_before(removed[takes], spare if trains else -spare, strict=not trains)
     # What is spare (or short) just before each mover: it changes only at movers in `takes`.
     position = np.cumsum(takes) - takes
     spare_at = before[position]
@@ -132,20 +132,26 @@ def one_threshold(stage: Stage, order: IntArray) -> Path:
     return Path(stays, int(trains), movers, if_stays, if_leaves)
 
 
-def _spare_before(takes: list[Any], spare: Any, *, strict: bool) -> Array:
+def _spare_before(takes: Array, spare: Any, *, strict: bool) -> Array:
     """What is left before each item if items are taken in turn whenever they fit, and at the end.
 
     An item fits if it is at most (strictly less than, if `strict`) what is left.
     """
+    if takes.dtype != object and np.all(takes[1:] >= takes[:-1]):
+        # Ascending: after the first that does not fit none does.
+        taken = np.concatenate(([0.0], np.cumsum(takes)))
+        fits = int(np.searchsorted(taken, spare, side="left" if strict else "right"))
+        np.minimum(taken, taken[max(fits - 1, 0)], out=taken)
+        return spare - taken
     left = [spare]
     keep = left.append
     if strict:
-        for item in takes:
+        for item in takes.tolist():
             if item < spare:
                 spare -= item
             keep(spare)
     else:
-        for item in takes:
+        for item in takes.tolist():
             if item <= spare:
                 spare -= item
             keep(spare)

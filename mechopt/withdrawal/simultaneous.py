@@ -8,7 +8,7 @@ import numpy as np
 
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.withdrawal.sequential import one_threshold
-from mechopt.withdrawal.stage import Array, Stage
+from mechopt.withdrawal.stage import Array, Stage, ascending
 
 
 def simultaneous_slack(
@@ -68,7 +68,7 @@ def best_reply_outcome(stage: Stage) -> BoolArray:
     cycle; it then stops after 100 sweeps, and `is_equilibrium` tells.
     """
     level = max(int(stage.level_of(stage.total)), 1)
-    order = np.argsort(stage.v * stage.shares[level] - stage.r, kind="stable")
+    order = ascending(stage.v * stage.shares[level] - stage.r)
     if stage.levels == 1:
         return one_threshold(stage, order).stay
     stay = np.ones(stage.n, dtype=bool)

@@ -266,9 +266,19 @@ def order_of(instance: Instance, stage: Stage, order: Any) -> IntArray:
                 "or give a permutation of the users"
             )
         if order == "cost":
-            return np.argsort(field_of(instance, "cost", stage.exact), kind="stable")
-        return np.argsort(stage.x if order == "small-first" else -stage.x, kind="stable")
+            return ascending(field_of(instance, "cost", stage.exact))
+        return ascending(stage.x if order == "small-first" else -stage.x)
     return permutation(order, stage.n)
+
+
+def ascending(keys: Array) -> IntArray:
+    """Positions by ascending key, ties by position."""
+    if keys.dtype != object:  # the unstable sort is several times as fast, and mostly enough
+        order = np.argsort(keys)
+        ranked = keys[order]
+        if not (ranked[1:] == ranked[:-1]).any():
+            return order
+    return np.argsort(keys, kind="stable")
 
 
 def permutation(order: Any, n: int) -> IntArray:
