@@ -6,10 +6,10 @@ from fractions import Fraction
 from random import Random
 
 import numpy as np
-import oracle_withdrawal as oracle
 
 import mechopt as mo
 from mechopt.withdrawal import all_equilibria, check_withdrawal
+from tests import oracle_withdrawal as oracle
 
 
 def instance_and_plan(game: oracle.Game, *, exact: bool = True) -> tuple[mo.Instance, mo.Plan]:

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 from random import Random
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import oracle_withdrawal as oracle
-from withdrawal_agreement import disagreements
+from tests import oracle_withdrawal as oracle
+from tests.withdrawal_agreement import disagreements
 
 
 def main() -> int:
