@@ -27,7 +27,7 @@ class _Part(BaseModel):
 class Provider(_Part):
     """The provider's side; money."""
 
-    value: Number = Field(0, description="V ≥ 0, benefit from the full improvement")
+    value: Number = Field(0.0, description="V ≥ 0, benefit from the full improvement")
     budget: Number | None = Field(None, description="β ≥ 0, cap on payments; null: none")
 
 
@@ -52,8 +52,8 @@ class Users(_Part):
     cost: PerUser = Field(description="θ > 0, money per data unit")
     value: PerUser = Field(description="v ≥ 0, money")
     capacity: PerUser | None = Field(None, description="cap ≥ 0, data; default: sum of widths")
-    reversibility: PerUser = Field(1, description="ρ in [0, 1]")
-    removable: PerUser = Field(1, description="δ in [0, 1]")
+    reversibility: PerUser = Field(1.0, description="ρ in [0, 1]")
+    removable: PerUser = Field(1.0, description="δ in [0, 1]")
     segments: Segments | None = None
 
 
@@ -66,7 +66,7 @@ class InstanceFile(_Part):
 
     schema_version: Literal[1]
     kind: Literal["instance"]
-    provider: Provider = Provider(value=0, budget=None)
+    provider: Provider = Provider(value=0.0, budget=None)
     improvement: Improvement
     users: Annotated[
         Annotated[Users, Tag("here")] | Annotated[str, Tag("file")], Discriminator(_form)
@@ -103,7 +103,7 @@ class PlanFile(_Part):
     share: float | int | None = None
     total: float | int | None = None
     reserve: float | int = Field(0, ge=0)
-    failure_bonus: Number = 0
+    failure_bonus: Number = 0.0
     unconditional: bool = False
     reason: str = ""
     shortfall: dict[str, Any] = {}

@@ -47,8 +47,7 @@ def check(
         raise InvalidOption("--threshold, --share, --provider-value, --budget: need --instance")
     found = mo.read(plan, instance=given, allow_outside=allow_outside)
     if not isinstance(found, mo.Plan):
-        kind = type(found).__name__.lower().replace("direct", "")
-        raise InvalidFile(f"{plan}: is a file of kind {kind!r}; expected a plan")
+        raise InvalidFile(f"{plan}: is {cli.kind_of(found)}; expected a plan")
     if not found.has_answer:
         emit(f"{plan}: {found.status}, there is no answer to check. {found.reason}\n")
         raise typer.Exit(3 if found.status == "infeasible" else 4)

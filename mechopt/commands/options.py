@@ -124,7 +124,6 @@ def read_problem(
     """The Instance or Population at `path`; InvalidFile if it is something else."""
     from mechopt.errors import InvalidFile
     from mechopt.files import read
-    from mechopt.solving import problem_kind
 
     problem = read(
         path,
@@ -135,7 +134,11 @@ def read_problem(
         allow_outside=allow_outside,
     )
     if type(problem).__name__ not in ("Instance", "Population"):
-        kind = {"Plan": "plan"}.get(type(problem).__name__, "mechanism")
-        raise InvalidFile(f"{path}: is a {kind}; expected an instance or a population")
-    problem_kind(problem)
+        raise InvalidFile(f"{path}: is {kind_of(problem)}; expected an instance or a population")
     return problem
+
+
+def kind_of(thing: Any) -> str:
+    """What was read from a file, in words."""
+    words = {"Instance": "an instance", "Plan": "a plan", "Population": "a population"}
+    return words.get(type(thing).__name__, "a mechanism")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
@@ -160,12 +161,12 @@ def _read_csv(path: Path, layout: Layout, exact: bool) -> Table:
                 chunk = [row for row in chunk if row]
             starts.append((table.rows, before + 1, lines))
             _square(chunk, len(names), table.rows, faults[WHOLE_ROW])
-            for name, cells in zip(names, zip(*chunk)):
-                if name in parts:
+            for at, (name, cells) in enumerate(zip(names, zip(*chunk))):
+                if name in parts and names.index(name) == at:
                     parse = _names if name in layout.text else _numbers
                     values, bad = parse(cells, exact)
                     parts[name].append(values)
-                    faults[name] += [(table.rows + at, why) for at, why in bad]
+                    faults[name] += [(table.rows + row, why) for row, why in bad]
             table.rows += len(chunk)
     for name, found in faults.items():
         table.faults(name, found)
@@ -278,19 +279,24 @@ def _arrow() -> Any:
 
 def _open_parquet(path: Path) -> Any:
     pa = _arrow()
+    with _decoding(path):
+        return pa.parquet.ParquetFile(path)
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises for a file that is not, or no longer, Parquet into InvalidFile."""
     with documents.reading(path):
         try:
-            return pa.parquet.ParquetFile(path)
-        except pa.ArrowException as error:
-            raise InvalidFile(f"{path}: is not Parquet: {_first_line(error)}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+            yield
+        except (_arrow().ArrowException, OSError) as error:
+            if getattr(error, "errno", None):
+                raise
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InvalidFile(f"{path}: is not Parquet, or damaged: {why}") from None
 
 
 def _read_parquet(path: Path, layout: Layout, exact: bool) -> Table:
-    pa = _arrow()
     file = _open_parquet(path)
     table = Table(path, rows=file.metadata.num_rows)
     _check_header(file.schema_arrow.names, layout, table)
@@ -304,11 +310,8 @@ def _read_parquet(path: Path, layout: Layout, exact: bool) -> Table:
     stored = (file.schema_arrow.metadata or {}).get(b"mechopt")
     table.metadata = stored.decode("utf-8", "replace") if stored else None
     wanted = [name for name in dict.fromkeys(file.schema_arrow.names) if layout.knows(name)]
-    with documents.reading(path):
-        try:
-            data = file.read(columns=wanted)
-        except pa.ArrowException as error:
-            raise InvalidFile(f"{path}: is damaged: {_first_line(error)}") from None
+    with _decoding(path):
+        data = file.read(columns=wanted)
     for name in wanted:
         if data.schema.names.count(name) == 1:
             read_column = _arrow_names if name in layout.text else _arrow_numbers
