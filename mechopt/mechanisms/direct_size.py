@@ -43,7 +43,7 @@ def predict_size(population: Population, terms: DirectTerms) -> Size:
         segments = group.widths.size
         columns += levels * mine * (segments + terms.transfers)
         rows += levels * mine * segments  # capacity
-        rows += levels * mine * (terms.transfers + (terms.participation == "ex-post"))
+        rows += levels * mine * (2 * terms.transfers + (terms.participation == "ex-post"))
         rows += levels * mine * terms.obedient
         pairs = group.types * (group.types - 1)
         steps = 2 * (group.types - 1)

@@ -133,6 +133,12 @@ def finish(
     layout = built.layout
     population, terms = layout.population, layout.terms
     first = session.solve()
+    if first.status is Status.INFEASIBLE:
+        # HiGHS presolve has called MILPs infeasible for which the null mechanism is feasible
+        # (nearly parallel incentive rows); such a verdict is believed without presolve only.
+        session.set_option("presolve", "off")
+        first = session.solve()
+        session.set_option("presolve", "choose")
     about: dict[str, Any] = {
         "mechanism": mechanism,
         "seed": seed,
