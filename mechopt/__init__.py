@@ -30,6 +30,8 @@ _PUBLIC = {
     "WithdrawalReport": "mechopt.withdrawal",
     "simulate_withdrawal": "mechopt.withdrawal",
     "audit": "mechopt.auditing",
+    "certify": "mechopt.certify",
+    "Certificate": "mechopt.certify",
     "read": "mechopt.files",
     "build_model": "mechopt.models",
     "export_model": "mechopt.models",

@@ -185,6 +185,16 @@ class Session:
             self.set_option("presolve", "choose")
         return self._read(kind, perf_counter() - began)
 
+    def basis(self) -> tuple[BoolArray, BoolArray] | None:
+        """Which columns (n,) and which rows' slacks (m,) are basic; None without a basis."""
+        basis = self.highs.getBasis()
+        if not basis.valid:
+            return None
+        basic = self._highspy.HighsBasisStatus.kBasic
+        columns = np.array([status == basic for status in basis.col_status], dtype=bool)
+        rows = np.array([status == basic for status in basis.row_status], dtype=bool)
+        return columns, rows
+
     def _read(self, kind: Any, seconds: float) -> Solution:
         hs, highs, program = self._highspy, self.highs, self.program
         info = highs.getInfo()
