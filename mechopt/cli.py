@@ -36,6 +36,7 @@ COMMANDS = {
     "schema": "mechopt.commands.schema:schema",
 }
 
+ABOUT = "Optimal incentive mechanisms for data contributions under withdrawal rights."
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -44,27 +45,32 @@ def build() -> typer.Typer:
     """The application with every command of `COMMANDS`."""
     application = typer.Typer(
         name="mechopt",
-        help="Optimal incentive mechanisms for data contributions under withdrawal rights.",
         add_completion=False,
         no_args_is_help=True,
         rich_markup_mode=None,  # plain help: fast, and the same in every terminal
         pretty_exceptions_enable=False,
     )
-    application.callback()(_root)
+    application.callback(help=ABOUT)(_root)
     for name, place in COMMANDS.items():
         application.command(name)(_guarded(load(place)))
     return application
 
 
-def _root(
-    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
-) -> None:
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         from mechopt import __version__
         from mechopt.commands.output import emit
 
         emit(f"mechopt {__version__}\n")
         raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", is_eager=True, callback=_version
+    ),
+) -> None:
+    """Options of the command line itself."""
 
 
 def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
