@@ -137,8 +137,8 @@ def _columns(cell: Cell, answer: Any) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "status": str(answer.status.value),
         "objective": answer.objective,
-        "bound": answer.bound,
-        "gap": answer.gap,
+        "bound": getattr(answer, "bound", None),  # a price that was given has none
+        "gap": getattr(answer, "gap", None),
         "objective_name": getattr(answer, "objective_name", None),
         "reason": getattr(answer, "reason", "") or "",
     }

@@ -289,7 +289,9 @@ def _write_parquet(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]])
         [(name, types[kind]) for name, kind in COLUMNS.items()], metadata={_MARK: FORMAT.encode()}
     )
     with replacing(path, binary=True) as stream:
-        parquet.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), stream)
+        parquet.write_table(
+            pa.Table.from_pylist([dict(row) for row in rows], schema), stream, compression="zstd"
+        )
 
 
 def _parquet() -> Any:
