@@ -164,6 +164,8 @@ def _certify_plan(instance: Instance, plan: Plan) -> Certificate:
     # share counts
     for level in range(len(provider.levels.T), max(1, provider.lowest) - 1, -1):
         solved[level] = LevelProblem(provider, level)
+        if provider.protocol == "sequential" and instance.levels > 1:
+            _suggest(solved[level], data, terms, plan)
         proof[str(level)] = solved[level].solve()
         if provider.objective == "improvement" and solved[level].best is not None:
             break
@@ -206,6 +208,30 @@ def _certify_plan(instance: Instance, plan: Plan) -> Certificate:
     document = _document(data, terms, claim, answer, proof, about)
     scale = float(max([instance.provider_value, instance.value.sum(), abs(float(optimum or 0))]))
     return _judged(plan, status, optimum, bound, scale, document, minimised)
+
+
+def _suggest(
+    problem: LevelProblem, data: dict[str, Any], terms: dict[str, Any], plan: Plan
+) -> None:
+    """Answers for the sequential protocol: the simultaneous one (F1), and the plan's own."""
+    simultaneous = Provider(data, spelled({**terms, "protocol": "simultaneous"}))
+    other = LevelProblem(simultaneous, problem.level)
+    other.solve()
+    if other.best is not None:
+        problem.consider(other.best[1], other.best[2])
+    if plan.level != problem.level or plan.burden is None or plan.payment is None:
+        return
+    burden, payment = (
+        [decimal(number) for number in column]
+        for column in (plan.burden.tolist(), plan.payment.tolist())
+    )
+    users = problem.provider.users
+    missing = problem.amount - sum(burden)
+    for i, user in enumerate(users):  # rounding left the total a little off
+        if missing and 0 < burden[i] and 0 <= burden[i] + missing <= user.curve.capacity:
+            burden[i] += missing
+            break
+    problem.consider(burden, payment)
 
 
 def _best(provider: Provider, solved: dict[int, LevelProblem]) -> int:

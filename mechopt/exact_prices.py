@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from mechopt.verify import Offer, Provider
+from mechopt.verify import Offer, Provider, Refuted
 
 ZERO, ONE = Fraction(0), Fraction(1)
 MOST_NODES = 200  # splits of ranges per level before the bound is left as it is
@@ -84,22 +84,24 @@ class LevelProblem:
         ]
 
     def _consider(self, mix: Mix) -> None:
-        """Keep the burdens of a mix, with the payments they really need, if they are allowed."""
+        """Try the burdens of a mix with the payments they really need."""
         provider = self.provider
         burden = [point[0] for point in mix.points]
-        if sum(burden, ZERO) < self.amount:
-            return
         payment = []
         for user, x in zip(provider.users, burden):
             corner = provider.offers(user, self.level, x, x)
             if not corner:
                 return
             payment.append(corner[0][2])
-        spent = sum(payment, ZERO)
-        if self.budget is not None and spent > self.budget:
+        self.consider(burden, payment)
+
+    def consider(self, burden: list[Fraction], payment: list[Fraction]) -> None:
+        """Keep an answer at this level if it holds A1–A6 and is the best so far."""
+        answer = {"level": self.level, "burden": burden, "payment": payment}
+        try:
+            _, value, _ = self.provider.check(answer)
+        except Refuted:
             return
-        cost = sum((u.curve.cost(x) for u, x in zip(provider.users, burden)), ZERO)
-        value = cost if provider.counts_cost else spent
         if self.best is None or value < self.best[0]:
             self.best = value, burden, payment
 
