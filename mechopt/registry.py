@@ -44,6 +44,8 @@ FORMULATIONS: dict[str, str] = {
     "direct-bic": "mechopt.formulations.direct:build_bic",
     "direct-obedient": "mechopt.formulations.direct:build_obedient",
     "direct-deterministic": "mechopt.formulations.direct:build_deterministic",
+    "withdrawal-equilibrium": "mechopt.formulations.withdrawal_equilibrium:build",
+    "blocking-coalition": "mechopt.formulations.blocking_coalition:build",
 }
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")

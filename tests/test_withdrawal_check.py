@@ -318,7 +318,7 @@ def test_unconditional_payments_are_kept_by_those_who_stay_even_if_nothing_is_tr
 def test_bad_input_names_what_is_wrong() -> None:
     instance = mo.Instance(cost=[1, 1], value=3, capacity=1, thresholds=[2])
     plan = mo.Plan.from_arrays(instance, [1, 1])
-    with pytest.raises(InvalidOption, match="protocol: 'simultanous'.*simultaneous"):
+    with pytest.raises(InvalidOption, match=r"protocol: 'simultanous'.*simultaneous"):
         check_withdrawal(instance, plan, "simultanous")
     with pytest.raises(InvalidOption, match="order: 'big-first'"):
         check_withdrawal(instance, plan, "sequential", "big-first")

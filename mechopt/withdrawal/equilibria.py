@@ -179,6 +179,34 @@ def _in_float(stage: Stage) -> Stage:
     )
 
 
+def failing_equilibrium(stage: Stage) -> BoolArray | None:
+    """A stay-set at level 0 that is an equilibrium, if an easy one exists.
+
+    Without bonuses: everybody leaves. With: the strictly willing stay, and so do the others in
+    turn as long as nothing is trained. For one threshold and bonuses for all or none this finds an
+    equilibrium whenever there is one: whoever is strictly willing and away must not be able to
+    reach T alone (with a bonus he must not even be away), so more stayers only help.
+    """
+    users = stage.movers
+    stay = stage.x == 0
+    total = stage.left_behind
+    if (stage.bonus[users] > 0).any():
+        gain = stage.v[users] * stage.shares[1] - stage.r[users]
+        keen = gain > stage.money_tolerance[users]
+        for user in (*users[keen].tolist(), *users[~keen].tolist()):
+            if total + stage.removed[user] < stage.reached[0]:
+                stay[user], total = True, total + stage.removed[user]
+    if total >= stage.reached[0] or not is_equilibrium(stage, stay):
+        return None
+    return stay
+
+
+def _uniform_one_threshold(stage: Stage) -> bool:
+    """One threshold and bonuses for all or for none."""
+    bonus = stage.bonus[stage.movers] > 0
+    return stage.levels == 1 and bool(bonus.all() or not bonus.any())
+
+
 @dataclass(frozen=True, eq=False)
 class Intervals:
     """Intervals [low, high) of totals within a level, and what users may do on each, (J, m)."""
@@ -218,6 +246,12 @@ def _intervals(stage: Stage, level: int) -> Intervals:
 def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: float) -> Found:
     """Extreme equilibrium at one level."""
     worst, anyone = goal.maximize, not level and not goal.weighs_level_0
+    if not level:
+        failing = failing_equilibrium(stage)
+        if failing is None and _uniform_one_threshold(stage):
+            return Found(None, Status.INFEASIBLE, level, level, None, None)
+        if failing is not None and anyone:
+            return Found(failing, Status.OPTIMAL, level, level, 0.0, 0.0)
     users = stage.movers
     removed, cost = stage.removed[users], weight[users]
     if stage.levels == 1 and level == 1 and not worst:

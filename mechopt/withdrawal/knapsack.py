@@ -16,6 +16,7 @@ from mechopt.arrays import BoolArray, FloatArray
 from mechopt.plan import Status
 
 TRIED = 64  # prefixes of the sorted items that the rounding tries to complete by one item
+WINDOW = 300  # items on either side of the last one taken that are tried in an exchange
 REPAIRS = 3  # re-solves when rounding the solver's binaries misses an end of the interval
 CORE = 20_000  # items beyond which the solver is not started
 
@@ -125,24 +126,37 @@ def _spread(taken: BoolArray | None, useful: np.ndarray, size: int) -> BoolArray
 def _rounded(
     d: FloatArray, c: FloatArray, order: np.ndarray, last: int, low: float, high: float
 ) -> BoolArray | None:
-    """A prefix of the sorted items completed by the cheapest single item that fits."""
-    best: tuple[float, int, int] | None = None
+    """The best of: a prefix of the sorted items completed by the cheapest single item that fits;
+    the prefix that just falls short, with one item exchanged near its end."""
+    best: tuple[float, int, int, int] | None = None  # cost, prefix, item added, item removed
     amount = np.concatenate(([0.0], np.cumsum(d[order[:last]])))
     spent = np.concatenate(([0.0], np.cumsum(c[order[:last]])))
+    near = order[last : last + WINDOW * 8]
     for size in range(last, max(last - TRIED, -1), -1):
-        tail = order[size:]
+        tail = np.concatenate((order[size:last], near))
         total = amount[size] + d[tail]
         fits = np.flatnonzero((total >= low) & (total <= high))
         if fits.size:
             item = int(tail[fits[np.argmin(c[tail[fits]])]])
             value = float(spent[size] + c[item])
             if best is None or value < best[0]:
-                best = (value, size, item)
+                best = (value, size, item, -1)
+    inside, outside = order[max(last - WINDOW, 0) : last], order[last : last + WINDOW]
+    total = amount[last] + d[outside][:, None] - d[inside][None, :]
+    price = np.where((total >= low) & (total <= high), c[outside][:, None] - c[inside], inf)
+    if price.size and price.min() < inf:
+        row, column = np.unravel_index(int(price.argmin()), price.shape)
+        value = float(spent[last] + price[row, column])
+        if best is None or value < best[0]:
+            best = (value, last, int(outside[row]), int(inside[column]))
     if best is None:
         return None
+    _, size, added, removed = best
     taken = np.zeros(d.size, dtype=bool)
-    taken[order[: best[1]]] = True
-    taken[best[2]] = True
+    taken[order[:size]] = True
+    taken[added] = True
+    if removed >= 0:
+        taken[removed] = False
     return taken
 
 

@@ -14,7 +14,7 @@ from mechopt import curves, registry
 from mechopt.arrays import IntArray
 from mechopt.errors import InvalidOption
 from mechopt.plan import Plan, Status
-from mechopt.withdrawal.equilibria import Goal, extreme_equilibrium
+from mechopt.withdrawal.equilibria import Goal, extreme_equilibrium, failing_equilibrium
 from mechopt.withdrawal.sequential import (
     LevelArray,
     chosen_levels,
@@ -441,28 +441,11 @@ def least_failure_bonus(
 
 def _lowest_level(stage: Stage, time_limit: float) -> int | None:
     """Lowest level of an equilibrium; K if there is no equilibrium; None if not settled."""
-    if stage.levels == 1:
-        failing = _one_threshold_failing(stage)
-        if failing is not None:
-            return 0 if failing else 1
+    if failing_equilibrium(stage) is not None:
+        return 0
     found = extreme_equilibrium(stage, stage.removed, Goal.LEAST_DATA, time_limit=time_limit)
     if found.status is Status.INFEASIBLE:
         return stage.levels
     if found.level_bound > 0:
         return found.level_bound
     return 0 if found.level == 0 else None
-
-
-def _one_threshold_failing(stage: Stage) -> bool | None:
-    """K = 1: whether some equilibrium does not train, in closed form; None for mixed bonuses."""
-    movers = stage.movers
-    bonus = stage.bonus[movers] > 0
-    if bonus.any() and not bonus.all():
-        return None
-    gain = stage.v[movers] * stage.shares[1] - stage.r[movers]
-    keen = movers[gain > stage.money_tolerance[movers]]
-    removed = stage.removed[keen]
-    if bonus.all():  # the strictly willing all stay; the others fill up to just below T
-        return bool(stage.left_behind + removed.sum() < stage.reached[0])
-    largest = removed.max() if keen.size else stage.thresholds[0] * 0
-    return bool(stage.left_behind + largest < stage.reached[0])
