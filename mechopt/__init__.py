@@ -45,6 +45,8 @@ _PUBLIC = {
     "compare": "mechopt.comparing",
     "generate": "mechopt.generators",
     "families": "mechopt.generators",
+    "bracket": "mechopt.large_population",
+    "Bracket": "mechopt.large_population",
     "MechoptError": "mechopt.errors",
     "InvalidInput": "mechopt.errors",
     "InvalidInstance": "mechopt.errors",
