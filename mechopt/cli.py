@@ -10,6 +10,8 @@ import functools
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -31,6 +33,7 @@ COMMANDS = {
     "generate": "mechopt.commands.generate:generate",
     "calibrate": "mechopt.commands.calibrate:calibrate",
     "compare": "mechopt.commands.compare:compare",
+    "report": "mechopt.commands.report:report",
     "export-model": "mechopt.commands.export_model:export_model",
     "models": "mechopt.commands.models:models",
     "schema": "mechopt.commands.schema:schema",
@@ -39,6 +42,7 @@ COMMANDS = {
 ABOUT = "Optimal incentive mechanisms for data contributions under withdrawal rights."
 BAD_INPUT = 2
 INTERRUPTED = 130
+GRACE = 1.0  # seconds
 
 
 def build() -> typer.Typer:
@@ -110,8 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # ids no terminal can show
-    if hasattr(signal, "SIGTERM") and arguments is None:
-        signal.signal(signal.SIGTERM, _terminated)
+    if arguments is None and os.name == "posix":
+        _watch_signals()
     try:
         build()(args=None if arguments is None else list(arguments), prog_name="mechopt")
     except SystemExit as ended:
@@ -123,9 +127,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _flushed(status)
 
 
+def _watch_signals() -> None:
+    """End on Ctrl-C and SIGTERM within `GRACE` seconds, and leave no temporary file behind.
+
+    Python sees a signal only between its own instructions, and HiGHS can run for minutes without
+    any. So a thread is woken as well, and ends the process if the main thread has not.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_end_after_signal, args=(reader,), daemon=True).start()
+
+
 def _terminated(number: int, frame: object) -> NoReturn:
-    """Leave like after Ctrl-C, so that no temporary file stays behind."""
+    """Leave by way of every `finally`."""
     raise SystemExit(128 + number)
+
+
+def _end_after_signal(reader: int) -> None:
+    from mechopt.files.atomic import discard_unfinished
+
+    number = os.read(reader, 1)[0]
+    time.sleep(GRACE)
+    discard_unfinished()
+    _say("mechopt: interrupted; nothing was left half-written")
+    os._exit(128 + number)
 
 
 def _flushed(status: int) -> int:

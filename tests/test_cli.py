@@ -181,13 +181,18 @@ def test_interrupt_ends_with_130_and_no_file(
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
 )
-def test_signals_while_working(number: int, status: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "work", ["while True: pass", "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"]
+)
+def test_signals_while_working(number: int, status: int, work: str, tmp_path: Path) -> None:
+    # the second kind of work is compiled: like HiGHS it does not let Python see the signal
     script = (
-        "import sys, mechopt as mo\n"
+        "import hashlib, sys, mechopt as mo\n"
         "from mechopt import cli\n"
         "def wait(*_, **__):\n"
+        "    stream = mo.files.replacing(sys.argv[-1]).__enter__()\n"
         "    print('ready', flush=True)\n"
-        "    while True: pass\n"
+        f"    {work}\n"
         "mo.solve = wait\n"
         "sys.argv[0] = 'mechopt'\n"
         "sys.exit(cli.main())\n"

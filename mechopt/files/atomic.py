@@ -13,6 +13,8 @@ from typing import IO, Any
 
 from mechopt.errors import OutputError
 
+_unfinished: set[Path] = set()
+
 
 @contextmanager
 def replacing(path: str | PathLike[str], *, binary: bool = False) -> Iterator[IO[Any]]:
@@ -32,6 +34,7 @@ def replacing(path: str | PathLike[str], *, binary: bool = False) -> Iterator[IO
         if target.is_dir():
             raise IsADirectoryError(None, "it is a folder")
         temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+        _unfinished.add(temporary)
         try:
             with _open(temporary, "x", binary) as stream:
                 yield stream
@@ -42,6 +45,8 @@ def replacing(path: str | PathLike[str], *, binary: bool = False) -> Iterator[IO
             with suppress(OSError):
                 temporary.unlink()
             raise
+        finally:
+            _unfinished.discard(temporary)
     except OSError as error:
         raise OutputError(f"cannot write {shown}: {error.strerror or error}") from None
 
@@ -50,3 +55,10 @@ def _open(path: Path, mode: str, binary: bool) -> IO[Any]:
     if binary:
         return open(path, mode + "b")
     return open(path, mode, encoding="utf-8", newline="")
+
+
+def discard_unfinished() -> None:
+    """Remove the temporary files of this process that have not taken their place yet."""
+    for temporary in tuple(_unfinished):
+        with suppress(OSError):
+            temporary.unlink()
