@@ -189,3 +189,57 @@ def grid_optimum(instance, quantity, level, *, step, transfers=True, budget=inf)
     pay, social = need.sum(axis=1), cost.sum(axis=1)
     good = need.max(axis=1) <= 1e-12 if not transfers else pay <= budget + 1e-12
     return float((pay if quantity == "pay" else social)[good].min(initial=inf))
+
+
+def everyone_stays(x, r, v, delta, thresholds, shares, order):
+    """Whether all stay in the subgame-perfect outcome, by the full game tree.
+
+    x, r, order: one row per plan (M, n); order (M, n) user indices. An indifferent user stays;
+    exact data are assumed up to 1e-12.
+    """
+    rows = np.arange(len(x))[:, None]
+    x, r = x[rows, order], r[rows, order]
+    v, delta = v[order], delta[order]
+    b = np.append(0.0, shares)
+    n = x.shape[1]
+
+    def outcome(i, kept):
+        """(final level, whether all from i on stay), if those before i left `kept` of data."""
+        if i == n:
+            level = np.searchsorted(thresholds, kept + 1e-12, side="right")
+            return level, np.ones(len(x), dtype=bool)
+        up, up_all = outcome(i + 1, kept + x[:, i])
+        down, _ = outcome(i + 1, kept + (1 - delta[:, i]) * x[:, i])
+        stay = np.where(up > 0, v[:, i] * b[up] - r[:, i], 0.0)
+        leave = v[:, i] * b[down]
+        stays = (stay >= leave - 1e-12) | (x[:, i] == 0)
+        return np.where(stays, up, down), stays & up_all
+
+    level, everyone = outcome(0, np.zeros(len(x)))
+    return everyone & (level > 0)
+
+
+def sequential_grid(instance, order, *, step, exact_total=True):
+    """Least Σ C at the top level without payments over a grid; order "small-first", … or given."""
+    n, top = instance.n, float(instance.thresholds[-1])
+    axes = [np.arange(0, instance.capacity[i] + 1e-12, step) for i in range(n)]
+    grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    total = grid.sum(axis=1)
+    grid = grid[np.abs(total - top) < 1e-12] if exact_total else grid[total > top - 1e-12]
+    cost = np.zeros_like(grid)
+    for i in range(n):
+        knots = np.append(0.0, np.cumsum(instance.widths[i]))
+        money = np.append(0.0, np.cumsum(instance.widths[i] * instance.slopes[i]))
+        cost[:, i] = instance.cost[i] * np.interp(grid[:, i], knots, money)
+    good = (cost <= instance.value * instance.shares[-1] + 1e-12).all(axis=1)
+    grid, cost = grid[good], cost[good]
+    if not len(grid):
+        return inf
+    if isinstance(order, str):
+        place = np.argsort(grid if order == "small-first" else -grid, axis=1, kind="stable")
+    else:
+        place = np.broadcast_to(np.asarray(order), grid.shape)
+    r = instance.reversibility * cost
+    data = (instance.value, instance.removable, instance.thresholds, instance.shares)
+    stays = everyone_stays(grid, r, *data, place)
+    return float(cost.sum(axis=1)[stays].min(initial=inf))

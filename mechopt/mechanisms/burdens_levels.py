@@ -20,7 +20,8 @@ import numpy as np
 
 from mechopt import allocation, arrays, tolerances
 from mechopt.allocation import Allocation, Pieces
-from mechopt.arrays import exact_sum
+from mechopt.arrays import FloatArray, IntArray, exact_sum
+from mechopt.errors import NotSupported
 from mechopt.instance import Instance
 from mechopt.mechanisms import level_curves
 from mechopt.mechanisms.level_curves import LevelCurves
@@ -34,11 +35,18 @@ _ACCURACY = 1e-11  # when to stop the search, relative to the total at average c
 
 @dataclass(frozen=True, eq=False)
 class LevelSolution:
-    """The answer at one level; `undecided` if the search ended with neither plan nor proof."""
+    """The answer at one level.
+
+    undecided : neither plan nor proof; `least` then bounds what was minimised
+    order : the order in which users decide, where the provider chose it
+    """
 
     answer: LevelAnswer
     undecided: bool = False
+    least: float = 0.0
     nodes: int = 0
+    order: IntArray | None = None
+    found_by: str = "level decomposition (F8)"
 
 
 def solve(
@@ -56,18 +64,49 @@ def solve(
 ) -> Plan:
     """The best burdens and payments under a withdrawal protocol, for any K and reserve.
 
+    protocol : "simultaneous"; "coalition", which is the same design problem: of those who gain by
+        leaving together, the one with the least data gains at least as much by leaving alone;
+        "sequential" in an `order`: "small-first", "large-first", "cost", a permutation, or
+        "designed" (the provider's choice; the plan's `order` then is the permutation found)
+
     Returns a Plan with a proved bound; `details["levels"]` has one row per level solved. Status is
     FEASIBLE with the gap where the search stopped (`time_limit`, default 60 s) or where bound and
-    plan do not meet (sequential and coalition with K > 2). Raises InvalidOption.
+    plan do not meet (sequential). Raises InvalidOption, NotSupported.
     """
+    if method == "model":
+        raise NotSupported(
+            "method 'model' solves one threshold; with several, build_model gives the readable "
+            "formulations 'burdens-levels' and 'burdens-levels-bigm'"
+        )
     deadline = perf_counter() + (PATIENCE if time_limit is None else time_limit)
     rows: list[dict[str, Any]] = []
+    orders: dict[int, IntArray] = {}
+    best = 0.0
 
     def answer(level: int, quantity: str) -> LevelAnswer:
+        nonlocal best
         began = perf_counter()
-        found = solve_level(
-            instance, level, quantity, transfers=transfers, reserve=reserve, deadline=deadline
-        )
+        control: dict[str, Any] = {
+            "transfers": transfers,
+            "reserve": reserve,
+            "deadline": deadline,
+        }
+        ceiling = _ceiling(instance, level, objective)
+        if ceiling is not None and ceiling < best:
+            reason = f"level {level} is worth at most {ceiling:g}, less than another level's plan"
+            found = LevelSolution(LevelAnswer(level, None, None, quantity, reason), found_by="")
+        elif protocol == "sequential":
+            from mechopt.mechanisms import burdens_sequential
+
+            found = burdens_sequential.solve_level(
+                instance, level, quantity, order=order, seed=seed, **control
+            )
+        else:
+            found = solve_level(instance, level, quantity, **control)
+        if ceiling is not None and found.answer.allocation is not None:
+            best = max(best, ceiling - found.answer.allocation.value)
+        if found.order is not None:
+            orders[level] = found.order
         rows.append(level_row(instance, found, perf_counter() - began))
         return found.answer
 
@@ -83,7 +122,19 @@ def solve(
         seed=seed,
         details={"levels": rows},
     )
+    if plan.level in orders:
+        plan = plan.replace(order=orders[plan.level].tolist())
     return admit_undecided(plan, rows)
+
+
+def _ceiling(instance: Instance, level: int, objective: str) -> float | None:
+    """What the objective is at `level` if nothing is paid or borne; None if it is minimised."""
+    worth = instance.provider_value * instance.share_at(level)
+    if objective == "provider-surplus":
+        return worth
+    if objective == "welfare":
+        return worth + exact_sum(instance.value) * instance.share_at(level)
+    return None
 
 
 def solve_level(
@@ -106,7 +157,8 @@ def solve_level(
         if found.bound < inf and least <= budget * (1 + tolerances.REACH):
             undecided = f"whether level {level} can be sustained was not decided in time"
             reason, numbers = undecided, {"constraint": "time", "level": level}
-            return LevelSolution(LevelAnswer(level, None, None, quantity, reason, numbers), True)
+            nothing = LevelAnswer(level, None, None, quantity, reason, numbers)
+            return LevelSolution(nothing, True, max(0.0, found.bound))
         return LevelSolution(_over_budget(instance, level, quantity, least, budget))
     burden = level_curves.distinct(instance, level, total, found.burden)
     burden = allocation.settle(burden, instance.capacity, total)
@@ -176,10 +228,7 @@ def _solve_curves(
 
 
 def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | None:
-    """Pieces for selection if no user's leaving could cost different levels; else None.
-
-    With marginal need 0, then ρ θ (W1 binds) and θ (A3 binds), or at once θ.
-    """
+    """Pieces for selection if no user's leaving could cost different levels; else None."""
     total = float(instance.thresholds[level - 1]) + reserve
     below = 0.0 if level == 1 else float(instance.thresholds[level - 2])
     most = instance.removable * instance.capacity
@@ -188,17 +237,30 @@ def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | N
         return None
     shares = np.append(0.0, instance.shares)
     kept = np.where(harmless, 0.0, instance.value * (shares[level] - shares[level - 1]))
-    gain, recovered = instance.value * shares[level], instance.reversibility
+    least = level_curves.least_burden(instance, level, reserve)
+    paid = level_curves.payment_needed(instance, level, total, least)
+    return pieces_kept_by(instance, instance.value * shares[level], kept, least, paid)
+
+
+def pieces_kept_by(
+    instance: Instance, gain: FloatArray, kept: FloatArray, least: FloatArray, paid: FloatArray
+) -> Pieces:
+    """Pieces where leaving costs user i `kept` (n,) money, whatever his burden.
+
+    gain : v_i b_k (A3). Where least > 0, burdens start there, at the payment `paid`. Without
+    payment up to where (A3) or obedience binds; then the need grows by ρ θ or θ per unit.
+    """
+    recovered = instance.reversibility
     with np.errstate(divide="ignore", invalid="ignore"):
         obey = np.where(recovered > 0, kept / recovered, inf)
         join = np.where(recovered < 1, (gain - kept) / (1 - recovered), inf)
     free = np.minimum(gain, obey)  # cost up to which nothing is needed
     turn = np.where(gain <= obey, free, np.maximum(join, free))
-    least = level_curves.least_burden(instance, level, reserve)
     steep = np.flatnonzero((least > 0) & (least <= instance.capacity))
-    paid = level_curves.payment_needed(instance, level, total, least)[steep]
-    cost = instance.cost_of(least)[steep]
-    columns = [(steep, least[steep], cost / least[steep], paid / least[steep])]
+    cost = instance.cost_of(least)
+    columns = [
+        (steep, least[steep], cost[steep] / least[steep], paid[steep] / least[steep]),
+    ]
     begin, spent = np.zeros(instance.n), np.zeros(instance.n)
     everyone = np.arange(instance.n)
     for width, slope in zip(instance.widths.T, instance.slopes.T):
@@ -299,8 +361,9 @@ def level_row(instance: Instance, found: LevelSolution, seconds: float) -> dict[
         "minimised": answer.quantity,
         "expenditure": None,
         "social_cost": None,
-        "bound": None,
+        "bound": found.least if found.undecided else None,
         "nodes": found.nodes,
+        "found_by": found.found_by,
         "seconds": seconds,
         "reason": answer.reason,
     }
@@ -315,21 +378,22 @@ def level_row(instance: Instance, found: LevelSolution, seconds: float) -> dict[
 def admit_undecided(plan: Plan, rows: list[dict[str, Any]]) -> Plan:
     """`plan`, with what a level left undecided may be worth admitted in status and bound."""
     instance, objective = plan.instance, plan.objective_name
-    shares = [row["share"] for row in rows if row["status"] == "undecided"]
-    if not shares:
+    open_ = [row for row in rows if row["status"] == "undecided"]
+    if not open_:
         return plan
-    share = max(shares)
-    worth = instance.provider_value * share
-    at_best = {
-        "provider-surplus": worth,
-        "welfare": worth + exact_sum(instance.value) * share,
-        "improvement": share,
-        "expenditure": 0.0,
-        "social-cost": 0.0,
-    }[str(objective)]
-    if plan.status is Status.INFEASIBLE or plan.objective is None:
-        return plan.replace(status=Status.UNKNOWN, burden=None, payment=None, bound=at_best)
     minimise = objective in MINIMISED
-    assert plan.bound is not None
+    possible = [
+        row["bound"]
+        if minimise
+        else row["share"]
+        if objective == "improvement"
+        else (_ceiling(instance, row["level"], str(objective)) or 0.0) - row["bound"]
+        for row in open_
+    ]
+    at_best = min(possible) if minimise else max(possible)
+    if plan.status is Status.INFEASIBLE or plan.objective is None or plan.bound is None:
+        return plan.replace(
+            status=Status.UNKNOWN, burden=None, payment=None, objective=None, bound=at_best
+        )
     bound = min(plan.bound, at_best) if minimise else max(plan.bound, at_best)
-    return plan.replace(status=Status.FEASIBLE, bound=bound)
+    return plan.replace(status=plan.status if bound == plan.bound else Status.FEASIBLE, bound=bound)
