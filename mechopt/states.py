@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, combinations
 from math import comb, prod
 from typing import TYPE_CHECKING
 
@@ -32,32 +31,60 @@ def state_count(population: Population) -> int:
 
 
 def compositions(total: int, parts: int) -> IntArray:
-    """All ways to write `total` as an ordered sum of `parts` counts, by rank, shape (S, parts)."""
+    """All ways to write `total` as an ordered sum of `parts` counts, by rank, shape (S, parts).
+
+    Colex order is recursive: the compositions of s into k + 1 parts are those of 0, 1, …, s into
+    k parts, one after another, completed by what is missing.
+    """
     if parts == 1:
         return np.full((1, 1), total, dtype=np.int64)
-    places = range(total + parts - 1)
-    flat = np.fromiter(chain.from_iterable(combinations(places, parts - 1)), dtype=np.int64)
-    bars = flat.reshape(-1, parts - 1)
-    edges = np.empty((bars.shape[0], parts + 1), dtype=np.int64)
-    edges[:, 0], edges[:, -1], edges[:, 1:-1] = -1, total + parts - 1, bars
-    counts = np.diff(edges, axis=1) - 1
-    ordered = np.empty_like(counts)
-    ordered[rank(counts)] = counts
-    return ordered
+    prefix = np.arange(total + 1, dtype=np.int64)[:, None]  # of 0, 1, …, total into 1 part
+    for k in range(1, parts - 1):
+        sums = prefix.sum(axis=1)
+        sizes = [comb(s + k, k) for s in range(total + 1)]
+        wider = np.empty((sum(sizes), k + 1), dtype=np.int64)
+        end = 0
+        for s, size in enumerate(sizes):
+            block = wider[end : end + size]
+            block[:, :k] = prefix[:size]
+            block[:, k] = s - sums[:size]
+            end += size
+        prefix = wider
+    last = total - prefix.sum(axis=1, keepdims=True)
+    return np.concatenate([prefix, last], axis=1)
 
 
 def rank(counts: IntArray) -> IntArray:
     """Position of each row of `counts` (…, m) among the compositions of its sum."""
-    parts = counts.shape[-1]
     position = np.zeros(counts.shape[:-1], dtype=np.int64)
-    if parts == 1:
-        return position
-    bars = np.cumsum(counts[..., :-1], axis=-1) + np.arange(parts - 1)
-    top = int(bars.max()) + 1
-    for j in range(parts - 1):
-        table = np.array([comb(s, j + 1) for s in range(top)], dtype=np.int64)
-        position = position + table[bars[..., j]]
+    for j, bar in enumerate(_bars(counts)):
+        position += _binomials(int(bar.max()) + 1, j)[bar]
     return position
+
+
+def rank_with_one_more(counts: IntArray) -> IntArray:
+    """Position of counts + e_k among the compositions of sum + 1, for every k, shape (R, m)."""
+    rows, parts = counts.shape
+    position = np.zeros((parts, rows), dtype=np.int64)
+    for j, bar in enumerate(_bars(counts)):  # one more in part k moves the bars j ≥ k by one
+        table = _binomials(int(bar.max()) + 2, j)
+        position[: j + 1] += table[bar + 1]
+        position[j + 1 :] += table[bar]
+    return position.T
+
+
+def _bars(counts: IntArray) -> list[IntArray]:
+    """Positions of the m − 1 bars between the parts (stars and bars)."""
+    bars, reached = [], np.zeros(counts.shape[:-1], dtype=np.int64)
+    for j in range(counts.shape[-1] - 1):
+        reached = reached + counts[..., j]
+        bars.append(reached + j)
+    return bars
+
+
+def _binomials(top: int, j: int) -> IntArray:
+    """C(s, j + 1) for s = 0 … top − 1."""
+    return np.array([comb(s, j + 1) for s in range(top)], dtype=np.int64)
 
 
 def multinomial(counts: IntArray, probabilities: FloatArray) -> FloatArray:
@@ -140,10 +167,7 @@ class StateSpace:
     def _others(self, g: int) -> Others:
         group = self.population.groups[g]
         rest = compositions(group.size - 1, group.types)
-        own = np.stack(
-            [rank(rest + np.eye(group.types, dtype=np.int64)[k]) for k in range(group.types)],
-            axis=1,
-        )
+        own = rank_with_one_more(rest)
         law = multinomial(rest, group.probabilities)
         spans = [rest.shape[0] if h == g else size for h, size in enumerate(self.shape)]
         grid = np.indices(spans).reshape(len(spans), -1)

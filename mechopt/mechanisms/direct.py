@@ -8,6 +8,7 @@ from dataclasses import replace as _replace
 from functools import cached_property
 from math import inf
 from os import PathLike
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -302,41 +303,48 @@ class DirectMechanism:
             payment=table["payment"],
         )
 
-    def table(self) -> dict[str, list[Any]]:
-        """Columns of the table export: one row per state, level and type with a user there."""
+    def table(self) -> dict[str, Any]:
+        """Columns of the table export: one row per level, state and type with a user there.
+
+        group and level count from 1; burden (data), payment and utility (money) are per user and
+        expected over the lottery.
+        """
         run, burden, payment = self._answer()
-        space = self.population.states
-        columns: dict[str, list[Any]] = {
-            "state": [],
-            "probability": [],
-            "level": [],
-            "group": [],
-            "cost": [],
-            "users": [],
-            "run": [],
-            "burden": [],
-            "payment": [],
-            "utility": [],
-        }
+        space, population = self.population.states, self.population
         state, kind = space.cell_state, space.cell_type
-        for k in range(self.population.levels):
-            columns["state"] += state.tolist()
-            columns["probability"] += space.probability[state].tolist()
-            columns["level"] += [k + 1] * state.size
-            columns["group"] += self.population.group_of_type[kind].tolist()
-            columns["cost"] += self.population.type_costs[kind].tolist()
-            columns["users"] += space.cell_count.tolist()
-            columns["run"] += run[state, k].tolist()
-            columns["burden"] += burden[state, k, kind].tolist()
-            columns["payment"] += payment[state, k, kind].tolist()
-            columns["utility"] += self.utility[state, k, kind].tolist()
-        return columns
+        K = population.levels
+
+        def per_level(table: FloatArray) -> FloatArray:
+            return np.concatenate([table[state, k, kind] for k in range(K)])
+
+        return {
+            "state": np.tile(state, K),
+            "probability": np.tile(space.probability[state], K),
+            "level": np.repeat(np.arange(1, K + 1), state.size),
+            "group": np.tile(population.group_of_type[kind] + 1, K),
+            "cost": np.tile(population.type_costs[kind], K),
+            "users": np.tile(space.cell_count, K),
+            "run": run[state].T.reshape(-1),
+            "burden": per_level(burden),
+            "payment": per_level(payment),
+            "utility": per_level(self.utility),
+        }
 
     def write(self, path: str | PathLike[str]) -> None:
         """Write as .json (read back by `read`) or the table as .csv or .parquet."""
         from mechopt import files
+        from mechopt.files import tables
 
-        files.write(self, path)
+        target = Path(path)
+        if target.suffix.lower() not in tables.SUFFIXES:
+            files.write(self, target)
+            return
+        parquet = target.suffix.lower() == ".parquet"
+        with files.replacing(target, binary=parquet) as stream:
+            if parquet:
+                tables.write_parquet(stream, self.table(), '{"kind": "mechanism-table"}')
+            else:
+                tables.write_csv(stream, self.table())
 
 
 def _table(data: Any, name: str, shape: tuple[int, ...]) -> FloatArray:

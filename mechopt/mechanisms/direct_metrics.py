@@ -12,24 +12,15 @@ if TYPE_CHECKING:
     from mechopt.mechanisms.direct import DirectMechanism
 
 
-def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
-    """All metrics, if users report truthfully and, where it is stable, stay.
-
-    `stable`: obedience (D5) of truthful users after the lottery. It is W1 under K = 1; for K > 1
-    it uses the loss b_k − b_{k−1}, so True implies both protocols, False is only "not shown".
-    """
-    from mechopt.regret import mechanism_regret
-
+def expectations(mechanism: DirectMechanism) -> dict[str, float]:
+    """The metrics that are objectives, and the data and leakage that go with them."""
     population, space = mechanism.population, mechanism.population.states
     run, _, payment = mechanism._answer()
     law, shares = space.probability, population.shares
-    counts = space.counts[:, None, :]
-    share = run @ shares
-    paid = (counts * payment).sum(axis=2)
-    cost = float(law @ (counts * mechanism.costs).sum(axis=(1, 2)))
-    improvement, expenditure = float(law @ share), float(law @ paid.sum(axis=1))
+    paid = np.einsum("sm,skm->sk", space.counts, payment)
+    cost = float(law @ np.einsum("sm,skm->s", space.counts, mechanism.costs))
+    improvement, expenditure = float(law @ (run @ shares)), float(law @ paid.sum(axis=1))
     enjoyed = sum(group.size * group.value for group in population.groups)
-    margin, stays = obedience(mechanism)
     return {
         "improvement": improvement,
         "data": float(law @ (run @ population.thresholds)),
@@ -38,6 +29,20 @@ def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
         "leakage": float(law @ (paid @ (1 - shares))),
         "provider_surplus": population.provider_value * improvement - expenditure,
         "welfare": (population.provider_value + enjoyed) * improvement - cost,
+    }
+
+
+def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
+    """All metrics, if users report truthfully and, where it is stable, stay.
+
+    `stable`: obedience (D5) of truthful users after the lottery. It is W1 under K = 1; for K > 1
+    it uses the loss b_k − b_{k−1}, so True implies both protocols, False is only "not shown".
+    """
+    from mechopt.regret import mechanism_regret
+
+    margin, stays = obedience(mechanism)
+    return {
+        **expectations(mechanism),
         "participation": stays,
         "regret": mechanism_regret(mechanism).interim,
         "stable": {

@@ -1,0 +1,100 @@
+"""Speed of `direct` against the textbook model: python benchmarks/direct/speed.py [sizes|all]."""
+
+from __future__ import annotations
+
+import sys
+from time import perf_counter
+
+import numpy as np
+import textbook
+
+import mechopt as mo
+from mechopt import highs
+from mechopt.mechanisms.direct_solve import SETTINGS, build_for
+from mechopt.mechanisms.direct_sweep import sweep_provider_value
+from mechopt.mechanisms.direct_terms import DirectTerms
+
+SIZES = {"pyomo": [(15, 5)], "arrays": [(40, 3), (20, 4), (15, 5), (20, 5)]}
+
+
+def population(n: int, m: int) -> mo.Population:
+    """One group, costs 0.3 … 1.5, uniform; T = 3n/4, v = 0.4, V = 0.8 n."""
+    group = mo.Group(n, np.linspace(0.3, 1.5, m), np.full(m, 1 / m), 0.4, 4.0)
+    return mo.Population([group], [0.75 * n], provider_value=0.8 * n)
+
+
+def timed(action):
+    began = perf_counter()
+    answer = action()
+    return answer, perf_counter() - began
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or ["pyomo", "arrays", "closed", "sweep"]
+    mo.solve(population(3, 2), "direct")  # imports
+    own: dict[tuple[int, int], tuple[float, float]] = {}
+
+    def solved(size):
+        if size not in own:
+            answer, seconds = timed(lambda: mo.solve(population(*size), "direct"))
+            assert answer.status == "optimal", answer.reason
+            own[size] = answer.objective, seconds
+            _, build = timed(lambda: build_for(population(*size), DirectTerms()))
+            rows = answer.details["rows"]
+            print(
+                f"{size}: direct {seconds:.2f} s, {rows} rows, "
+                f"building {build:.3f} s = {build / seconds:.1%}",
+                flush=True,
+            )
+        return own[size]
+
+    if "pyomo" in chosen:
+        import pyomo.environ as pyo
+
+        for size in SIZES["pyomo"]:
+            objective, mine = solved(size)
+            p = population(*size)
+
+            def textbook_pyomo(p=p):
+                model = textbook.pyomo_model(p)
+                solver = pyo.SolverFactory("appsi_highs")
+                solver.solve(model)
+                return pyo.value(model.surplus)
+
+            value, theirs = timed(textbook_pyomo)
+            print(
+                f"{size}: textbook Pyomo {theirs:.1f} s, ratio {theirs / mine:.1f}x, "
+                f"objectives differ by {abs(value - objective):.1e}",
+                flush=True,
+            )
+    if "arrays" in chosen:
+        for size in SIZES["arrays"]:
+            objective, mine = solved(size)
+            p = population(*size)
+            result, theirs = timed(lambda p=p: highs.solve(textbook.arrays(p), **SETTINGS))
+            print(
+                f"{size}: textbook arrays {theirs:.2f} s, direct/textbook {mine / theirs:.2f}, "
+                f"objectives differ by {abs(result.objective - objective):.1e}",
+                flush=True,
+            )
+    if "closed" in chosen:
+        group = mo.Group(30, np.linspace(0.3, 1.5, 5), np.full(5, 0.2), 0, 4.0)
+        p = mo.Population([group], [22.5], provider_value=24)
+        points = [p.replace(provider_value=value) for value in range(24, 31)]
+        best = min(timed(lambda one=one: mo.solve(one, "direct"))[1] for one in points)
+        print(f"(30, 5): closed form {1000 * best:.0f} ms with the states ({len(p.states)})")
+    if "sweep" in chosen:
+        p = population(15, 4)
+        values = np.linspace(6, 15, 10)
+        cold = [timed(lambda v=v: mo.solve(p.replace(provider_value=v), "direct")) for v in values]
+        warm, seconds = timed(lambda: sweep_provider_value(p, values.tolist()))
+        worst = max(abs(a.objective - b[0].objective) for a, b in zip(warm, cold))
+        total = sum(one[1] for one in cold)
+        print(
+            f"sweep of 10 V at (15, 4): cold {total:.2f} s, warm {seconds:.2f} s, "
+            f"{total / seconds:.1f}x, objectives differ by {worst:.1e}"
+        )
+
+
+if __name__ == "__main__":
+    main()
