@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import inf, isfinite
+from math import inf, isclose, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,33 @@ def read_program(path: Path) -> Program:
             for name, low, high, kind in zip(names, lp.col_lower_, lp.col_upper_, integrality)
         },
     )
+
+
+def differences(one: Program, other: Program) -> list[str]:
+    """What differs between two models, by name; numbers to 12 digits (sums may be reordered)."""
+    found = [] if one.sign == other.sign else ["sense"]
+    found += _numbers("objective", {"": one.offset, **one.cost}, {"": other.offset, **other.cost})
+    for kind in ("rows", "columns"):
+        mine, theirs = getattr(one, kind), getattr(other, kind)
+        found += [f"{kind}: {name} is in one only" for name in set(mine) ^ set(theirs)]
+        for name in set(mine) & set(theirs):
+            a, b = mine[name], theirs[name]
+            found += _numbers(
+                name, {"lower": a.lower, "upper": a.upper}, {"lower": b.lower, "upper": b.upper}
+            )
+            if isinstance(a, Row):
+                found += _numbers(name, a.coefficients, b.coefficients)
+            elif a.integer != b.integer:
+                found.append(f"{name}: integer in one only")
+    return found
+
+
+def _numbers(name: str, mine: Mapping[str, Number], theirs: Mapping[str, Number]) -> list[str]:
+    return [
+        f"{name} {key}: {mine.get(key)} and {theirs.get(key)}"
+        for key in {*mine, *theirs}
+        if not isclose(float(mine.get(key, 0)), float(theirs.get(key, 0)), rel_tol=1e-12)
+    ]
 
 
 def fix(program: Program, fixed: Mapping[str, int]) -> Program:
