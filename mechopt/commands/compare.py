@@ -131,9 +131,8 @@ def _duration(seconds: float) -> str:
 def _text(table: Table) -> str:
     lines = []
     for row in table.summary(_SHOWN):
-        where = row["group"] or "all problems"
         lines.append(
-            f"{where}, {row['mechanism']}" + (f", {row['protocol']}" * bool(row["protocol"]))
+            f"{row['group']}, {row['mechanism']}" + (f", {row['protocol']}" * bool(row["protocol"]))
         )
         failed = f", {row['errors']} failed" if row["errors"] else ""
         lines.append(f"  {row['count']} rows{failed}")

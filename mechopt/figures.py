@@ -1,0 +1,96 @@
+"""Figures for a paper: the curves of a comparison as PNG, PDF and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from mechopt.errors import InvalidOption, NotSupported, OutputError
+from mechopt.report_html import Curve, curves_of, slug
+from mechopt.results import Table
+
+FORMATS = ("png", "pdf", "svg")
+# by style, as in `mechopt.charts`; colours after Okabe and Ito 2008
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#555555")
+_MARKERS, _DASHES = "os^Dv.", ("-", "--", ":", "-.", (0, (7, 3)), (0, (3, 3, 1, 3)))
+_LABELS = {"improvement": "expected improvement", "expenditure": "expected expenditure"}
+
+
+def write_figures(
+    table: Table, folder: str | PathLike[str], formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """One figure per curve and format in `folder`; the paths written.
+
+    Curves are the groups named "picture @ variable=x". A table without any writes nothing.
+    Raises InvalidOption for an unknown format, NotSupported without Matplotlib, OutputError.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise InvalidOption(f"formats: {name!r} is none of {', '.join(FORMATS)}")
+    curves = curves_of(table)
+    if not curves:
+        return []
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise NotSupported('figures need Matplotlib: pip install "mechopt[plot]"') from None
+    written = []
+    settings = {"svg.hashsalt": "mechopt", "font.size": 9, "pdf.fonttype": 42}
+    with matplotlib.rc_context(settings):
+        for curve in curves:
+            figure = Figure(figsize=(3.4, 2.5), layout="constrained")
+            _draw(figure.add_subplot(), curve)
+            for name in formats:
+                path = Path(folder) / f"{slug(f'{curve.title} {curve.metric}')}.{name}"
+                _save(figure, path, name)
+                written.append(path)
+    return written
+
+
+def _draw(axes: Any, curve: Curve) -> None:
+    for line in curve.series:
+        style = line.style
+        x, y, low, high = zip(*line.points)
+        axes.plot(
+            x,
+            y,
+            label=line.name,
+            color=_COLOURS[style],
+            marker=_MARKERS[style],
+            linestyle=_DASHES[style],
+            markersize=3.5,
+            linewidth=1.2,
+        )
+        known = [isfinite(a) and isfinite(b) for a, b in zip(low, high)]
+        axes.vlines(
+            [at for at, drawn in zip(x, known) if drawn],
+            [a for a, drawn in zip(low, known) if drawn],
+            [b for b, drawn in zip(high, known) if drawn],
+            color=_COLOURS[style],
+            linewidth=0.8,
+            alpha=0.6,
+        )
+    axes.set_xlabel(curve.variable)
+    axes.set_ylabel(_LABELS[curve.metric])
+    axes.set_title(curve.title, fontsize=9)
+    if curve.metric == "improvement":
+        axes.set_ylim(-0.03, 1.05)
+    axes.grid(alpha=0.3, linewidth=0.5)
+    axes.legend(fontsize=7, frameon=False)
+
+
+def _save(figure: Any, path: Path, kind: str) -> None:
+    from mechopt.files import replacing
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {path.parent}: {error.strerror or error}") from None
+    # no dates or versions inside, so that the same table gives the same file
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    with replacing(path, binary=True) as stream:
+        figure.savefig(stream, format=kind, dpi=200, metadata=metadata[kind])
