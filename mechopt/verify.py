@@ -187,7 +187,8 @@ class Provider:
         for width, _ in curve.pieces:
             edge += width
             cuts.add(edge)
-        for m in range(level + 1):
+        rights = {"simultaneous": range(level + 1), "sequential": range(level, level + 1)}
+        for m in rights.get(self.protocol, ()):  # where W1 takes over, or jumps
             loss = user.value * (b[level] - b[m])
             if user.rho > 0:
                 cuts.add(curve.inverse(loss / user.rho))

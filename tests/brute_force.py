@@ -79,8 +79,8 @@ def burdens(
     users = [User(instance, i) for i in range(instance.n)]
     threshold, b = instance.exact("thresholds")[0], instance.exact("shares")[0]
     everyone = sum((user.value for user in users), F(0))
-    provider = F(instance.provider_value)
-    budget = None if instance.budget == float("inf") else F(instance.budget)
+    provider = F(instance.exact("provider_value")[()])
+    budget = None if instance.budget == float("inf") else F(instance.exact("budget")[()])
     best: tuple[Fraction, Fraction, Fraction] | None = None
     for x in _vertices(instance, users, threshold, b, budget, protocol):
         total = sum(x, F(0))
