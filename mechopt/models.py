@@ -11,6 +11,7 @@ from typing import Any
 
 from mechopt import registry
 from mechopt.errors import InvalidOption, OutputError
+from mechopt.solving import problem_kind
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ def build_model(problem: Any, name: str = "burdens", **options: Any) -> Any:
     """
     name = formulation_of(name, options)
     registry.choose("formulation", name, registry.FORMULATIONS)
+    kind = "population" if name.startswith("direct-") else "instance"
+    if problem_kind(problem) != kind:
+        raise InvalidOption(
+            f"formulation: the problem of {name!r} must be of kind {kind}, "
+            f"got {problem_kind(problem)}"
+        )
     from mechopt.highs import paused_gc
 
     with paused_gc():
@@ -46,7 +53,10 @@ def formulation_of(name: str, options: dict[str, Any]) -> str:
     if name == "direct":
         if options.get("randomized") is False:
             return "direct-deterministic"
-        return "direct-bic" if options.get("incentive") == "bic" else "direct-dsic"
+        if options.get("incentive") != "bic":
+            return "direct-dsic"
+        full_rights = options.get("withdrawal_rights", True) is True
+        return "direct-obedient" if full_rights else "direct-bic"
     return name
 
 

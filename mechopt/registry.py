@@ -69,12 +69,15 @@ def choose(kind: str, name: object, known: Iterable[str]) -> str:
 
 
 def call(function: Callable[..., Any], what: str, problem: Any, options: Mapping[str, Any]) -> Any:
-    """Call with keyword options; InvalidOption names an option the function does not take."""
-    taken = [
-        name
+    """Call with keyword options; InvalidOption names one the function does not take, or needs."""
+    taken = {
+        name: parameter
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
-    ]
+    }
+    for name, parameter in taken.items():
+        if parameter.default is parameter.empty and name not in options:
+            raise InvalidOption(f"{what} needs the option {name!r}")
     for name in options:
         if name not in taken:
             near = get_close_matches(name, taken, n=1)

@@ -353,6 +353,60 @@ def test_command_prints_a_sheet_and_solves_its_sample(
     assert solved["objective"] == pytest.approx(float(entry.value), rel=1e-8, abs=1e-8)
 
 
+EXPORTED = {
+    "direct-dsic": ["--mechanism", "direct"],
+    "direct-bic": ["--mechanism", "direct-bic"],
+    "direct-obedient": ["--mechanism", "direct", "--incentive", "bic"],
+    "direct-deterministic": ["--mechanism", "direct", "--deterministic"],
+    "withdrawal-equilibrium": ["--level", "1", "--goal", "best"],
+}
+
+
+def test_command_exports_the_users_own_problem(entry: catalogue.Entry, tmp_path: Path) -> None:
+    """The sample as a user's file: the same rows and columns by name, for every model."""
+    file = next(entry.folder / name for name in catalogue.PROBLEM_FILES if _there(entry, name))
+    arguments = ["--mechanism", entry.name, *EXPORTED.get(entry.name, [])]
+    if _there(entry, "plan.json"):
+        arguments += ["--plan", str(entry.folder / "plan.json")]
+    options = entry.optimum["options"]
+    arguments += [
+        text
+        for key in ("objective", "protocol", "order", "target", "participation")
+        if key in options
+        for text in (f"--{key}", str(options[key]))
+    ]
+    if options.get("transfers") is False:
+        arguments.append("--no-transfers")
+    for suffix in (".lp", ".mps"):
+        out = tmp_path / f"mine{suffix}"
+        assert main(["export-model", str(file), "--out", str(out), *arguments]) == 0
+        mine, committed = oracle.read_program(out), oracle.read_program(entry.lp)
+        assert set(mine.columns) == set(committed.columns)
+        assert set(mine.rows) == set(committed.rows)
+        assert out.with_name(out.name + ".labels.json").is_file()
+
+
+def _there(entry: catalogue.Entry, name: str) -> bool:
+    return (entry.folder / name).is_file()
+
+
+def test_export_says_what_is_missing_or_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    instance = str(catalogue.place() / "burdens" / "instance.json")
+    population = str(catalogue.place() / "direct-dsic" / "population.json")
+    out = ["--out", str(tmp_path / "m.lp")]
+    for arguments, message in (
+        ([instance, "--mechanism", "blocking-coalition"], "needs the option 'plan'"),
+        ([instance, "--mechanism", "direct-bic"], "must be of kind population, got instance"),
+        ([population, "--mechanism", "burdens"], "must be of kind instance, got population"),
+        ([instance, "--level", "1"], "takes no option 'level'"),
+    ):
+        assert main(["export-model", *arguments, *out]) == 2
+        assert message in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+
+
 def test_command_names_the_nearest_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "burden"]) == 2
     assert "did you mean 'burdens'" in capsys.readouterr().err

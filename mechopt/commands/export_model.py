@@ -22,7 +22,21 @@ def export_model(
     target: cli.Target = None,
     no_transfers: cli.NoTransfers = False,
     reserve: cli.Reserve = None,
-    price: cli.Price = None,
+    incentive: cli.Incentive = None,
+    participation: cli.Participation = None,
+    withdrawal_rights: cli.WithdrawalRights = None,
+    randomized: cli.Randomized = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="The plan whose withdrawal stage is meant."),
+    ] = None,
+    level: Annotated[
+        int | None, typer.Option("--level", metavar="K", help="Equilibria at this level.")
+    ] = None,
+    goal: Annotated[
+        str | None,
+        typer.Option("--goal", help="Equilibria: best, worst, most-data, least-data."),
+    ] = None,
     threshold: cli.Thresholds = None,
     share: cli.Shares = None,
     provider_value: cli.ProviderValue = None,
@@ -30,20 +44,32 @@ def export_model(
     allow_outside: cli.AllowOutside = False,
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:
-    """Write the Pyomo formulation as .lp or .mps, with a map from its names to ours beside it."""
+    """Write the Pyomo formulation as .lp or .mps, with a map from its names to ours beside it.
+
+    --mechanism also takes every model of `mechopt models`; those of a withdrawal stage need --plan.
+    """
+    from mechopt.files import read
     from mechopt.files.documents import dumps
     from mechopt.models import export_model as export
 
     check_out(out)
     problem = cli.read_problem(file, threshold, share, provider_value, budget, allow_outside)
     chosen, given, _ = settings(problem, mechanism, objective)
+    if plan is not None:
+        given = {"objective": objective}
+        given["plan"] = read(plan, instance=problem, allow_outside=allow_outside)
     given |= {
+        "level": level,
+        "goal": goal,
         "protocol": protocol,
         "order": cli.positions(order),
         "target": cli.numeric("target", target),
         "reserve": cli.numeric("reserve", reserve),
-        "price": cli.numeric("price", price),
         "transfers": False if no_transfers else None,
+        "incentive": incentive,
+        "participation": participation,
+        "withdrawal_rights": withdrawal_rights,
+        "randomized": randomized,
     }
     said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     written = export(problem, chosen, out, **said)

@@ -79,6 +79,19 @@ Price = Annotated[
     str | None,
     typer.Option("--price", metavar="MONEY", help="Evaluate this posted price, not the best."),
 ]
+Incentive = Annotated[
+    str | None, typer.Option("--incentive", help="Direct: dsic (default) or bic.")
+]
+Participation = Annotated[
+    str | None, typer.Option("--participation", help="Direct: ex-post (default) or interim.")
+]
+WithdrawalRights = Annotated[
+    bool | None,
+    typer.Option("--withdrawal-rights/--no-withdrawal-rights", help="Direct: D5 and D6."),
+]
+Randomized = Annotated[
+    bool | None, typer.Option("--randomized/--deterministic", help="Direct: lotteries or not.")
+]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of what is random.")]
 TimeLimit = Annotated[
     float | None, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop after this.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -23,19 +23,10 @@ def solve(
     no_transfers: cli.NoTransfers = False,
     reserve: cli.Reserve = None,
     price: cli.Price = None,
-    incentive: Annotated[
-        str | None, typer.Option("--incentive", help="Direct: dsic (default) or bic.")
-    ] = None,
-    participation: Annotated[
-        str | None, typer.Option("--participation", help="Direct: ex-post (default) or interim.")
-    ] = None,
-    withdrawal_rights: Annotated[
-        bool | None,
-        typer.Option("--withdrawal-rights/--no-withdrawal-rights", help="Direct: D5 and D6."),
-    ] = None,
-    randomized: Annotated[
-        bool | None, typer.Option("--randomized/--deterministic", help="Direct: lotteries or not.")
-    ] = None,
+    incentive: cli.Incentive = None,
+    participation: cli.Participation = None,
+    withdrawal_rights: cli.WithdrawalRights = None,
+    randomized: cli.Randomized = None,
     threshold: cli.Thresholds = None,
     share: cli.Shares = None,
     provider_value: cli.ProviderValue = None,
