@@ -40,6 +40,37 @@ def random_game(rng: Any, *, most_users: int = 6, most_levels: int = 4) -> Game:
     }
 
 
+def pivotal_game(rng: Any, *, most_users: int = 6, most_levels: int = 4) -> Game:
+    """A game in which leaving hurts about as much as staying: X = T_K, r_i near v_i (b_K − b_m).
+
+    Here protocols and orders often differ, which they seldom do in `random_game`.
+    """
+    n = rng.randint(2, max(2, most_users))
+    x = [Fraction(rng.randint(1, 6), 2) for _ in range(n)]
+    halves = [Fraction(k, 2) for k in range(1, int(2 * sum(x)))]
+    levels = min(rng.randint(2, max(2, most_levels)), len(halves) + 1)
+    thresholds = [*sorted(rng.sample(halves, levels - 1)), sum(x)]
+    b = [Fraction(0), *sorted(Fraction(k, 8) for k in rng.sample(range(1, 9), levels))]
+    v = [Fraction(rng.randint(1, 12), 2) for _ in range(n)]
+    slip = [Fraction(0), Fraction(0), Fraction(-1, 4), Fraction(1, 8)]
+    r = [max(u * (b[-1] - rng.choice(b[:-1])) + rng.choice(slip), Fraction(1, 16)) for u in v]
+    t = [Fraction(rng.choice([0, 0, 1]), 4) for _ in range(n)]
+    return {
+        "x": x,
+        "theta": [(gap + pay) / amount for gap, pay, amount in zip(r, t, x)],
+        "rho": [Fraction(1)] * n,
+        "delta": [rng.choice([Fraction(1), Fraction(1), Fraction(3, 4)]) for _ in x]
+        if rng.random() < 0.3
+        else [Fraction(1)] * n,
+        "v": v,
+        "t": t,
+        "T": thresholds,
+        "b": b[1:],
+        "f": Fraction(0),
+        "unconditional": False,
+    }
+
+
 def total(game: Game, stay: Any) -> Fraction:
     return sum(
         (x if s else (1 - d) * x for x, d, s in zip(game["x"], game["delta"], stay)), Fraction(0)

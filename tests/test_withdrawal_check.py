@@ -47,7 +47,8 @@ def f1_example() -> tuple[mo.Instance, mo.Plan]:
 def test_agrees_with_the_full_tree_and_all_stay_sets(block: int) -> None:
     size = GAMES // 6
     for seed in range(100_000 + block * size, 100_000 + (block + 1) * size):
-        game = oracle.random_game(Random(seed), most_users=5)
+        make = oracle.pivotal_game if seed % 3 == 0 else oracle.random_game
+        game = make(Random(seed), most_users=5)
         assert disagreements(game, seed, exact=seed % 4 > 0) == []
 
 
@@ -118,9 +119,26 @@ def games(first: int, count: int, **sizes: int):
         yield Random(seed), oracle.random_game(Random(seed), **sizes)
 
 
+def test_protocols_and_orders_differ_on_pivotal_games() -> None:
+    """The facts below are not tested in vain: F1 is strict, and orders matter."""
+    strict = ordered = 0
+    for seed in range(150):
+        instance, plan = instance_and_plan(oracle.pivotal_game(Random(seed), most_users=4))
+        alone = check_withdrawal(instance, plan).stable
+        orders = [
+            check_withdrawal(instance, plan, "sequential", order).stable
+            for order in permutations(range(instance.n))
+        ]
+        assert all(orders) or not alone
+        strict += any(orders) and not alone
+        ordered += any(orders) and not all(orders)
+    assert strict > 5
+    assert ordered > 3
+
+
 def test_f1_simultaneous_stable_is_sequential_stable_in_every_order() -> None:
     held = converse = 0
-    for _, game in games(0, 400, most_users=4):
+    for _, game in games(0, 200, most_users=4):
         instance, plan = instance_and_plan(game)
         alone = check_withdrawal(instance, plan).stable
         orders = list(permutations(range(instance.n)))
@@ -131,8 +149,8 @@ def test_f1_simultaneous_stable_is_sequential_stable_in_every_order() -> None:
         if instance.levels == 1:
             assert all(now == alone for now in stable)
             converse += 1
-    assert held > 50
-    assert converse > 50
+    assert held > 20
+    assert converse > 20
 
 
 def test_f2_trains_iff_the_willing_reach_the_threshold_in_every_order() -> None:

@@ -265,7 +265,8 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
         cost = np.zeros(users.size)
     base = float(stage.left_behind)
     best: tuple[float, BoolArray] | None = None
-    bounds: list[float] = []  # of intervals not settled
+    bounds: list[float] = []  # of all intervals
+    unsettled = False
     sign = -1.0 if worst else 1.0
     fits = (intervals.may_stay | intervals.may_leave).all(axis=1)
     tasks = []
@@ -281,11 +282,13 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
     tasks.sort(key=lambda task: (task[0], task[1]))
     for relaxed, _, must, free, fixed_cost, room in tasks:
         if best is not None and relaxed >= best[0] - _gap(best[0]):
+            bounds.append(relaxed)
             break
         left = until - perf_counter()
         if left <= 0:
             bounds.append(relaxed)
-            continue
+            unsettled = True
+            break
         margin = float(stage.data_tolerance[0]) / 1024
         cover = cheapest_cover(
             removed[free],
@@ -306,19 +309,21 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
                 if best is None or value < best[0]:
                     best = (value, stay)
             else:
-                bounds.append(relaxed)
+                unsettled = True
         if cover.status not in (Status.OPTIMAL, Status.INFEASIBLE):
+            unsettled = True
+        if cover.status is not Status.INFEASIBLE:
             known = relaxed if cover.bound is None else sign * (fixed_cost + cover.bound)
             bounds.append(max(relaxed, known))
         if best is not None and anyone:
             break
     open_bound = min(bounds, default=inf)
     if best is None:
-        if not bounds:
+        if not unsettled:
             return Found(None, Status.INFEASIBLE, level, level, None, None)
         return Found(None, Status.UNKNOWN, level, level, None, sign * open_bound)
     proved = anyone or open_bound >= best[0] - _gap(best[0])
-    bound = best[0] if proved else open_bound
+    bound = best[0] if anyone else min(open_bound, best[0])
     return Found(
         best[1],
         Status.OPTIMAL if proved else Status.FEASIBLE,

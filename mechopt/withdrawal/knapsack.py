@@ -25,6 +25,7 @@ CORE = 20_000  # items beyond which the solver is not started
 class Cover:
     """A subset (bool per item, None if none is known), what is proved, and the bound on its cost.
 
+    OPTIMAL: cost and bound agree to the relative tolerance `tolerances.SOLVER`.
     INFEASIBLE: no subset fits (or, with a cutoff, none that fits is better than the cutoff).
     """
 
@@ -92,7 +93,7 @@ def _solve(
     if bound >= reach - tolerances.SOLVER * abs(reach):
         if taken is None or c[taken].sum() > cutoff:
             return Cover(None, Status.INFEASIBLE, bound)
-        return Cover(_spread(taken, useful, data.size), Status.OPTIMAL, float(c[taken].sum()))
+        return Cover(_spread(taken, useful, data.size), Status.OPTIMAL, bound)
     reduced = np.where(cheap, price * d - c, c - price * d)
     core = np.flatnonzero(reduced <= (reach - bound) * (1 + 1e-9))
     fixed = cheap.copy()
@@ -109,7 +110,8 @@ def _solve(
         if taken is None or c[better].sum() <= c[taken].sum():
             taken = better
     elif status is Status.INFEASIBLE and taken is not None:
-        status, bound = Status.OPTIMAL, float(c[taken].sum())
+        status = Status.OPTIMAL  # nothing in the core is better than what is known
+        bound = float(c[taken].sum())
     if status is Status.UNKNOWN and taken is not None:
         status = Status.FEASIBLE
     return Cover(_spread(taken, useful, data.size), status, bound)

@@ -86,8 +86,9 @@ def outcome_of(
 class Equilibrium:
     """An extreme equilibrium of the simultaneous protocol, and what is proved about it.
 
-    status : OPTIMAL (proved), FEASIBLE (an equilibrium; the bounds are open), INFEASIBLE (there is
-        no pure equilibrium), UNKNOWN (none was found and none excluded)
+    status : OPTIMAL (proved, to the relative tolerance `tolerances.SOLVER`), FEASIBLE (an
+        equilibrium; the bounds are open), INFEASIBLE (there is no pure equilibrium), UNKNOWN
+        (none was found and none excluded)
     outcome : None unless an equilibrium is known; its fields can be read here directly
     share_bound : no equilibrium has a higher share (for the worst and least: a lower one)
     bound : no equilibrium of that share has a lower social cost (worst: a higher one; most and

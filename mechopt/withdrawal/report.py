@@ -12,7 +12,6 @@ import numpy as np
 from mechopt import registry
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption
-from mechopt.plan import Status
 from mechopt.withdrawal.coalition import Coalition, blocking_coalition
 from mechopt.withdrawal.equilibria import (
     Goal,
@@ -168,8 +167,11 @@ class WithdrawalReport:
                 )
                 offset = float(sunk.sum())
         bound = None if found.bound is None else found.bound + offset
-        if outcome is not None and found.status is Status.OPTIMAL:
-            bound = outcome.total if data else outcome.social_cost
+        if outcome is not None and bound is not None:
+            value = outcome.total if data else outcome.social_cost
+            if found.bound == found.objective:
+                bound = value  # summed in another order
+            bound = max(bound, value) if goal.maximize else min(bound, value)
         return Equilibrium(found.status, outcome, float(stage.shares[found.level_bound]), bound)
 
     # -- coalitions, threats, ties ---------------------------------------------------------------
