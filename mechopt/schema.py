@@ -27,15 +27,15 @@ class _Part(BaseModel):
 class Provider(_Part):
     """The provider's side; money."""
 
-    value: Number = Field(0.0, description="V ≥ 0, benefit from the full improvement")
-    budget: Number | None = Field(None, description="β ≥ 0, cap on payments; null: none")
+    value: Number = Field(default=0.0, description="V ≥ 0, benefit from the full improvement")
+    budget: Number | None = Field(default=None, description="β ≥ 0, cap on payments; null: none")
 
 
 class Improvement(_Part):
     """The improvement curve B."""
 
     thresholds: Column = Field(description="T_1 < … < T_K, data")
-    shares: Column | None = Field(None, description="0 < b_1 < … < b_K ≤ 1; [1] if K = 1")
+    shares: Column | None = Field(default=None, description="0 < b_1 < … < b_K ≤ 1; [1] if K = 1")
 
 
 class Segments(_Part):
@@ -48,12 +48,14 @@ class Segments(_Part):
 class Users(_Part):
     """One entry per user in every column; a single number holds for all."""
 
-    id: list[str | int] | None = Field(None, description="distinct names")
+    id: list[str | int] | None = Field(default=None, description="distinct names")
     cost: PerUser = Field(description="θ > 0, money per data unit")
     value: PerUser = Field(description="v ≥ 0, money")
-    capacity: PerUser | None = Field(None, description="cap ≥ 0, data; default: sum of widths")
-    reversibility: PerUser = Field(1.0, description="ρ in [0, 1]")
-    removable: PerUser = Field(1.0, description="δ in [0, 1]")
+    capacity: PerUser | None = Field(
+        default=None, description="cap ≥ 0, data; default: sum of widths"
+    )
+    reversibility: PerUser = Field(default=1.0, description="ρ in [0, 1]")
+    removable: PerUser = Field(default=1.0, description="δ in [0, 1]")
     segments: Segments | None = None
 
 
@@ -66,7 +68,7 @@ class InstanceFile(_Part):
 
     schema_version: Literal[1]
     kind: Literal["instance"]
-    provider: Provider = Provider(value=0.0, budget=None)
+    provider: Provider = Provider()
     improvement: Improvement
     users: Annotated[
         Annotated[Users, Tag("here")] | Annotated[str, Tag("file")], Discriminator(_form)
@@ -79,11 +81,13 @@ class PlanUsers(_Part):
     id: list[str | int]
     burden: Column = Field(description="x ≥ 0, data")
     payment: Column = Field(description="t ≥ 0, money")
-    cost: SkipValidation[list[float]] | None = Field(None, description="C(x), money")
+    cost: SkipValidation[list[float]] | None = Field(default=None, description="C(x), money")
     utility: SkipValidation[list[float]] | None = Field(
-        None, description="payoff under the protocol's outcome, money"
+        default=None, description="payoff under the protocol's outcome, money"
     )
-    stays: list[bool] | None = Field(None, description="whether the user stays in that outcome")
+    stays: list[bool] | None = Field(
+        default=None, description="whether the user stays in that outcome"
+    )
 
 
 class PlanFile(_Part):
@@ -95,14 +99,16 @@ class PlanFile(_Part):
     mechanism: str = "given"
     protocol: Literal["simultaneous", "sequential", "coalition", "none"] = "simultaneous"
     order: str | list[int] = "small-first"
-    objective_name: str | None = None
+    objective_name: (
+        Literal["provider-surplus", "welfare", "expenditure", "social-cost", "improvement"] | None
+    ) = None
     objective: float | int | None = None
     bound: float | int | None = None
     gap: float | int | None = None
     level: int | None = None
     share: float | int | None = None
     total: float | int | None = None
-    reserve: float | int = Field(0, ge=0)
+    reserve: float | int = Field(default=0, ge=0)
     failure_bonus: Number = 0.0
     unconditional: bool = False
     reason: str = ""
@@ -117,12 +123,75 @@ class PlanFile(_Part):
     benchmark: dict[str, Any] | None = None
     instance_hash: str = Field(pattern="^[0-9a-f]{64}$")
     instance: dict[str, Any] | str | None = Field(
-        None, description="the instance, or the name of its file beside this one"
+        default=None, description="the instance, or the name of its file beside this one"
     )
     users: PlanUsers | None = Field(description="null if there is no answer to act on")
 
 
-MODELS: dict[str, type[BaseModel]] = {"instance": InstanceFile, "plan": PlanFile}
+class GroupProvider(Provider):
+    """The provider's side of a population; money."""
+
+    expected_budget: Number | None = Field(default=None, description="cap on expected payments")
+
+
+class Group(_Part):
+    """Exchangeable users with independent private costs."""
+
+    size: int = Field(description="n_g ≥ 1, users")
+    costs: Column = Field(description="θ > 0, the possible costs, money per data unit")
+    probabilities: Column = Field(description="of the costs; they sum to 1")
+    value: Number = Field(default=0.0, description="v ≥ 0, money")
+    capacity: Number | None = Field(
+        default=None, description="cap ≥ 0, data; default: sum of widths"
+    )
+    reversibility: Number = Field(default=1.0, description="ρ in [0, 1]")
+    removable: Number = Field(default=1.0, description="δ in [0, 1]")
+    segments: Segments | None = None
+
+
+class PopulationFile(_Part):
+    """A problem with private costs."""
+
+    schema_version: Literal[1]
+    kind: Literal["population"]
+    provider: GroupProvider = GroupProvider()
+    improvement: Improvement
+    groups: list[Group]
+
+
+class States(_Part):
+    """A direct mechanism by state: reports of each type, and what happens (over the lottery)."""
+
+    counts: list[list[int]] = Field(description="users per type, one row per state")
+    run: list[list[float | int]] = Field(description="probability of each level")
+    burden: list[list[list[float | int]]] = Field(description="data, by state, level and type")
+    payment: list[list[list[float | int]]] = Field(description="money, by state, level and type")
+
+
+class MechanismFile(_Part):
+    """A direct mechanism and the population it is for."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    schema_version: Literal[1]
+    kind: Literal["mechanism"]
+    mechanism: str = "direct"
+    terms: dict[str, Any] = Field(description="what was asked for: the options of solve")
+    status: Literal["optimal", "feasible", "null", "infeasible", "unknown"]
+    objective: float | int | None = None
+    bound: float | int | None = None
+    solver: str = ""
+    seconds: float | int = 0
+    population: PopulationFile
+    states: States
+
+
+MODELS: dict[str, type[BaseModel]] = {
+    "instance": InstanceFile,
+    "plan": PlanFile,
+    "population": PopulationFile,
+    "mechanism": MechanismFile,
+}
 
 
 def faults(model: type[BaseModel], document: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:

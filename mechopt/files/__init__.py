@@ -45,6 +45,7 @@ def read(
     Raises InvalidFile, InvalidInstance, InvalidPlan or InvalidPopulation with every fault, each
     with row and field; NotSupported for Parquet without pyarrow.
     """
+    from mechopt import schema
     from mechopt.files import documents, instances, plans, tables
 
     path = Path(path)
@@ -71,6 +72,8 @@ def read(
         raise InvalidOption(f"{unused[0]}: applies to an instance, but {path} is a {kind}")
     if kind == "plan":
         return plans.read_document(path, document, instance, allow_outside=allow_outside)
+    problems = [f"{path}: {text}" for _, text in schema.faults(schema.MODELS[kind], document)]
+    tables.stop_if(problems, InvalidFile)
     try:
         form: Any = _load(_DOCUMENTS[kind])
         return form.from_dict(document)

@@ -71,6 +71,7 @@ def load(path: Path, *, exact: bool = False) -> dict[str, Any]:
                 text,
                 object_pairs_hook=_no_repeats,
                 parse_float=numbers.decimal_hook if exact else None,
+                parse_int=numbers.integer_hook,
             )
     except RecursionError:
         raise InvalidFile(f"{path}: is nested too deeply") from None
@@ -79,9 +80,7 @@ def load(path: Path, *, exact: bool = False) -> dict[str, Any]:
             f"{path}: is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
     except ValueError as error:
-        digits = "int_max_str_digits" in str(error)
-        why = "a number has thousands of digits" if digits else str(error)
-        raise InvalidFile(f"{path}: {why}") from None
+        raise InvalidFile(f"{path}: {error}") from None
     if not isinstance(document, dict):
         raise InvalidFile(f"{path}: expected a JSON object, got {_json_type(document)}")
     return document

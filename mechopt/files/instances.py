@@ -206,9 +206,16 @@ def _read_users(draft: Draft, users: dict[str, Any], exact: bool) -> None:
         draft.given["ids"] = users["id"]
     segments = users.get("segments")
     if segments is not None and "segments" not in draft.broken:
+        if _nested(segments["widths"]) != _nested(segments["slopes"]):
+            draft.fault("segments", "users.segments: both are shared, or both per user")
+            return
         draft.given["segments"] = tuple(
             _pieces(draft, part, segments[part], exact) for part in ("widths", "slopes")
         )
+
+
+def _nested(raw: Any) -> bool:
+    return isinstance(raw, list) and any(isinstance(entry, list) for entry in raw)
 
 
 def _pieces(draft: Draft, part: str, raw: Any, exact: bool) -> Any:
@@ -216,7 +223,7 @@ def _pieces(draft: Draft, part: str, raw: Any, exact: bool) -> Any:
     if not isinstance(raw, list):
         draft.fault("segments", f"users.segments.{part}: expected a list, got {str(raw)[:40]!r}")
         return []
-    if any(isinstance(entry, list) for entry in raw):
+    if _nested(raw):
         mixed = [at for at, entry in enumerate(raw) if not isinstance(entry, list)]
         if mixed:
             draft.fault("segments", f"users.segments.{part}[{mixed[0]}]: expected a list")

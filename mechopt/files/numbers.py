@@ -51,6 +51,13 @@ def decimal_hook(text: str) -> Fraction | float:
     return value if isinstance(value, float) else Fraction(value)
 
 
+def integer_hook(text: str) -> int:
+    """For `json.loads(parse_int=…)`: an integer that a float can hold."""
+    if len(text) > 308:
+        raise ValueError(f"a number has {len(text):,} digits")
+    return int(text)
+
+
 def column(raw: Sequence[Any], *, exact: bool) -> tuple[Any, list[tuple[int, str]]]:
     """JSON numbers and numeric strings as one column, and (position, fault) of every bad entry.
 

@@ -220,7 +220,7 @@ def read_document(
     problems = [f"{path}: {text}" for _, text in schema.faults(schema.PlanFile, found)]
     tables.stop_if(problems, InvalidPlan)
     if instance is None:
-        instance = _own_instance(path, found["instance"], allow_outside)
+        instance = _own_instance(path, found.get("instance"), allow_outside)
     _check_hash(path, found["instance_hash"], instance)
     users = found["users"]
     if users is None:
@@ -277,7 +277,10 @@ def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: found[name] for name in _HEAD if name in found and name not in _DERIVED}
     fields["status"] = Status(fields["status"])
     if "failure_bonus" in fields:
-        bonus = numbers.one(fields["failure_bonus"])
+        try:
+            bonus = numbers.one(fields["failure_bonus"])
+        except ValueError as error:
+            raise InvalidPlan(f"failure_bonus: {error}") from None
         fields["failure_bonus"] = bonus if isinstance(bonus, int) else float(bonus)
     return fields
 
