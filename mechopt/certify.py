@@ -15,7 +15,7 @@ from typing import Any
 
 from mechopt import exact_lp, tolerances, verify
 from mechopt.errors import InvalidOption, NotSupported, SolverError
-from mechopt.exact_data import decimal, instance_data, population_data, reading, spelled
+from mechopt.exact_data import decimal, instance_data, population_data, reading, share, spelled
 from mechopt.exact_prices import LevelProblem
 from mechopt.instance import Instance
 from mechopt.mechanisms.direct import DirectMechanism
@@ -148,7 +148,7 @@ def _plan_terms(plan: Plan) -> dict[str, Any]:
         "order": order,
         "transfers": plan.options.get("transfers", True),
         "reserve": decimal(plan.reserve),
-        "target": None if target is None else decimal(target),
+        "target": None if target is None else share(target, plan.instance.exact("shares")),
     }
 
 
@@ -228,7 +228,7 @@ def _suggest(
     users = problem.provider.users
     missing = problem.amount - sum(burden)
     for i, user in enumerate(users):  # rounding left the total a little off
-        if missing and 0 < burden[i] and 0 <= burden[i] + missing <= user.curve.capacity:
+        if missing and burden[i] > 0 and 0 <= burden[i] + missing <= user.curve.capacity:
             burden[i] += missing
             break
     problem.consider(burden, payment)
@@ -284,9 +284,10 @@ def _judged(
         worse = claimed - float(optimum) if minimised else float(optimum) - claimed
         if worse > allowed:
             remark = f"the answer's objective {claimed:.12g} is not the exact optimum {optimum}"
-    excluded = status == "infeasible" or (status == "null" and bound == 0)
-    if answer.status is Status.OPTIMAL and excluded and claimed > allowed and not remark:
-        remark = f"there is no answer with a positive objective, but {claimed:.12g} is claimed"
+    if answer.status is Status.OPTIMAL and status == "infeasible":
+        remark = "in exact arithmetic no answer reaches the target; this one does up to rounding"
+    if answer.status is Status.OPTIMAL and status == "null" and claimed > allowed and not remark:
+        remark = f"nothing beats the null outcome, but {claimed:.12g} is claimed"
     if answer.status is Status.INFEASIBLE and status != "infeasible":
         remark = "the answer says infeasible, but there is an answer"
     something = status in ("optimal", "feasible") and abs(float(optimum or 0)) > allowed
@@ -301,7 +302,7 @@ def _judged(
 def _certify_mechanism(mechanism: DirectMechanism) -> Certificate:
     terms = {**mechanism.terms.to_dict()}
     if terms["target"] is not None:
-        terms["target"] = decimal(terms["target"])
+        terms["target"] = share(terms["target"], mechanism.population.exact("shares"))
     data = population_data(mechanism.population)
     design = Design(data, spelled(terms))
     search = _MechanismSearch(design)
@@ -357,7 +358,7 @@ class _MechanismSearch:
         values = found.values
         broken = [p for p in self.runs if values[p] not in (0, 1)]
         if self.design.randomized or not broken:
-            self.best = found.value, values
+            self._keep(found.value, values, fixed)
             return leaf
         if self.nodes >= MOST_NODES:
             return leaf
@@ -368,6 +369,33 @@ class _MechanismSearch:
             "one": self._node({**fixed, p: Fraction(1)}),
             "zero": self._node({**fixed, p: Fraction(0)}),
         }
+
+    def _keep(
+        self, value: Fraction, values: dict[Any, Fraction], fixed: dict[Any, Fraction]
+    ) -> None:
+        """Keep an optimal vertex; where it pays in a null outcome (A6), one that does not."""
+        null: dict[Any, Fraction] = {}
+        if not self.design.randomized:
+            fixed = {**fixed, **{p: values[p] for p in self.runs}}
+        while True:
+            paid = {
+                one: Fraction(0)
+                for one, amount in values.items()
+                if one[0] == "t" and amount > 0 and values["p", one[1], one[2]] == 0
+            }
+            if not paid:
+                break
+            null |= paid
+            rest = {one: Fraction(0) for one in null if one not in fixed}
+            found = exact_lp.maximum(
+                self.rows, self.objective, free=self.free, fixed={**fixed, **rest}
+            )
+            self.pivots += found.pivots
+            if found.value is None:
+                return
+            value, values = found.value, found.values
+        if self.best is None or value > self.best[0]:
+            self.best = value, values
 
 
 def _answer(design: Design, z: Mapping[Any, Fraction]) -> dict[str, Any]:

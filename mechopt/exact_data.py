@@ -2,6 +2,7 @@
 
 Exact numbers (ints, Decimals, Fractions, numeric strings) are taken as they are. A float is read
 as its shortest decimal, the number its user typed: 0.1 is 1/10, not 3602879701896397/2^55.
+Probabilities that then sum to 1 only up to rounding have the rest added to the largest.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mechopt.arrays import ExactArray
 from mechopt.instance import Instance
 from mechopt.population import Group, Population
 
@@ -75,7 +77,16 @@ def instance_data(instance: Instance) -> dict[str, Any]:
 
 def _group(group: Group) -> dict[str, Any]:
     fields = ("costs", "probabilities", "value", "reversibility", "removable", "widths", "slopes")
-    return {"size": group.size, **{field: _column(group, field) for field in fields}}
+    data = {field: _column(group, field) for field in fields}
+    law = data["probabilities"]
+    law[law.index(max(law))] += 1 - sum(law)  # what rounding left open (at most 1e-9)
+    return {"size": group.size, **data}
+
+
+def share(number: float, shares: ExactArray) -> Fraction:
+    """A target share: the exact b_k it is, if it is one, else its decimal."""
+    same = [exact for exact in shares.tolist() if float(exact) == number]
+    return same[0] if same else decimal(number)
 
 
 def population_data(population: Population) -> dict[str, Any]:

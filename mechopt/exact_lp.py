@@ -10,6 +10,7 @@ other so. If not, exact simplex pivots (Bland's rule) go on from there.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
@@ -55,9 +56,10 @@ def maximum(
     """
     program = _Program(rows, objective, free, fixed or {})
     status, basis = program.float_basis()
-    if status is Status.INFEASIBLE:
-        return _excluded(rows, free, fixed or {})
-    return program.optimum(basis)
+    if status is not Status.INFEASIBLE:
+        with suppress(_Infeasible):
+            return program.optimum(basis)
+    return _excluded(rows, free, fixed or {})
 
 
 def _excluded(rows: Sequence[Row], free: frozenset[Any], fixed: Terms) -> ExactSolution:
@@ -79,6 +81,10 @@ def _excluded(rows: Sequence[Row], free: frozenset[Any], fixed: Terms) -> ExactS
             "HiGHS calls the program infeasible, exact arithmetic does not: rescale the data"
         )
     return ExactSolution(False, {}, found.multipliers, None, found.pivots)
+
+
+class _Infeasible(Exception):
+    """Exact pivots met a row that no column can mend."""
 
 
 class _Program:
@@ -158,7 +164,7 @@ class _Program:
             values = self.values(basic)
             multipliers = self.multipliers(basic)
             gains = self.gains(basic, multipliers)
-            low = [one for one in basic if self.bounded(one) and values[one] < floor.get(one, ZERO)]
+            low = [one for one in basic if self.violated(one, values[one], floor.get(one, ZERO))]
             if not low and not gains:
                 if not floor:
                     return self.solution(basic, values, multipliers, pivots)
@@ -175,6 +181,11 @@ class _Program:
 
     def bounded(self, column: Any) -> bool:
         return column not in self.free and not self.artificial(column)
+
+    def violated(self, column: Any, value: Fraction, least: Fraction) -> bool:
+        if self.artificial(column):
+            return value != least
+        return column not in self.free and value < least
 
     @staticmethod
     def artificial(column: Any) -> bool:
@@ -255,6 +266,7 @@ class _Program:
     ) -> list[Any]:
         leaving = low[0]
         out = basic.index(leaving)
+        sign = 1 if values[leaving] < 0 else -1  # an equation's slack may be above 0 as well
         equations = [dict(self.column(name)) for name in basic]
         unit = [Fraction(place == out) for place in range(len(basic))]
         weights = solve(equations, unit)  # row `out` of the inverse
@@ -263,13 +275,13 @@ class _Program:
         for name, column in self.columns.items():
             if name in inside:
                 continue
-            rise = -sum((weights[row] * a for row, a in column.items()), ZERO)
+            rise = -sign * sum((weights[row] * a for row, a in column.items()), ZERO)
             if rise > 0 or (rise != 0 and name in self.free):
                 ratio = abs(self.reduced(name, column, multipliers) / rise)
                 if best is None or ratio < best[0]:
                     best = ratio, name
         if best is None:
-            raise SolverError("HiGHS found an answer, exact arithmetic excludes one: rescale")
+            raise _Infeasible
         return [best[1] if place == out else name for place, name in enumerate(basic)]
 
     def solution(
@@ -277,9 +289,6 @@ class _Program:
     ) -> ExactSolution:
         full = dict.fromkeys(self.variables, ZERO) | dict(self.fixed)
         full |= {name: value for name, value in values.items() if name in full}
-        for name, value in values.items():
-            if self.artificial(name) and value != 0:
-                raise SolverError("HiGHS found an answer, exact arithmetic excludes one: rescale")
         value = sum((c * full[name] for name, c in self.objective.items()), ZERO)
         named = {row[0]: weight for row, weight in zip(self.rows, multipliers) if weight}
         return ExactSolution(True, full, named, value, pivots)

@@ -469,7 +469,7 @@ class Design:
         for g, data in enumerate(problem["groups"]):
             costs, law = numbers(data["costs"]), numbers(data["probabilities"])
             require(len(costs) == len(law) > 0 and all(f > 0 for f in law), "a group's types")
-            require(abs(sum(law, ZERO) - 1) <= Fraction(1, 10**9), "probabilities do not sum to 1")
+            require(sum(law, ZERO) == 1, "probabilities do not sum to 1")
             require(isinstance(data["size"], int) and data["size"] > 0, "a group's size")
             for cost, chance in zip(costs, law):
                 self.group.append(g)
