@@ -15,7 +15,14 @@ from typing import Any
 
 from mechopt import exact_lp, tolerances, verify
 from mechopt.errors import InvalidOption, NotSupported, SolverError
-from mechopt.exact_data import decimal, instance_data, population_data, reading, share, spelled
+from mechopt.exact_data import (
+    decimal,
+    instance_data,
+    population_data,
+    reading,
+    spelled,
+    target_share,
+)
 from mechopt.exact_prices import LevelProblem
 from mechopt.instance import Instance
 from mechopt.mechanisms.direct import DirectMechanism
@@ -148,7 +155,7 @@ def _plan_terms(plan: Plan) -> dict[str, Any]:
         "order": order,
         "transfers": plan.options.get("transfers", True),
         "reserve": decimal(plan.reserve),
-        "target": None if target is None else share(target, plan.instance.exact("shares")),
+        "target": None if target is None else target_share(target, plan.instance),
     }
 
 
@@ -302,7 +309,7 @@ def _judged(
 def _certify_mechanism(mechanism: DirectMechanism) -> Certificate:
     terms = {**mechanism.terms.to_dict()}
     if terms["target"] is not None:
-        terms["target"] = share(terms["target"], mechanism.population.exact("shares"))
+        terms["target"] = target_share(terms["target"], mechanism.population)
     data = population_data(mechanism.population)
     design = Design(data, spelled(terms))
     search = _MechanismSearch(design)
@@ -323,7 +330,15 @@ def _certify_mechanism(mechanism: DirectMechanism) -> Certificate:
     floating = [] if status != "feasible" else ["whether the gap can be closed"]
     about = _about(mechanism.population, mechanism, exact, floating)
     about |= {"rows": len(search.rows), "pivots": search.pivots, "nodes": search.nodes}
-    document = _document(data, terms, claim, answer, proof, about)
+    try:
+        document = _document(data, terms, claim, answer, proof, about)
+    except SolverError as error:
+        if all(len(slopes) == 1 for slopes in design.slopes):
+            raise
+        raise NotSupported(
+            "certify: the exact optimum uses dear segments of a cost curve before cheap ones, so "
+            f"it is a bound only; curves with one segment are certified ({error})"
+        ) from None
     scale = max(1.0, abs(float(optimum or 0)))
     return _judged(mechanism, status, optimum, bound, scale, document, minimised)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from mechopt.arrays import ExactArray
 from mechopt.instance import Instance
 from mechopt.population import Group, Population
 
@@ -83,9 +82,9 @@ def _group(group: Group) -> dict[str, Any]:
     return {"size": group.size, **data}
 
 
-def share(number: float, shares: ExactArray) -> Fraction:
-    """A target share: the exact b_k it is, if it is one, else its decimal."""
-    same = [exact for exact in shares.tolist() if float(exact) == number]
+def target_share(number: float, problem: Instance | Population) -> Fraction:
+    """A target share: the b_k it is, if it is one, else its decimal."""
+    same = [share for share in _column(problem, "shares") if float(share) == number]
     return same[0] if same else decimal(number)
 
 
