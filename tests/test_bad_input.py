@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -502,3 +503,100 @@ def test_bad_usage(arguments: list[str], capfd: pytest.CaptureFixture[str], tmp_
     printed = capfd.readouterr()
     assert printed.out == ""
     assert "Error: " in printed.err
+
+
+# -- whatever stands in a file ------------------------------------------------------------------
+
+JUNK: list[Any] = [
+    *(None, True, -1, 0, 2, 1e308, 10**20, float("nan"), float("inf")),
+    *("", "x", "1/3", "1/0", "1e999", "nan", "\0", "../x.csv"),
+    *([], [1], [[1]], [[1], [2, 3]], {}, {"a": 1}, [None], ["a", "a"]),
+]
+
+
+def _places(entry: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    keys = entry if isinstance(entry, dict) else range(len(entry) if isinstance(entry, list) else 0)
+    inner = [found for key in keys for found in _places(entry[key], (*place, key))]
+    return [place, *inner] if place else inner
+
+
+def _mutated(document: Any, random: Random) -> Any:
+    document = json.loads(json.dumps(document))
+    for _ in range(random.choice([1, 1, 2, 3])):
+        *path, last = random.choice(_places(document))
+        place = document
+        for key in path:
+            place = place[key]
+        if random.random() < 0.2:
+            del place[last]
+        else:
+            place[last] = json.loads(json.dumps(random.choice(JUNK)))
+    return document
+
+
+def _attempt(path: Path, **options: Any) -> tuple[Any, str]:
+    """What is in the file, or how it is refused; any other exception fails the test."""
+    try:
+        return mo.read(path, **options), ""
+    except mo.MechoptError as error:
+        return None, str(error)
+
+
+def test_mutated_documents_are_read_or_refused(problem: mo.Instance, tmp_path: Path) -> None:
+    group = mo.Group(size=2, costs=[1, 2], probabilities=[0.5, 0.5], value=1, capacity=10)
+    population = mo.Population(groups=[group], thresholds=[1.25], provider_value=1)
+    originals = []
+    for thing in (
+        problem,
+        problem.replace(segments=([[1, 2], [3], [4, 5]], [[1, 2], [3], [1, "7/2"]])),
+        mo.solve(problem, "burdens"),
+        population,
+        mo.solve(population, "direct"),
+    ):
+        thing.write(tmp_path / "thing.json")
+        originals.append(json.loads((tmp_path / "thing.json").read_text()))
+    random = Random(5)
+    path, read = tmp_path / "mutant.json", 0
+    for _ in range(250):
+        path.write_text(json.dumps(_mutated(random.choice(originals), random)))
+        found, refusal = _attempt(path)
+        if found is None:
+            assert refusal.startswith(str(path))
+            continue
+        found.write(path)
+        mo.read(path)
+        read += 1
+    assert read > 10
+
+
+def test_mutated_tables_are_read_or_refused(tmp_path: Path) -> None:
+    random = Random(6)
+    segmented = "id,cost,value,width_1,slope_1,width_2,slope_2\na,1,2,3,1,2,2.5\nb,2,2,4,1,0,1\n"
+    path = tmp_path / "users.csv"
+    marks = ["", ",", "\n", '"', "-", "1", "e", "/", "\0", "é", "=", " ", "nan", "\r"]
+    read = 0
+    for _ in range(400):
+        text = list(random.choice([TABLE, segmented]))
+        for _ in range(random.choice([1, 1, 2, 4])):
+            text[random.randrange(len(text))] = random.choice(marks)
+        path.write_text("".join(text), encoding="utf-8")
+        instance, refusal = _attempt(path, thresholds=1)
+        if instance is None:
+            assert refusal.startswith(str(path))
+            continue
+        mo.solve(instance, "burdens", objective="expenditure").write(tmp_path / "plan.csv")
+        mo.read(tmp_path / "plan.csv", instance=instance)
+        read += 1
+    assert read > 10
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.csv", "x.parquet"])
+def test_file_that_is_too_large(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.touch()
+    os.truncate(path, 2**32 + 1)  # sparse: it takes no space
+    lines = refused(["solve", str(path)], capfd, tmp_path)
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{path}: has 4,294,967,297 bytes; files of this kind are read up")

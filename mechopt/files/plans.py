@@ -224,7 +224,7 @@ def read_document(
     _check_hash(path, found["instance_hash"], instance)
     users = found["users"]
     if users is None:
-        return Plan(instance=instance, **_fields(found))
+        return Plan(instance=instance, **_fields(path, found))
     sizes = {name: len(users[name]) for name in users if isinstance(users[name], list)}
     odd = [
         f"{path}: users.{name} has {size} entries, but the instance has {instance.n} users"
@@ -246,7 +246,7 @@ def read_document(
             f"{path}: users.id[{at}] is {names[at]!r}, but the instance has "
             f"{str(instance.ids[at])!r} there"
         )
-    return _plan(path, instance, cells, _fields(found))
+    return _plan(path, instance, cells, _fields(path, found))
 
 
 def _own_instance(path: Path, found: Any, allow_outside: bool) -> Instance:
@@ -273,14 +273,14 @@ def _check_hash(path: Path, stated: str, instance: Instance) -> None:
         )
 
 
-def _fields(found: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(path: Path, found: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: found[name] for name in _HEAD if name in found and name not in _DERIVED}
     fields["status"] = Status(fields["status"])
     if "failure_bonus" in fields:
         try:
             bonus = numbers.one(fields["failure_bonus"])
         except ValueError as error:
-            raise InvalidPlan(f"failure_bonus: {error}") from None
+            raise InvalidPlan(f"{path}: failure_bonus: {error}") from None
         fields["failure_bonus"] = bonus if isinstance(bonus, int) else float(bonus)
     return fields
 
@@ -312,7 +312,7 @@ def read_table(path: Path, instance: Instance | None) -> Plan:
             problems += [f"{path}: stored metadata: {text}" for _, text in faults]
             tables.stop_if(problems, InvalidPlan)
             _check_hash(path, stored["instance_hash"], instance)
-            fields = _fields(stored)
+            fields = _fields(path, stored)
     tables.stop_if(problems, InvalidPlan)
     rows = _aligned(found, instance)
     cells = {name: np.asarray(found.columns[name])[rows] for name in ("burden", "payment")}
