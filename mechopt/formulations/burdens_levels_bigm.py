@@ -1,0 +1,113 @@
+"""Simultaneous withdrawal with several thresholds, as in a textbook: binaries and big-M.
+
+The readable reference for small n; `burdens-levels` has the same optimum and no big-M.
+
+Sets: USERS, SEGMENTS, LEVELS k = 1..K. Variables: give[i, j], pay[i], reach[k], and
+left[i, k] = 0: without user i, threshold k is missed.
+
+    Σ_i x_i ≥ Σ_k (T_k + R) reach_k                                        threshold     (A1)
+    Σ_i x_i ≤ Σ_k U_k reach_k      U_k = T_{k+1}, U_K = Σ cap              level         (L3)
+    v_i Σ_k b_k reach_k + t_i ≥ C_i(x_i)                                   participation (A3)
+    Σ_i t_i ≤ β                                                            budget        (A4)
+    Σ_{j} x_j − δ_i x_i ≤ T_k + M_k left_ik,  M_k = Σ cap − T_k            left          (L4)
+    v_i (Σ_k b_k reach_k − Σ_k (b_k − b_{k−1}) left_ik) + t_i ≥ ρ_i C_i    obedience     (W1)
+    left_ik ≤ Σ_{l ≥ k} reach_l,  with equality where δ_i = 0              left          (L5)
+    x_i ≤ cap_i Σ_k reach_k,  Σ_k reach_k ≤ 1                              no leakage    (A6)
+    Σ_{k: b_k ≥ target} reach_k = 1                                        target        (T1)
+
+A level whose reserve reaches the next threshold is not offered. (L4) is the closure of the strict
+inequality: it counts T_k as missed by a user who leaves exactly T_k.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyomo.environ as pyo
+
+from mechopt.formulations import parts
+from mechopt.formulations.burdens import add_participation
+from mechopt.formulations.parts import Model
+from mechopt.instance import Instance
+from mechopt.mechanisms.levels import MINIMISED, check_options
+
+
+def build(
+    instance: Instance,
+    *,
+    objective: str = "provider-surplus",
+    target: float | None = None,
+    transfers: bool = True,
+    reserve: float = 0.0,
+) -> Model:
+    """The MILP for all levels. Options as for `burdens.solve`; InvalidOption if they are not."""
+    lowest = check_options(instance, objective, target, reserve)
+    model = parts.new_model(instance, "burdens-levels-bigm")
+    parts.add_burdens(model, instance)
+    parts.add_payments(model, instance, transfers=transfers)
+    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_threshold(model, instance, reserve)
+    add_level_above(model, instance, reserve)
+    add_participation(model, instance)
+    parts.add_budget(model, instance)
+    add_leaving(model, instance)
+    add_obedience(model, instance)
+    parts.add_no_leakage(model, instance)
+    parts.add_objective(model, instance, objective)
+    return model
+
+
+def add_level_above(model: Model, instance: Instance, reserve: float) -> None:
+    """The level chosen is the one reached: the total stays at or below the next threshold."""
+    everything = float(instance.capacity.sum())
+    above = [*map(float, instance.thresholds[1:]), everything]
+    model.level_above = pyo.Constraint(
+        expr=sum(model.burden[i] for i in model.USERS)
+        <= sum(above[k - 1] * model.reach[k] for k in model.LEVELS),
+        doc="(L3) not above the level reached",
+    )
+    for k in range(1, instance.levels):
+        if instance.thresholds[k - 1] + reserve >= instance.thresholds[k]:
+            model.reach[k].fix(0)
+
+
+def add_leaving(model: Model, instance: Instance) -> None:
+    """left[i, k] is 1 if threshold k is still exceeded without user i."""
+    everything = float(instance.capacity.sum())
+    model.left = pyo.Var(
+        model.USERS, model.LEVELS, domain=pyo.Binary, doc="threshold k is met without user i"
+    )
+
+    def missed(m: Model, i: int, k: int) -> Any:
+        threshold = float(instance.thresholds[k - 1])
+        rest = sum(m.burden[j] for j in m.USERS) - float(instance.removable[i]) * m.burden[i]
+        return rest <= threshold + max(0.0, everything - threshold) * m.left[i, k]
+
+    def reached(m: Model, i: int, k: int) -> Any:
+        some = sum(m.reach[l] for l in m.LEVELS if l >= k)
+        if instance.removable[i] == 0:  # nothing leaves with him
+            return m.left[i, k] == some
+        return m.left[i, k] <= some
+
+    model.missed = pyo.Constraint(model.USERS, model.LEVELS, rule=missed, doc="(L4) left")
+    model.left_reached = pyo.Constraint(
+        model.USERS,
+        model.LEVELS,
+        rule=reached,
+        doc="(L5) left: only what was reached",
+    )
+
+
+def add_obedience(model: Model, instance: Instance) -> None:
+    """Nobody gains by leaving alone."""
+
+    def rule(m: Model, i: int) -> Any:
+        remaining = sum(
+            float(instance.share_at(k) - instance.share_at(k - 1)) * m.left[i, k] for k in m.LEVELS
+        )
+        kept = float(instance.value[i]) * (m.share - remaining)
+        return kept + m.pay[i] >= float(instance.reversibility[i]) * m.cost[i]
+
+    model.obedience = pyo.Constraint(
+        model.USERS, rule=rule, doc="(W1) nobody gains by leaving alone"
+    )
