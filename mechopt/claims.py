@@ -10,6 +10,7 @@ no slack, so that all protocols agree on it). See `asked_plan`.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -181,7 +182,10 @@ def _small_first_survives_mistakes(case: Case) -> Verdict | None:
         for protocol in ("simultaneous", "sequential")
     }
     one, other = found["sequential"], found["simultaneous"]
-    numbers = {protocol: simulation.to_dict() for protocol, simulation in found.items()}
+    numbers = {
+        protocol: {"crossing": it.crossing, "interval": list(it.interval)}
+        for protocol, it in found.items()
+    }
     ahead = one.crossing - other.crossing
     return one.interval[1] >= other.interval[0], ahead, True, numbers
 
@@ -430,7 +434,7 @@ def run_claims(
 ) -> list[Finding]:
     """All claims on all cases, in the order of the cases.
 
-    examples : folder for one file per claim, group and K: a counterexample of what should always
+    examples : folder for one file per claim and K: a counterexample of what should always
         hold, a witness of what can happen (the instance, and the burdens as `.plan.json`)
     """
     began = perf_counter()
@@ -463,10 +467,10 @@ def _save_examples(
     findings: list[Finding], cases: Mapping[str, Case], folder: Path
 ) -> list[Finding]:
     folder.mkdir(parents=True, exist_ok=True)
-    saved: set[tuple[str, str, int]] = set()
+    saved: set[tuple[str, int]] = set()
     kept = []
     for finding in findings:
-        place = (finding.claim, finding.group, finding.levels)
+        place = (finding.claim, finding.levels)
         sought = finding.claim and finding.holds is (CLAIMS[finding.claim].says == "can")
         if sought and place not in saved:
             saved.add(place)
@@ -518,13 +522,14 @@ def summarise(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def write_findings(findings: Sequence[Finding], path: str | PathLike[str]) -> None:
-    """Findings as JSON, one per line."""
+    """Findings as JSON, one per line, compressed if the name ends in .gz."""
     from mechopt.files import replacing
     from mechopt.files.documents import strict
 
-    with replacing(path) as stream:
-        for finding in findings:
-            stream.write(json.dumps(strict(asdict(finding)), ensure_ascii=False) + "\n")
+    lines = [json.dumps(strict(asdict(finding)), ensure_ascii=False) for finding in findings]
+    text = "".join(f"{line}\n" for line in lines).encode()
+    with replacing(path, binary=True) as stream:
+        stream.write(gzip.compress(text, mtime=0) if Path(path).suffix == ".gz" else text)
 
 
 def read_findings(path: str | PathLike[str]) -> list[Finding]:
@@ -532,7 +537,8 @@ def read_findings(path: str | PathLike[str]) -> list[Finding]:
     from mechopt.errors import InvalidFile
 
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        return [Finding(**json.loads(line)) for line in lines]
-    except (OSError, ValueError, TypeError) as error:
+        content = Path(path).read_bytes()
+        text = gzip.decompress(content) if Path(path).suffix == ".gz" else content
+        return [Finding(**json.loads(line)) for line in text.decode().splitlines()]
+    except (OSError, EOFError, ValueError, TypeError) as error:
         raise InvalidFile(f"{path}: is no file of findings ({error})") from None

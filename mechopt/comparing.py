@@ -123,7 +123,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "key": cell.key,
         "group": group if group and draw.isdigit() else cell.label,
         "problem": cell.label,
-        "problem_hash": cell.problem.hash,
+        "problem_hash": cell.problem.hash[:16],
         "kind": cell.kind,
         "n": cell.problem.n,
         "levels": cell.problem.levels,

@@ -39,7 +39,12 @@ def write_figures(
     except ImportError:
         raise NotSupported('figures need Matplotlib: pip install "mechopt[plot]"') from None
     written = []
-    settings = {"svg.hashsalt": "mechopt", "font.size": 9, "pdf.fonttype": 42}
+    settings = {
+        "svg.hashsalt": "mechopt",
+        "svg.fonttype": "none",  # text stays text
+        "font.size": 9,
+        "pdf.fonttype": 42,
+    }
     with matplotlib.rc_context(settings):
         for curve in curves:
             figure = Figure(figsize=(3.4, 2.5), layout="constrained")

@@ -66,7 +66,7 @@ class _Section:
 
 
 def write_report(results: Sequence[str | PathLike[str]], out: str | PathLike[str]) -> None:
-    """A page on result files: comparisons (.parquet) and findings on claims (.jsonl).
+    """A page on result files: comparisons (.parquet) and findings on claims (.jsonl, .jsonl.gz).
 
     Raises InvalidFile if a file is neither or of another version; OutputError.
     """
@@ -75,7 +75,7 @@ def write_report(results: Sequence[str | PathLike[str]], out: str | PathLike[str
     tables: dict[str, Table] = {}
     findings: dict[str, list[Finding]] = {}
     for path in map(Path, results):
-        if path.suffix == ".jsonl":
+        if path.name.endswith((".jsonl", ".jsonl.gz")):
             findings[path.name] = read_findings(path)
         elif path.suffix == ".parquet":
             tables[path.name] = read_table(path)

@@ -28,7 +28,7 @@ COLUMNS: dict[str, type] = {
     "key": str,  # identifies problem, mechanism, options and protocol
     "group": str,  # label without the number of the draw; summaries are by group
     "problem": str,
-    "problem_hash": str,
+    "problem_hash": str,  # the first 16 digits of its hash
     "kind": str,
     "n": int,
     "levels": int,

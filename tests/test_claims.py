@@ -180,9 +180,10 @@ def test_two_processes_find_the_same_and_files_read_back(tmp_path) -> None:
     two = run_claims(cases(SPEC), jobs=2)
     strip = [(f.claim, f.problem, f.holds, f.amount, f.proved) for f in one]
     assert strip == [(f.claim, f.problem, f.holds, f.amount, f.proved) for f in two]
-    claims.write_findings(one, tmp_path / "findings.jsonl")
-    back = claims.read_findings(tmp_path / "findings.jsonl")
-    assert [(f.claim, f.problem, f.holds, f.amount, f.proved) for f in back] == strip
+    for name in ("findings.jsonl", "findings.jsonl.gz"):
+        claims.write_findings(one, tmp_path / name)
+        back = claims.read_findings(tmp_path / name)
+        assert [(f.claim, f.problem, f.holds, f.amount, f.proved) for f in back] == strip
     rows = summarise(one)
     assert sum(row["problems"] for row in rows) == len(one)
     for row in rows:
@@ -204,19 +205,30 @@ def test_a_failing_check_is_a_finding(monkeypatch) -> None:
     assert summarise([found])[0]["errors"] == 1
 
 
-def test_smoke_specification_runs(tmp_path) -> None:
+def run_benchmark(*arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, str(BENCHMARK / "run.py"), "smoke.json", str(tmp_path / "out")],
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
+        cwd=BENCHMARK,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_smoke_specification_runs(tmp_path) -> None:
+    run_benchmark("run.py", "smoke.json", str(tmp_path / "out"))
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["seconds"] <= 30
     assert {row["claim"] for row in summary["claims"]} == set(CLAIMS)
     assert sum(row["errors"] for row in summary["claims"]) == 0
+
+
+@pytest.mark.parametrize("driver", ["curves.py", "compare.py"])
+def test_smoke_run_of_the_other_drivers(tmp_path, driver: str) -> None:
+    assert run_benchmark(driver, str(tmp_path / "t.parquet"), "--smoke").endswith(" 0 failed\n")
 
 
 def test_specifications_of_the_benchmark_are_read(shared_data) -> None:

@@ -3,7 +3,7 @@
     python benchmarks/claims/run.py smoke.json OUT
     python benchmarks/claims/run.py default.json OUT --data contributions.csv --jobs 2
 
-Writes OUT/findings.jsonl (one line per claim and problem), OUT/summary.json and OUT/examples/
+Writes OUT/findings.jsonl.gz (one line per claim and problem), OUT/summary.json and OUT/examples/
 (counterexamples and witnesses, which `mechopt solve` and `mechopt check` open).
 """
 
@@ -39,7 +39,7 @@ def main() -> int:
         problems, jobs=arguments.jobs, examples=arguments.out / "examples", progress=_progress
     )
     seconds = perf_counter() - began
-    write_findings(findings, arguments.out / "findings.jsonl")
+    write_findings(findings, arguments.out / "findings.jsonl.gz")
     summary = {
         "version": __version__,
         "date": datetime.now(UTC).date().isoformat(),

@@ -15,7 +15,7 @@ def report(
     results: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RESULTS...", help="Comparisons (.parquet) and findings on claims (.jsonl)."
+            metavar="RESULTS...", help="Comparisons (.parquet) and findings on claims (.jsonl.gz)."
         ),
     ],
     out: Annotated[
