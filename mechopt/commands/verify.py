@@ -1,0 +1,59 @@
+"""`mechopt verify`: does a certificate prove what it claims?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mechopt.commands import options as cli
+from mechopt.commands.output import emit
+
+
+def verify(
+    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="A certificate (.json).")],
+    problem: Annotated[
+        Path | None,
+        typer.Option("--problem", metavar="FILE", help="The problem it must be about."),
+    ] = None,
+    allow_outside: cli.AllowOutside = False,
+    format: cli.FormatOption = cli.Format.TABLE,
+) -> None:
+    """Check a certificate in exact arithmetic, from the problem's data, without any solver.
+
+    The checker is one file of Python's standard library: `python -m mechopt.verify CERT` does the
+    same. Exit status: 0 it proves its claim, 3 it does not, 2 it cannot be read.
+    """
+    from mechopt.files import documents
+    from mechopt.verify import Refuted
+    from mechopt.verify import verify as check
+
+    document = documents.load(certificate)
+    documents.kind_of(document, certificate, ("certificate",))
+    try:
+        facts = check(document)
+        if problem is not None and _data(problem, allow_outside) != document["problem"]:
+            raise Refuted(f"it is about another problem than {problem}")
+    except Refuted as why:
+        answer = {"verified": False, "why": str(why)}
+        text = f"{certificate}: REFUTED: {why}\n"
+        status = 3
+    else:
+        answer = {"verified": True, "claim": document["claim"], "facts": facts}
+        text = f"{certificate}: verified\n" + "".join(f"  {fact}\n" for fact in facts)
+        if problem is None:
+            text += "  (about the problem inside the certificate; --problem FILE compares it)\n"
+        status = 0
+    emit(json.dumps(answer, indent=1) + "\n" if format is cli.Format.JSON else text)
+    raise typer.Exit(status)
+
+
+def _data(path: Path, allow_outside: bool) -> object:
+    """The problem in a file as a certificate would spell it."""
+    from mechopt.exact_data import instance_data, population_data
+    from mechopt.instance import Instance
+
+    found = cli.read_problem(path, None, None, None, None, allow_outside)
+    return instance_data(found) if isinstance(found, Instance) else population_data(found)
