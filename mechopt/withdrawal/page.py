@@ -38,7 +38,7 @@ def _headline(report: WithdrawalReport) -> str:
     asked = int(stage.movers.size)
     level = int(stage.level_of(stage.total))
     scope = (
-        f"{asked} of {stage.n} users give {float(stage.total):g} data; everyone staying reaches "
+        f"{asked} of {stage.n} users are asked for {float(stage.total):g} data; all of it reaches "
         f"level {level} of {stage.levels} (share {float(stage.shares[level]):g})."
     )
     how = report.protocol
@@ -46,11 +46,11 @@ def _headline(report: WithdrawalReport) -> str:
         order = report.order if isinstance(report.order, str) else "the given order"
         how = f"sequential, {order}"
     if report.protocol == "none":
-        return f"Nobody may withdraw (protocol none). {scope}"
+        return f"Nobody may withdraw (protocol none).\n{scope}"
     if not asked:
         return f"STABLE ({how}): nothing is asked of anybody, so nobody can withdraw."
     if report.stable:
-        return f"STABLE ({how}), margin {report.margin:g} money: everyone stays. {scope}"
+        return f"STABLE ({how}), margin {report.margin:g} money: everyone stays.\n{scope}"
     if not report.deviations_exist:
         return (
             f"NOT STABLE ({how}): nobody gains by leaving, but {float(stage.total):g} data do not "
@@ -59,7 +59,7 @@ def _headline(report: WithdrawalReport) -> str:
     count = int((report.slack < -report.tolerance).sum())
     return (
         f"NOT STABLE ({how}), margin {report.margin:g} money: {count} user"
-        f"{'s gain' if count > 1 else ' gains'} by leaving. {scope}"
+        f"{'s gain' if count > 1 else ' gains'} by leaving.\n{scope}"
     )
 
 
@@ -70,10 +70,10 @@ def _why(report: WithdrawalReport) -> list[str]:
     for row in nearest.tolist():
         user, slack = int(report.users[row]), float(report.slack[row])
         level = int(report.level_if_leaves[row])
-        verb = f"gains {-slack:g}" if slack < 0 else f"loses {slack:g}"
+        verb = f"gains {-slack:g} by leaving" if slack < 0 else f"loses {slack:g} by leaving"
         if slack == 0:
-            verb = "is indifferent (and stays)"
-        text = f"  {report.instance.name(user)}: leaving he {verb}; then {_level(report, level)}"
+            verb = "is indifferent, so stays; if not"
+        text = f"  {report.instance.name(user)} {verb}: then {_level(report, level)}"
         if report.protocol == "sequential" and report.stage.movers.size <= REPLIES:
             text += _followers(report, user)
         lines.append(text + ".")
@@ -132,8 +132,8 @@ def _equilibria(report: WithdrawalReport) -> list[str]:
         lines.append(
             "Everybody leaving is an equilibrium too"
             + (
-                ": if all expect all others to leave, nobody can save the training alone, although "
-                "an equilibrium with a higher share exists (a coordination failure)."
+                ", a coordination failure:\n  if all expect all others to leave, nobody can save "
+                "the training alone, although a better equilibrium exists."
                 if better
                 else "."
             )
