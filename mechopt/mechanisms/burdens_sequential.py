@@ -39,7 +39,8 @@ from mechopt.withdrawal.stage import ORDERS, permutation
 
 _KEYS = 24  # key users tried per level
 _MODELLED = 2000  # users up to which the MILP is built
-_REPAIRED = 60  # users up to which unstable plans are repaired by extra payments
+_RECURSION = 40  # users up to which the recursion decides a candidate, K > 2
+_REPAIRED = 30  # users up to which unstable plans are repaired by extra payments
 _AGREE = 1e-7  # relative: a plan and the MILP's optimum this close are the same (HiGHS: 1e-7)
 
 
@@ -191,7 +192,7 @@ def _decide(task: _Task, candidate: _Candidate) -> LevelSolution | None:
     need = np.maximum(need, np.where(instance.removable == 0, recovered, 0.0))
     need[need <= tolerances.REACH * (cost + task.gain)] = 0.0
     order = _order(task, candidate, burden)
-    if not _stays(instance, burden, recovered - need, order):
+    if not _stays(task, burden, recovered - need, order):
         repaired = _repaired(task, burden, need, order)
         if repaired is None:
             return None
@@ -218,16 +219,61 @@ def _order(task: _Task, candidate: _Candidate, burden: FloatArray) -> IntArray:
     return np.argsort(burden, kind="stable")
 
 
-def _stays(instance: Instance, burden: FloatArray, r: FloatArray, order: IntArray) -> bool:
+def _stays(task: _Task, burden: FloatArray, r: FloatArray, order: IntArray) -> bool:
+    """Whether everyone surely stays: by proof where there is one, else by the recursion.
+
+    Where payments are scarce everybody is nearly indifferent, and the recursion then has to tell
+    apart exponentially many subsets (it is a subset sum); with K > 2 it is not tried above
+    `_RECURSION` users, and the candidate is dropped.
+    """
+    instance = task.instance
+    movers = order[burden[order] > 0]
+    value, taken = instance.value, instance.removable * burden
+    ahead = np.cumsum(burden[movers]) - burden[movers]  # S_{i−1}
+    shares = np.append(0.0, instance.shares)
+    tolerance = 0.5 * tolerances.MONEY * (task.gain + np.abs(r))
+    reached = instance.thresholds * (1 - tolerances.DATA)
+    held = np.searchsorted(reached, ahead, side="right")
+    most = value[movers] * (shares[task.level] - shares[np.minimum(held, task.level)])
+    if (r[movers] > most + 2 * tolerance[movers]).any():
+        return False  # (W2) fails
+    if _key_holds(task, movers, taken, r, tolerance):
+        return True
+    if instance.levels > 2 and movers.size > _RECURSION:
+        return False
     return sequential_everyone_stays(
-        burden,
-        r,
-        instance.value,
-        instance.removable,
-        instance.thresholds,
-        instance.shares,
-        order,
+        burden, r, value, instance.removable, instance.thresholds, instance.shares, order
     )
+
+
+def _key_holds(
+    task: _Task, movers: IntArray, taken: FloatArray, r: FloatArray, tolerance: FloatArray
+) -> bool:
+    """Whether (W1) holds from some key user on, and he makes everyone before him fully pivotal.
+
+    If anybody before the key leaves, the key can reach at most level k − 1 by staying, where he is
+    unwilling, and leaving ends training: he leaves, and whoever left first has lost v_i b_k.
+    """
+    instance, level = task.instance, task.level
+    if task.total > instance.thresholds[level - 1]:
+        return False
+    shares = np.append(0.0, instance.shares)
+    rest = task.total - taken
+    alone = np.searchsorted(
+        instance.thresholds * (1 - 0.75 * level_curves.MARGIN), rest, side="right"
+    )
+    alone = np.minimum(alone, level)
+    kept = instance.value * (shares[level] - shares[alone])
+    stable = (r <= kept + tolerance)[movers]
+    stable_from = np.flatnonzero(~stable).max(initial=-1) + 1  # (W1) from this position on
+    ends = rest < instance.thresholds[0] * (1 - level_curves.MARGIN / 2)
+    unwilling = r > instance.value * shares[level - 1] + 4 * tolerance
+    keys = np.flatnonzero((ends & unwilling)[movers])
+    before = movers[:stable_from]
+    pivotal = (r <= task.gain + tolerance) & (
+        taken > instance.thresholds[level - 1] * level_curves.MARGIN
+    )
+    return stable_from == 0 or bool(keys.size and keys[-1] >= stable_from and pivotal[before].all())
 
 
 def _repaired(
@@ -243,7 +289,7 @@ def _repaired(
         return None
     paid = need + np.asarray(restored.extra, dtype=np.float64)
     recovered = instance.reversibility * instance.cost_of(burden)
-    return paid if _stays(instance, burden, recovered - paid, order) else None
+    return paid if _stays(task, burden, recovered - paid, order) else None
 
 
 # -- two thresholds: the exact MILP -----------------------------------------------------------
