@@ -111,9 +111,19 @@ class _Numbers:
         gain = self.value * (self.b * self.p)[:, :, None]
         self.gain = gain
         self.u = gain + self.t - self.theta * self.g
-        below = np.concatenate([[0.0], self.b[:-1]])
-        left = np.where(self.removable[None, :] > 0, below[:, None], self.b[:, None])  # (K, M)
-        self.after_leaving = self.value * left * self.p[:, :, None]  # what leavers still enjoy
+        self.after_leaving = self._after_leaving()
+
+    def _after_leaving(self) -> FloatArray:
+        """What a user who leaves level k with T_k − δ x left still enjoys, times p, (S, K, M)."""
+        thresholds = self.population.thresholds
+        enjoyed = np.zeros(self.x.shape)
+        for k, threshold in enumerate(thresholds):
+            p = self.p[:, k, None]
+            for m, edge in enumerate(thresholds[: k + 1]):  # T_m reached without δ x?
+                left = threshold * p - self.removable * self.x[:, k, :]
+                still = left >= edge * (1 - tolerances.DATA) * p
+                enjoyed[:, k, :] = np.where(still, self.b[m] * p, enjoyed[:, k, :])
+        return self.value * enjoyed
 
     def _law(self) -> FloatArray:
         factorial = np.array([lgamma(c + 1.0) for c in range(int(self.size.max()) + 1)])

@@ -47,10 +47,7 @@ def gains(
     stay = mechanism.utility[lying, :, told] + cost - own_cost
     if mechanism.terms.withdrawal_rights is True:
         group = population.groups[population.group_of_type[true]]
-        below = np.concatenate([[0.0], population.shares[:-1]])
-        share = below if group.removable > 0 else population.shares
-        run, _, _ = mechanism._answer()
-        leave = group.value * share * run[lying] - (1 - group.reversibility) * own_cost
+        leave = mechanism.kept[lying, :, told] - (1 - group.reversibility) * own_cost
         stay = np.where(burden[lying, :, told] > 0, np.maximum(stay, leave), stay)
     return stay.sum(axis=1) - mechanism.utility[honest, :, true].sum(axis=1)
 

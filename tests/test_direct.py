@@ -468,3 +468,72 @@ def test_symmetry_is_a_restriction_of_deterministic_mechanisms():
     assert free.improvement == pytest.approx(0.5)
     assert free.population == two_users(1).individual()
     assert mo.audit(two_users(1), free).ok
+
+
+# -- several thresholds ---------------------------------------------------------------------------
+
+
+def known_costs(random, n=3, levels=3):
+    """Users with one possible cost each: nothing is private, D5 is W1."""
+    groups = [
+        mo.Group(
+            1,
+            [float(random.integers(1, 9)) / 4],
+            [1.0],
+            float(random.integers(0, 9)) / 2,
+            float(random.integers(1, 9)) / 2,
+            float(random.choice([0, 0.5, 1])),
+            float(random.choice([1, 1, 0.5])),
+        )
+        for _ in range(n)
+    ]
+    thresholds = np.cumsum(random.integers(1, 4, levels)) / 2
+    shares = np.cumsum(np.full(levels, 1 / levels))
+    return mo.Population(
+        groups, thresholds, np.minimum(shares, 1), provider_value=float(random.integers(1, 9))
+    )
+
+
+def test_exact_levels_with_known_costs_are_the_burdens_problem():
+    random = np.random.default_rng(31)
+    gained = 0
+    for _ in range(40):
+        population = known_costs(random)
+        instance = population.instance(population.type_costs)
+        plan = mo.solve(instance, "burdens", protocol="simultaneous")
+        exact = mo.solve(population, "direct", levels="exact")
+        safe = mo.solve(population, "direct")
+        assert exact.objective == pytest.approx(plan.objective, abs=1e-4)
+        assert safe.objective <= exact.objective + 1e-7
+        assert mo.audit(population, exact).ok
+        gained += exact.objective > safe.objective + 1e-6
+    assert gained > 0
+
+
+def test_exact_levels_lie_between_safe_ones_and_no_rights():
+    random = np.random.default_rng(32)
+    gained = 0
+    for i in range(40):
+        population = draw(random, users=2, types=2, levels=2 + i % 2)
+        objective, incentive, participation, _, transfers = COMBINATIONS[i]
+        terms = (objective, incentive, participation)
+        safe = solve(population, (*terms, True, transfers))
+        exact = solve(population, (*terms, True, transfers), levels="exact")
+        free = solve(population, (*terms, False, transfers))
+        assert exact.status == "optimal"
+        assert mo.audit(population, exact).ok
+        assert safe.objective <= exact.objective + 1e-6
+        assert exact.objective <= free.objective + 1e-6
+        gained += exact.objective > safe.objective + 1e-5
+    assert gained > 0
+
+
+def test_table_export(tmp_path):
+    population = two_users(1)
+    answer = mo.solve(population, "direct", **NO_PAY)
+    answer.write(tmp_path / "states.csv")
+    lines = (tmp_path / "states.csv").read_text().splitlines()
+    assert lines[0] == "state,probability,level,group,cost,users,run,burden,payment,utility"
+    assert len(lines) == 1 + population.states.cells
+    answer.write(tmp_path / "states.parquet")
+    assert (tmp_path / "states.parquet").stat().st_size > 0

@@ -121,6 +121,21 @@ class DirectMechanism:
         return shaped * run[:, :, None] * population.type_costs
 
     @cached_property
+    def kept(self) -> FloatArray:
+        """v B(T_k − δ x) p: what a user who leaves level k still enjoys, money, (S, K, M)."""
+        run, burden, _ = self._answer()
+        groups = [self.population.groups[g] for g in self.population.group_of_type]
+        removable = np.array([group.removable for group in groups])
+        value = np.array([group.value for group in groups])
+        thresholds = self.population.thresholds
+        with np.errstate(divide="ignore", invalid="ignore"):
+            given = np.where(run[:, :, None] > 0, burden / run[:, :, None], 0.0)
+        left = thresholds[:, None] - removable * given
+        reached = np.searchsorted(thresholds * (1 - tolerances.DATA), left, side="right")
+        share = np.concatenate([[0.0], self.population.shares])[reached]
+        return value * share * run[:, :, None]
+
+    @cached_property
     def utility(self) -> FloatArray:
         """u = v b_k p_k + t − C of a truthful user, money, shape (S, K, M)."""
         run, _, payment = self._answer()

@@ -34,6 +34,9 @@ EXPECTATION = 1e4
 # t̄ in multiples of the most a user can lose or enjoy: payments t ≤ t̄ p vanish with p (D2), and a
 # conditional payment of a hundred times that is none that incentives need.
 PAYMENT_FACTOR = 100.0
+# Relative distance kept from an open end of a stretch of burdens: at the end itself the user who
+# leaves would not drop a level. Far above the solver's tolerance.
+STRICT = 1e-6
 
 
 class Layout:
@@ -75,6 +78,9 @@ class Layout:
         self.u_start = self.y_start + self.K * self.Y
         self.w_start = self.u_start + (self.K * self.C if self.terms.transfers else 0)
         self.columns = self.w_start
+        # level -> column of run probability with stretch m, (k + 1, C), −1 where the safe loss is
+        # the loss (see add_stretches)
+        self.stretch: dict[int, IntArray] = {}
 
     def p(self, k: int, states: IntArray) -> IntArray:
         return k * self.S + states
@@ -170,6 +176,18 @@ def payment_terms(
         *shape_terms(layout, k, rows, cells, factors * layout.theta[cells]),
         *run_term(layout, k, rows, cells, -factors * worth),
     ]
+
+
+def keep_terms(layout: Layout, k: int, rows: IntArray, cells: IntArray) -> list[Term]:
+    """−(what a user of the cell still enjoys after leaving level k)."""
+    place = layout.stretch.get(k)
+    if place is None:
+        return run_term(layout, k, rows, cells, -layout.keep(k, cells))
+    fixed = np.where(place[0, cells] < 0, layout.keep(k, cells), 0.0)
+    terms = run_term(layout, k, rows, cells, -fixed)
+    for m in range(1, k + 1):
+        terms.append((rows, place[m, cells], -layout.value[cells] * layout.b_below[m]))
+    return terms
 
 
 def payment_bounds(population: Population, k: int) -> FloatArray:
@@ -348,7 +366,7 @@ def _add_leaving(layout: Layout, rows: Rows, g: int, true: int, told: int) -> No
         [
             *utility_terms(layout, 0, at, honest, 1.0),
             *shape_terms(layout, 0, at, lying, sunk),
-            *run_term(layout, 0, at, lying, -layout.keep(0, lying)),
+            *keep_terms(layout, 0, at, lying),
         ],
     )
 
@@ -367,7 +385,7 @@ def _add_second_thoughts(layout: Layout, rows: Rows, g: int, true: int, told: in
         stay = utility_terms(layout, k, at, lying, -1.0)
         stay += shape_terms(layout, k, at, lying, -dearer)
         rows.add("D6 stay", size, 0, inf, best + stay)
-        leave = run_term(layout, k, at, lying, -layout.keep(k, lying))
+        leave = keep_terms(layout, k, at, lying)
         leave += shape_terms(layout, k, at, lying, sunk)
         rows.add("D6 withdraw", size, 0, inf, best + leave)
     row, weight, count = _in_expectation(layout, g)
@@ -421,7 +439,7 @@ def add_obedience(layout: Layout, rows: Rows) -> None:
             [
                 *utility_terms(layout, k, at, cells, 1.0),
                 *shape_terms(layout, k, at, cells, sunk),
-                *run_term(layout, k, at, cells, -keep[cells]),
+                *keep_terms(layout, k, at, cells),
             ],
         )
 
@@ -433,6 +451,47 @@ def add_floor(layout: Layout, rows: Rows, floor: float) -> None:
     weight = EXPECTATION * layout.space.probability
     terms = [(at, layout.p(k, states), weight * layout.b[k]) for k in range(layout.K)]
     rows.add("target", 1, EXPECTATION * floor, inf, terms)
+
+
+def add_stretches(layout: Layout, rows: Rows) -> IntArray:
+    """(D5) The exact loss for K > 1: one binary per cell, level k ≥ 2 and stretch of burdens.
+
+    A user who leaves level k with burden x drops to level m where T_m ≤ T_k − δ x < T_{m+1}, so x
+    lies in one of k stretches. h_m = p on the one chosen, 0 elsewhere; the strict inequality is
+    kept by STRICT. Returns the binaries.
+    """
+    binaries: list[IntArray] = []
+    rho_value = (layout.rho > 0) & (layout.value > 0) & ~layout.fixed
+    cells = np.flatnonzero(rho_value)
+    at = np.arange(cells.size)
+    one = np.ones(cells.size)
+    group = layout.group[cells]
+    removable = np.array([g.removable for g in layout.population.groups])[group]
+    edges = np.concatenate([[0.0], layout.population.thresholds])  # T_0 = 0, T_1, …, T_K
+    for k in range(1, layout.K if cells.size else 0):
+        held = np.full((k + 1, layout.C), -1, dtype=np.int64)
+        total = run_term(layout, k, at, cells, -1.0)
+        chosen: list[Term] = []
+        least = burden_terms(layout, k, at, cells, 1.0)
+        most = burden_terms(layout, k, at, cells, 1.0)
+        for m in range(k + 1):
+            held[m, cells] = layout.columns + at
+            flag = layout.columns + cells.size + at
+            layout.columns += 2 * cells.size
+            binaries.append(flag)
+            here = held[m, cells]
+            low = 0.0 if m == k else (edges[k + 1] - edges[m + 1]) * (1 + STRICT)
+            total.append((at, here, one))
+            chosen.append((at, flag, one))
+            least.append((at, here, -low / removable))
+            most.append((at, here, -(edges[k + 1] - edges[m]) / removable))
+            rows.add("D5 stretch", at.size, -inf, 0, [(at, here, one), (at, flag, -one)])
+        rows.add("D5 stretch", at.size, 0, 0, total)
+        rows.add("D5 stretch", at.size, 1, 1, chosen)
+        rows.add("D5 stretch", at.size, 0, inf, least)
+        rows.add("D5 stretch", at.size, -inf, 0, most)
+        layout.stretch[k] = held
+    return np.concatenate(binaries) if binaries else np.zeros(0, dtype=np.int64)
 
 
 def add_segment_order(layout: Layout, rows: Rows) -> IntArray:
@@ -541,6 +600,9 @@ def build(
     add_capacity(layout, rows)
     add_lottery(layout, rows)
     add_payments(layout, rows)
+    exact = terms.levels == "exact" and terms.obedient
+    stretches = add_stretches(layout, rows) if exact else np.zeros(0, dtype=np.int64)
+    held = slice(layout.w_start, layout.columns)
     add_incentives(layout, rows, pairs)
     add_participation(layout, rows)
     add_obedience(layout, rows)
@@ -551,9 +613,10 @@ def build(
         floor_row = rows.count
         add_floor(layout, rows, floor)
     lower, upper = column_bounds(layout)
+    lower[held], upper[held] = 0.0, 1.0
     lower[binaries], upper[binaries] = 0.0, 1.0
     integer = np.zeros(layout.columns, dtype=bool)
-    integer[binaries] = True
+    integer[binaries] = integer[stretches] = True
     integer[: layout.y_start] = not terms.randomized
     matrix = rows.matrix(layout.columns)
     program = LinearProgram(

@@ -35,8 +35,8 @@ def expectations(mechanism: DirectMechanism) -> dict[str, float]:
 def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
     """All metrics, if users report truthfully and, where it is stable, stay.
 
-    `stable`: obedience (D5) of truthful users after the lottery. It is W1 under K = 1; for K > 1
-    it uses the loss b_k − b_{k−1}, so True implies both protocols, False is only "not shown".
+    `stable`: obedience (D5, which is W1) of truthful users after the lottery. It implies the
+    sequential protocol (F1); for K > 1 False is only "not shown" for that one.
     """
     from mechopt.regret import mechanism_regret
 
@@ -62,12 +62,10 @@ def obedience(mechanism: DirectMechanism) -> tuple[float, float]:
     """(smallest slack of D5, money times run probability; share of burdened users who stay)."""
     population, space = mechanism.population, mechanism.population.states
     run, burden, payment = mechanism._answer()
-    below = np.concatenate([[0.0], population.shares[:-1]])
     group = population.group_of_type
     value = np.array([g.value for g in population.groups])[group]
     rho = np.array([g.reversibility for g in population.groups])[group]
-    removable = np.array([g.removable > 0 for g in population.groups])[group]
-    loss = value * removable * ((population.shares - below) * run)[:, :, None]
+    loss = value * (population.shares * run)[:, :, None] - mechanism.kept
     slack = loss + payment - rho * mechanism.costs
     asked = (burden > 0) & (space.counts[:, None, :] > 0)
     if not asked.any():

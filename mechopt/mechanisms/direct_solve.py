@@ -30,6 +30,14 @@ SETTINGS: dict[str, Any] = {
     # What is returned must pass the audit at 1e-9; this costs no time (40 users, 3 types).
     "primal_feasibility_tolerance": 1e-10,
 }
+# At HiGHS' default integrality tolerance (1e-6) these MILPs came back "optimal" at a third of the
+# optimum, above it, or "infeasible" where the null mechanism is feasible; not so at 1e-9.
+MIP_SETTINGS: dict[str, Any] = {
+    "presolve": "off",
+    "small_matrix_value": 1e-12,
+    "primal_feasibility_tolerance": 1e-9,
+    "mip_feasibility_tolerance": 1e-9,
+}
 AUDIT = tolerances.MONEY  # what a returned mechanism may violate, relative to the row's scale
 PROFILE_LIMIT = 64
 _ZERO = 1e-11  # run probabilities and burdens below this are rounding of zero
@@ -46,6 +54,7 @@ def solve(
     transfers: bool = True,
     target: float | None = None,
     symmetric: bool | None = None,
+    levels: str = "safe",
     time_limit: float | None = None,
     seed: int = 0,
 ) -> DirectMechanism:
@@ -60,6 +69,8 @@ def solve(
         there are at most PROFILE_LIMIT profiles (the answer is then one of
         `population.individual()`), else alike
     target : expected share to reach, for "expenditure" and "social-cost"
+    levels : with K > 1, "safe" charges who leaves level k the loss b_k − b_{k−1} (an LP; optimal
+        for that stricter problem), "exact" what he really loses (a MILP, for small sizes)
     "improvement" is maximised first, then expected payments are minimised.
 
     Raises InvalidOption, TooLarge (before anything is built).
@@ -73,6 +84,7 @@ def solve(
         randomized=randomized,
         transfers=transfers,
         target=target,
+        levels=levels,
     )
     check_limits(time_limit, seed)
     if symmetric not in (None, True, False):
@@ -105,7 +117,8 @@ def optimise(
     def attempt(pairs: str, ordered: bool) -> DirectMechanism:
         left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - began))
         built = build_for(population, terms, pairs=pairs, ordered=ordered)
-        session = highs.Session(built.program, time_limit=left, seed=seed, **SETTINGS)
+        settings = MIP_SETTINGS if built.program.is_mip else SETTINGS
+        session = highs.Session(built.program, time_limit=left, seed=seed, **settings)
         return finish(built, session, mechanism=mechanism, seed=seed)
 
     answer = attempt(pairs, False)
@@ -137,8 +150,7 @@ def finish(
     population, terms = layout.population, layout.terms
     first = session.solve()
     if first.status is Status.INFEASIBLE:
-        # HiGHS presolve has called MILPs infeasible for which the null mechanism is feasible
-        # (nearly parallel incentive rows), and tight tolerances may do so too: ask again.
+        # Presolve and tight tolerances can both cause a false verdict: ask again.
         first = _without_presolve(session, tolerance=1e-7)
     about: dict[str, Any] = {
         "mechanism": mechanism,

@@ -12,6 +12,7 @@ from mechopt.population import Population
 
 INCENTIVES = ("dsic", "bic")
 PARTICIPATIONS = ("ex-post", "interim")
+LEVELS = ("safe", "exact")
 MINIMISED = ("expenditure", "social-cost")
 
 
@@ -24,6 +25,7 @@ class DirectTerms:
     withdrawal_rights : True for D5 and D6, "truthful" for D5 alone (only those who reported
         truthfully may withdraw), False for neither
     target : expected share E[B(X)] to reach, for "expenditure" and "social-cost"; else None
+    levels : "safe": who leaves level k loses b_k − b_{k−1}; "exact": what he really loses
     """
 
     objective: str = "provider-surplus"
@@ -33,6 +35,7 @@ class DirectTerms:
     randomized: bool = True
     transfers: bool = True
     target: float | None = None
+    levels: str = "safe"
 
     @property
     def obedient(self) -> bool:
@@ -62,6 +65,7 @@ def read_terms(
     randomized: object,
     transfers: object,
     target: object,
+    levels: object = "safe",
 ) -> DirectTerms:
     """Validated terms; raises InvalidOption naming the option, its value and what it may be."""
     registry.choose("objective", objective, registry.OBJECTIVES)
@@ -85,6 +89,7 @@ def read_terms(
         randomized=bool(randomized),
         transfers=bool(transfers),
         target=read_target(population, str(objective), target),
+        levels=registry.choose("levels", levels, LEVELS),
     )
 
 
