@@ -32,9 +32,9 @@ def to_float(raw: Any) -> FloatArray:
         return np.array(raw, dtype=np.float64)
     if isinstance(raw, np.ndarray) and raw.dtype.kind == "b":
         raise ValueError("True/False is not a number", None)
-    if isinstance(raw, (float, int)) and not isinstance(raw, bool):
+    if isinstance(raw, float):
         return np.asarray(raw, dtype=np.float64)
-    if isinstance(raw, (list, tuple)) and all(type(entry) in (float, int) for entry in raw):
+    if isinstance(raw, (list, tuple)) and all(type(entry) is float for entry in raw):
         return np.array(raw, dtype=np.float64)
     boxed = np.array(raw, dtype=object)
     flat = boxed.ravel()

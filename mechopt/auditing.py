@@ -193,9 +193,12 @@ def _cost(instance: Instance, burden: FloatArray) -> FloatArray:
 
 def _protocol(instance: Instance, plan: Plan, ledger: _Ledger) -> None:
     """A5: everyone stays under the plan's protocol."""
-    from mechopt.withdrawal import check_withdrawal
+    if plan.instance is instance:
+        report = plan.withdrawal()
+    else:
+        from mechopt.withdrawal import check_withdrawal
 
-    report = check_withdrawal(instance, plan, protocol=plan.protocol, order=plan.order)
+        report = check_withdrawal(instance, plan, protocol=plan.protocol, order=plan.order)
     ledger.rows["A5"] = instance.n
     ledger.worst["A5"] = 0.0 if report.stable else -float(report.margin)
     if report.stable:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cached_property
 from math import inf, isnan
 from os import PathLike
@@ -39,7 +40,7 @@ class Instance:
     cost : θ_i > 0, money per data unit, scalar or shape (n,)
     value : v_i ≥ 0, money, benefit of user i from the full improvement
     capacity : cap_i ≥ 0, data; may be left out when `segments` are given (then their total width)
-    thresholds : T_1 < … < T_K, data, all > 0
+    thresholds : T_1 < … < T_K, data, all > 0 (an exact T that is no float is rounded up)
     shares : 0 < b_1 < … < b_K ≤ 1, share of the full improvement reached; (1,) if K = 1
     reversibility : ρ_i ∈ [0, 1], share of the cost that withdrawing recovers
     removable : δ_i ∈ [0, 1], share of the data that leaves with a withdrawal
@@ -437,6 +438,8 @@ class _Builder:
                 self.problems.append(
                     f"shares[{k}]: must exceed shares[{k - 1}] = {shares[k - 1]:g}, got {share:g}"
                 )
+        if arrays.is_exact(self.given["thresholds"]):
+            thresholds = _at_least(thresholds, arrays.to_exact(self.given["thresholds"]))
         self.put("thresholds", thresholds)
         self.put("shares", shares)
 
@@ -484,6 +487,9 @@ class _Builder:
 
     def pad(self, widths: Any, slopes: Any) -> tuple[Any, Any]:
         """Ragged per-user lists, filled up with segments of width 0 (slope repeated)."""
+        if not all(isinstance(one, (list, tuple)) for side in (widths, slopes) for one in side):
+            self.problems.append("segments: widths and slopes must both be lists per user")
+            self.stop_if_faulty()
         for row, (one, other) in enumerate(zip(widths, slopes)):
             if len(one) != len(other) or len(one) == 0:
                 self.problems.append(
@@ -553,6 +559,12 @@ class _Builder:
             ],
             "segments.slopes",
         )
+
+
+def _at_least(floats: FloatArray, exact: ExactArray) -> FloatArray:
+    """The smallest floats that are no less than `exact`, so that reaching them reaches T."""
+    below = [Fraction(low) < high for low, high in zip(floats.tolist(), np.atleast_1d(exact))]
+    return np.where(below, np.nextafter(floats, inf), floats)
 
 
 def _is_text(entry: Any) -> bool:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 def plan_metrics(plan: Plan) -> dict[str, Any]:
     """All metrics of a plan if everyone stays, and its stability under both protocols."""
-    from mechopt.withdrawal import check_withdrawal
-
     instance = plan.instance
     assert plan.burden is not None
     assert plan.payment is not None
@@ -25,10 +23,7 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
     social_cost = exact_sum(cost)
     expenditure = exact_sum(plan.payment) if pays else 0.0
     value = instance.provider_value * share
-    reports = {
-        protocol: check_withdrawal(instance, plan, protocol=protocol)
-        for protocol in ("simultaneous", "sequential")
-    }
+    reports = {name: plan.withdrawal(name) for name in ("simultaneous", "sequential")}
     asked = plan.burden > 0
     own = reports.get(plan.protocol)
     staying = int((asked & own.outcome.stay).sum()) if own else int(asked.sum())

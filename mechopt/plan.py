@@ -10,7 +10,7 @@ from functools import cached_property
 from math import inf
 from os import PathLike
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from mechopt import arrays, tolerances
 from mechopt.arrays import ExactArray, FloatArray
 from mechopt.errors import InvalidPlan
 from mechopt.instance import Instance
+
+if TYPE_CHECKING:
+    from mechopt.withdrawal import WithdrawalReport
 
 
 class Status(StrEnum):
@@ -163,6 +166,21 @@ class Plan:
         from mechopt.metrics import plan_metrics
 
         return MappingProxyType(plan_metrics(self))
+
+    def withdrawal(self, protocol: str | None = None) -> WithdrawalReport:
+        """`check_withdrawal` of this plan on its own instance, kept: the same check is asked often.
+
+        `protocol` defaults to the plan's own; the sequential order is the plan's order.
+        """
+        from mechopt.withdrawal import check_withdrawal
+
+        protocol = protocol or self.protocol
+        kept: dict[str, WithdrawalReport] = self.__dict__.setdefault("_reports", {})
+        if protocol not in kept:
+            kept[protocol] = check_withdrawal(
+                self.instance, self, protocol=protocol, order=self.order
+            )
+        return kept[protocol]
 
     # -- exact view -----------------------------------------------------------------------------
 

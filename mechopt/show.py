@@ -13,7 +13,7 @@ import numpy as np
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.auditing import Audit
 from mechopt.plan import Plan
-from mechopt.withdrawal import WithdrawalReport, check_withdrawal
+from mechopt.withdrawal import WithdrawalReport
 
 _WIDTH = 100
 _TOP = 10  # largest burdens shown
@@ -52,12 +52,8 @@ def pivotal(plan: Plan) -> IntArray:
 def reports(plan: Plan) -> dict[str, WithdrawalReport]:
     """The withdrawal check under both protocols, the plan's own first."""
     own = plan.protocol if plan.protocol != "none" else "simultaneous"
-    protocols = dict.fromkeys((own, "simultaneous", "sequential"))
     return {
-        name: check_withdrawal(
-            plan.instance, plan, protocol=name, order=plan.order if name == own else "small-first"
-        )
-        for name in protocols
+        name: plan.withdrawal(name) for name in dict.fromkeys((own, "simultaneous", "sequential"))
     }
 
 

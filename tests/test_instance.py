@@ -72,6 +72,14 @@ def test_exact_view() -> None:
     assert ragged.exact("capacity").tolist() == [2, 2]
 
 
+def test_an_exact_threshold_is_reached_exactly() -> None:
+    """float(3/10) is less than 3/10: plans must reach the latter."""
+    instance = mo.Instance(cost=[1, 1], value=1, capacity=1, thresholds=["3/10"])
+    plan = mo.solve(instance, objective="expenditure")
+    assert sum(map(Fraction, plan.burden.tolist())) >= Fraction(3, 10)
+    assert plan.level == 1
+
+
 def test_frozen_replace_and_identity() -> None:
     costs = np.array([1.0, 2.0, 4.0])
     instance = mo.Instance(**{**BASE, "cost": costs})
@@ -128,6 +136,8 @@ def test_frozen_replace_and_identity() -> None:
         ({"segments": ([1, -2], [1, 2])}, r"segments.widths\[1\]"),
         ({"segments": ([1], [1, 2])}, r"segments: widths \(1,\) and slopes \(2,\)"),
         ({"segments": ([[1], [1, 2]], [[1], [1]])}, r"segments\[1\].*2 widths and 1 slopes"),
+        ({"segments": ([[1], [1, 2]], [1, 1])}, r"segments: widths and slopes must both be lists"),
+        ({"cost": [1, 10**400, 1]}, r"cost\[1\].*is not a number"),
         ({"capacity": 9, "segments": ([1, 2], [1, 2])}, r"capacity\[0\].*sum to 3"),
         ({"cost": [], "value": [], "capacity": []}, r"needs at least one user"),
     ],

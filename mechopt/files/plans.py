@@ -136,11 +136,8 @@ def columns(plan: Plan, burden: FloatArray) -> dict[str, Any]:
     `burden` is the plan's, or as `written`. `cost` is C_i(x_i), `utility` the payoff of
     FORMULATION section 2 in that outcome, money.
     """
-    from mechopt.withdrawal import check_withdrawal
-
     instance = plan.instance
-    report = check_withdrawal(instance, plan, protocol=plan.protocol, order=plan.order)
-    outcome = report.outcome
+    outcome = plan.withdrawal().outcome
     cost = instance.cost_of(burden)
     kept = outcome.stay if outcome.trains else np.full(instance.n, plan.unconditional)
     borne = np.where(kept, cost, (1 - instance.reversibility) * cost)
