@@ -17,6 +17,11 @@ DATA = 1e-9
 # out of participation, within MONEY.
 REACH = 1e-12
 
+# Relative tolerance on sums of data in decisions about leaving: only the rounding of sums of up to
+# 10^6 terms in any order (1e-16 each). It must stay below the smallest burden that can be pivotal;
+# what lies between it and DATA is decided as it stands and reported as a tie.
+TOTALS = 1e-12
+
 # HiGHS works to 1e-7 primal and dual feasibility and 1e-6 integrality; what it returns is
 # compared with exact answers at this relative tolerance, never better.
 SOLVER = 1e-6

@@ -324,6 +324,32 @@ def test_float_ties_are_reported_with_what_the_other_decision_gives() -> None:
     assert "inside the tolerance" in str(report)
 
 
+@pytest.mark.parametrize("small", [1e-3, 1e-5])
+def test_small_burdens_are_pivotal_when_the_total_is_exactly_what_is_needed(small: float) -> None:
+    """A burden below 1e-9 of T is no rounding error of T: with X = T everybody is needed."""
+    x = np.array([3e5, 7e5, small])
+    for total in (x.sum(), x.sum() * (1 + 5e-10)):
+        instance = mo.Instance(cost=1.0, value=2 * x, capacity=x, thresholds=[total])
+        plan = mo.Plan.from_arrays(instance, x)
+        assert plan.level == 1
+        for protocol in ("simultaneous", "sequential", "coalition"):
+            report = check_withdrawal(instance, plan, protocol)
+            assert report.stable
+            assert report.depends_on_ties
+        best = check_withdrawal(instance, plan).best
+        assert best.stay.all()
+
+
+def test_a_total_just_short_of_a_lower_threshold_is_a_tie() -> None:
+    instance = mo.Instance(
+        cost=1.0, value=[1.2, 9.0], capacity=2.0, thresholds=[1 + 1e-10, 2.0], shares=[0.5, 1.0]
+    )
+    report = check_withdrawal(instance, mo.Plan.from_arrays(instance, [1.0, 1.0]))
+    assert report.stable
+    assert ("total", 0, 0, 1) in {(tie.kind, tie.user, tie.level, tie.other) for tie in report.ties}
+    assert not report.if_ties_turn["totals reach"].stable
+
+
 def test_unconditional_payments_are_kept_by_those_who_stay_even_if_nothing_is_trained() -> None:
     instance = mo.Instance(cost=[1, 1], value=0, capacity=1, thresholds=[5])
     plan = mo.Plan.from_arrays(instance, [1, 1], [2, 2], unconditional=True)

@@ -26,7 +26,7 @@ from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import TooLarge
 from mechopt.plan import Status
 from mechopt.withdrawal.knapsack import cheapest_cover
-from mechopt.withdrawal.simultaneous import is_equilibrium
+from mechopt.withdrawal.simultaneous import best_reply_outcome, is_equilibrium
 from mechopt.withdrawal.stage import Array, Stage, as_float
 
 LISTED = 20  # users with x_i > 0 up to which all 2^n stay-sets are looked at
@@ -138,6 +138,8 @@ def extreme_equilibrium(
             continue
         if level_bound is None:
             level_bound = level
+        if found.stay is None:
+            found = _by_best_replies(stage, weight, found)
         if found.stay is not None:
             proved = found.status is Status.OPTIMAL and level_bound == level
             status = Status.OPTIMAL if proved else Status.FEASIBLE
@@ -145,6 +147,15 @@ def extreme_equilibrium(
     if level_bound is None:
         return Found(None, Status.INFEASIBLE, None, highest, None, None)
     return Found(None, Status.UNKNOWN, None, level_bound, None, None)
+
+
+def _by_best_replies(stage: Stage, weight: FloatArray, found: Found) -> Found:
+    """Where best replies lead, if that is an equilibrium of the level at which none was found."""
+    stay = best_reply_outcome(stage)
+    if found.level != stage.level_of(stage.total_of(stay)) or not is_equilibrium(stage, stay):
+        return found
+    value = float(weight[stay & (stage.x > 0)].sum())
+    return Found(stay, Status.FEASIBLE, found.level, found.level_bound, value, found.bound)
 
 
 def _among_all(stage: Stage, weights: Array, goal: Goal) -> Found:
@@ -289,7 +300,7 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             bounds.append(relaxed)
             unsettled = True
             break
-        margin = float(stage.data_tolerance[0]) / 1024
+        margin = float(stage.data_tolerance[0]) / 16
         cover = cheapest_cover(
             removed[free],
             cost[free],

@@ -70,10 +70,14 @@ def _why(report: WithdrawalReport) -> list[str]:
     for row in nearest.tolist():
         user, slack = int(report.users[row]), float(report.slack[row])
         level = int(report.level_if_leaves[row])
-        verb = f"gains {-slack:g} by leaving" if slack < 0 else f"loses {slack:g} by leaving"
-        if slack == 0:
-            verb = "is indifferent, so stays; if not"
-        text = f"  {report.instance.name(user)} {verb}: then {_level(report, level)}"
+        verb = (
+            f"gains {-slack:g} by leaving; then"
+            if slack < 0
+            else f"loses {slack:g} by leaving; then"
+        )
+        if abs(slack) <= report.tolerance[row]:
+            verb = "is indifferent, so stays; otherwise"
+        text = f"  {report.instance.name(user)} {verb} {_level(report, level)}"
         if report.protocol == "sequential" and report.stage.movers.size <= REPLIES:
             text += _followers(report, user)
         lines.append(text + ".")
@@ -179,7 +183,7 @@ def _ties(report: WithdrawalReport) -> list[str]:
     users = sum(tie.kind == "user" for tie in report.ties)
     lines = [
         f"Ties (inside the tolerance): {users} indifferent users, taken to stay; "
-        f"{len(report.ties) - users} totals at a threshold, taken to reach it."
+        f"{len(report.ties) - users} totals at a threshold."
     ]
     for what, turned in report.if_ties_turn.items():
         verdict = "stable" if turned.stable else "not stable"

@@ -211,14 +211,19 @@ class WithdrawalReport:
         """The verdict with all ties of one kind decided the other way; empty for exact numbers.
 
         "totals short": totals within the tolerance of a threshold do not reach it.
+        "totals reach": they do; only where some total was taken to be short.
         "indifferent leave": users within the tolerance of indifference leave.
         """
         if self.stage.exact or self.protocol == "none" or not self.users.size:
             return {}
-        return {
-            "totals short": verdict(self.stage.missing_ties(), self.positions),
-            "indifferent leave": verdict(self.stage.leaving_ties(), self.positions),
+        stage, positions = self.stage, self.positions
+        turned = {
+            "totals short": verdict(stage.counting_ties(reached=False), positions),
+            "indifferent leave": verdict(stage.leaving_ties(), positions),
         }
+        if any(tie.kind == "total" and tie.other > tie.level for tie in self.ties):
+            turned["totals reach"] = verdict(stage.counting_ties(reached=True), positions)
+        return turned
 
     @property
     def depends_on_ties(self) -> bool:

@@ -38,8 +38,8 @@ class Stage:
 
     x (n,) data; r (n,) money; v (n,) money; removed (n,) data, δ_i x_i; bonus (n,) money, f_i;
     thresholds (K,) data; shares (K + 1,), with b_0 = 0 first. `data_tolerance` (K,) is how far
-    below T_k a total still counts as T_k, `money_tolerance` (n,) how much a user must gain to
-    leave: both 0 in exact arithmetic.
+    below T_k a total still counts as T_k (the rounding of sums), `money_tolerance` (n,) how much a
+    user must gain to leave: both 0 in exact arithmetic.
     """
 
     x: Array
@@ -71,7 +71,8 @@ class Stage:
         if exact:
             data_tolerance, money_tolerance = thresholds * 0, np.broadcast_to(zero, x.shape)
         else:
-            data_tolerance = thresholds * tolerances.DATA
+            thresholds = _met(thresholds, float(x.sum()))
+            data_tolerance = thresholds * tolerances.TOTALS
             money_tolerance = tolerances.MONEY * (v * shares[-1] + np.abs(r) + bonus)
         removed = x if np.all(delta == 1) else delta * x
         return cls(x, r, v, removed, bonus, thresholds, shares, data_tolerance, money_tolerance)
@@ -132,9 +133,10 @@ class Stage:
         """Payoff of leaving when `level` is reached, money."""
         return self.v[users] * self.shares[level]
 
-    def missing_ties(self) -> Stage:
-        """The same stage with every total inside the tolerance counted as short of T_k."""
-        return self._with(data_tolerance=-self.data_tolerance)
+    def counting_ties(self, *, reached: bool) -> Stage:
+        """The same stage with totals within `tolerances.DATA` of T_k counted as T_k, or short."""
+        width = self.thresholds * tolerances.DATA
+        return self._with(data_tolerance=width if reached else -width)
 
     def leaving_ties(self) -> Stage:
         """The same stage with users inside the tolerance of indifference leaving."""
@@ -171,6 +173,16 @@ class Stage:
     def _with(self, **changes: Array) -> Stage:
         names = self.__dataclass_fields__
         return Stage(**{name: changes.get(name, getattr(self, name)) for name in names})
+
+
+def _met(thresholds: Array, total: float) -> Array:
+    """Thresholds (K,), those that X misses by rounding lowered to X (as `Plan.level` has it).
+
+    Otherwise a user with less data than the tolerance would count as not needed although X is
+    exactly what is needed.
+    """
+    near = (thresholds > total) & (thresholds * (1 - tolerances.DATA) <= total)
+    return np.where(near, total, thresholds)
 
 
 def stage_of(instance: Instance, plan: Plan, *, exact: bool | None = None) -> Stage:

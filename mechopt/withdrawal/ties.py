@@ -19,7 +19,7 @@ class Tie(NamedTuple):
     """One decision inside the tolerance.
 
     kind : "user" (he is indifferent and was taken to stay), "total" (the data that remain are
-        within the tolerance of a threshold and were taken to reach it)
+        within the tolerance of a threshold, and reach it or not by less than that)
     user : who is indifferent, or after whose withdrawal the total is a tie; −1: the total with
         everyone staying
     gap : money the user loses by leaving ("user"), data above the threshold ("total")
@@ -56,23 +56,31 @@ def user_ties(
 
 
 def total_ties(stage: Stage) -> list[Tie]:
-    """X, and X after one user's withdrawal, where they are within the tolerance of a threshold."""
+    """X, and X after one user's withdrawal, where they are within the tolerance of a threshold.
+
+    If X is at T_k, so that X − δ_i x_i differs from it by δ_i x_i, only the first is a tie.
+    """
     if stage.exact:
         return []
-    strict = stage.missing_ties()
     users = stage.movers
     totals = np.concatenate(([stage.total], stage.total - stage.removed[users]))
     names = np.concatenate(([-1], users))
-    level, other = stage.level_of(totals), strict.level_of(totals)
+    level = stage.level_of(totals)
+    low = stage.counting_ties(reached=False).level_of(totals)
+    high = stage.counting_ties(reached=True).level_of(totals)
+    own = np.arange(totals.size) > 0
+    other = np.where((high > level) & ~(own & (high > low[0])), high, low)
+    tied = other != level
+    near = np.maximum(level, other)
     return [
         Tie(
             "total",
             int(names[row]),
-            float(totals[row] - stage.thresholds[level[row] - 1]),
+            float(totals[row] - stage.thresholds[near[row] - 1]),
             int(level[row]),
             int(other[row]),
         )
-        for row in np.flatnonzero(level != other)
+        for row in np.flatnonzero(tied)
     ]
 
 
