@@ -37,6 +37,9 @@ MECHANISMS: dict[str, dict[str, str]] = {
 # formulation (the name of its folder in models/) -> function(problem, *, options) -> ConcreteModel
 FORMULATIONS: dict[str, str] = {
     "burdens": "mechopt.formulations.burdens:build",
+    "burdens-levels": "mechopt.formulations.burdens_levels:build",
+    "burdens-levels-bigm": "mechopt.formulations.burdens_levels_bigm:build",
+    "burdens-sequential": "mechopt.formulations.burdens_sequential:build",
     "posted-price": "mechopt.formulations.posted_price:build",
     "posted-contract": "mechopt.formulations.posted_contract:build",
     "subsidy": "mechopt.formulations.subsidy:build",
