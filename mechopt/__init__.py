@@ -43,6 +43,8 @@ _PUBLIC = {
     "read_capacities": "mechopt.calibration",
     "read_learning_curve": "mechopt.calibration",
     "compare": "mechopt.comparing",
+    "frontier": "mechopt.frontiers",
+    "Frontier": "mechopt.frontiers",
     "generate": "mechopt.generators",
     "families": "mechopt.generators",
     "bracket": "mechopt.large_population",
