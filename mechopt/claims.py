@@ -111,7 +111,11 @@ def _burdens_leak_nothing(case: Case) -> Verdict | None:
         for protocol in ("simultaneous", "sequential"):
             plan = solve(case.problem, "burdens", protocol=protocol, transfers=transfers)
             name = f"{protocol}{'' if transfers else ', no payments'}"
-            numbers[name] = {"status": plan.status.value, **_some(plan.metrics)}
+            numbers[name] = {
+                "status": plan.status.value,
+                "improvement": plan.metrics["improvement"],
+                "expenditure": plan.metrics["expenditure"],
+            }
             proved &= plan.status in (Status.OPTIMAL, Status.NULL)
             worst = max(worst, plan.metrics["leakage"])
     return worst == 0, worst, proved, numbers
@@ -434,8 +438,9 @@ def run_claims(
 ) -> list[Finding]:
     """All claims on all cases, in the order of the cases.
 
-    examples : folder for one file per claim and K: a counterexample of what should always
-        hold, a witness of what can happen (the instance, and the burdens as `.plan.json`)
+    examples : folder for one file per claim and K, of the fewest users: a counterexample of what
+        should always hold, a witness of what can happen (the instance, and the burdens as
+        `.plan.json`)
     """
     began = perf_counter()
     results: dict[int, list[Finding]] = {}
@@ -467,20 +472,22 @@ def _save_examples(
     findings: list[Finding], cases: Mapping[str, Case], folder: Path
 ) -> list[Finding]:
     folder.mkdir(parents=True, exist_ok=True)
-    saved: set[tuple[str, int]] = set()
-    kept = []
-    for finding in findings:
-        place = (finding.claim, finding.levels)
-        sought = finding.claim and finding.holds is (CLAIMS[finding.claim].says == "can")
-        if sought and place not in saved:
-            saved.add(place)
-            name = f"{finding.claim}-{_slug(finding.group)}-{finding.levels}.json"
-            problem = cases[finding.problem].problem
-            problem.write(folder / name)
-            if problem_kind(problem) == "instance":
-                asked_plan(problem).write(folder / name.replace(".json", ".plan.json"))
-            finding = replace(finding, file=name)
-        kept.append(finding)
+    smallest: dict[tuple[str, int], int] = {}
+    for position, finding in enumerate(findings):
+        if finding.claim and finding.holds is (CLAIMS[finding.claim].says == "can"):
+            place = (finding.claim, finding.levels)
+            best = smallest.setdefault(place, position)
+            if finding.n < findings[best].n:
+                smallest[place] = position
+    kept = list(findings)
+    for position in smallest.values():
+        finding = findings[position]
+        name = f"{finding.claim}-{_slug(finding.group)}-{finding.levels}.json"
+        problem = cases[finding.problem].problem
+        problem.write(folder / name)
+        if problem_kind(problem) == "instance":
+            asked_plan(problem).write(folder / name.replace(".json", ".plan.json"))
+        kept[position] = replace(finding, file=name)
     return kept
 
 
@@ -522,14 +529,25 @@ def summarise(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def write_findings(findings: Sequence[Finding], path: str | PathLike[str]) -> None:
-    """Findings as JSON, one per line, compressed if the name ends in .gz."""
+    """Findings as JSON, one per line, compressed if the name ends in .gz.
+
+    Numbers to eight significant digits; fields at their defaults are left out.
+    """
     from mechopt.files import replacing
     from mechopt.files.documents import strict
 
-    lines = [json.dumps(strict(asdict(finding)), ensure_ascii=False) for finding in findings]
+    lines = [json.dumps(_brief(strict(asdict(it))), ensure_ascii=False) for it in findings]
     text = "".join(f"{line}\n" for line in lines).encode()
     with replacing(path, binary=True) as stream:
         stream.write(gzip.compress(text, mtime=0) if Path(path).suffix == ".gz" else text)
+
+
+def _brief(entry: Any) -> Any:
+    if isinstance(entry, dict):
+        return {key: _brief(value) for key, value in entry.items() if value not in ("", {})}
+    if isinstance(entry, list):
+        return [_brief(value) for value in entry]
+    return float(f"{entry:.8g}") if isinstance(entry, float) else entry
 
 
 def read_findings(path: str | PathLike[str]) -> list[Finding]:

@@ -12,7 +12,7 @@ from mechopt import draws
 
 
 def test_log_and_exp_are_within_two_units_in_the_last_place() -> None:
-    u = draws.uniform(3, "points", 4000)
+    u = draws.uniform(3, "points", 1000)
     for x in np.concatenate([u, u * 1e-12, u * 1e12, [1.0, 2.0, 0.5, 0.7071067811865476]]).tolist():
         assert abs(float(draws.log(np.array([x]))[0]) - log(x)) <= 2.5 * ulp(log(x))
     for x in ((u - 0.5) * 400).tolist():

@@ -3,8 +3,8 @@
     python benchmarks/claims/run.py smoke.json OUT
     python benchmarks/claims/run.py default.json OUT --data contributions.csv --jobs 2
 
-Writes OUT/findings.jsonl.gz (one line per claim and problem), OUT/summary.json and OUT/examples/
-(counterexamples and witnesses, which `mechopt solve` and `mechopt check` open).
+Writes OUT/findings.jsonl.gz (one line per claim and problem), OUT/summary.json (per claim and K)
+and OUT/examples/ (counterexamples and witnesses, which `mechopt solve` and `mechopt check` open).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import json
 import platform
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -49,7 +50,7 @@ def main() -> int:
         "jobs": arguments.jobs,
         "problems": len(problems),
         "seconds": round(seconds, 1),
-        "claims": summarise(findings),
+        "claims": summarise([replace(finding, group="") for finding in findings]),
     }
     text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
     (arguments.out / "summary.json").write_text(text, encoding="utf-8")
