@@ -43,20 +43,34 @@ def predict_size(population: Population, terms: DirectTerms) -> Size:
         segments = group.widths.size
         columns += levels * mine * (segments + terms.transfers)
         rows += levels * mine * segments  # capacity
-        rows += levels * mine * (2 * terms.transfers + (terms.participation == "ex-post"))
-        rows += levels * mine * terms.obedient
+        bounded = terms.participation == "ex-post" and not terms.transfers
+        rows += levels * mine * (2 * terms.transfers + bounded)
+        implied = _rights_are_implied(population, terms, group)
+        rows += levels * mine * (terms.obedient and not implied)
         pairs = group.types * (group.types - 1)
-        steps = 2 * (group.types - 1)
-        if terms.incentive == "dsic":
-            rows += others * (steps if not terms.honest_and_obedient else pairs)
-        second_thoughts = terms.honest_and_obedient and group.reversibility > 0
-        if second_thoughts and (terms.incentive == "bic" or levels > 1):
+        thoughtful = terms.honest_and_obedient and group.reversibility > 0
+        if thoughtful and (terms.incentive == "bic" or levels > 1):  # w, stay, withdraw
             columns += levels * others * pairs
-            rows += 2 * levels * others * pairs
+            rows += (2 * levels + (terms.incentive == "dsic")) * others * pairs
+        elif terms.incentive == "dsic":
+            rows += others * 2 * (group.types - 1)
+            rows += others * pairs * (thoughtful and not implied)
+        if terms.levels == "exact" and terms.obedient:
+            columns += levels * (levels + 1) * mine
+            rows += levels * (levels + 4) * mine
     rows += states * (levels + 1 + levels * (population.budget < inf))
     columns += levels * states
     entries = 5 * rows
     return Size(states, cells, rows, columns, entries * _BYTES_PER_ENTRY / 1e6)
+
+
+def _rights_are_implied(population: Population, terms: DirectTerms, group: Group) -> bool:
+    """Whether D5, and under DSIC D6, follow from u ≥ 0 as a bound (or from ρ = 0)."""
+    if group.reversibility == 0:
+        return True
+    nothing_kept = group.value == 0 or (population.levels == 1 and group.removable > 0)
+    safe = terms.participation == "ex-post" or (group.reversibility == 1 and terms.transfers)
+    return nothing_kept and safe
 
 
 def _others(population: Population, states: int, group: Group) -> int:
