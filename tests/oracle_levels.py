@@ -243,3 +243,48 @@ def sequential_grid(instance, order, *, step, exact_total=True):
     data = (instance.value, instance.removable, instance.thresholds, instance.shares)
     stays = everyone_stays(grid, r, *data, place)
     return float(cost.sum(axis=1)[stays].min(initial=inf))
+
+
+# -- random instances ---------------------------------------------------------------------------
+
+
+def lattice_instance(rng, n, levels, *, segments=False):
+    """Numbers on a lattice: ties and knife edges are common."""
+    import mechopt as mo
+
+    capacity = rng.integers(1, 9, n) / 1.0
+    most = max(int(2 * capacity.sum()), levels + 2)
+    thresholds = np.sort(rng.choice(np.arange(1, most), levels, replace=False)) / 2
+    shares = np.sort(rng.choice(np.arange(1, 21), levels, replace=False)) / 20
+    return _instance(mo, rng, n, capacity, thresholds, shares, segments, quarter=True)
+
+
+def generic_instance(rng, n, levels, *, segments=False):
+    """Numbers in general position: no ties."""
+    import mechopt as mo
+
+    capacity = rng.uniform(1, 9, n)
+    thresholds = np.cumsum(rng.uniform(0.3, 1.0, levels))
+    thresholds *= capacity.sum() * rng.uniform(0.4, 0.95) / thresholds[-1]
+    shares = np.cumsum(rng.uniform(0.05, 1.0, levels))
+    shares /= shares[-1] * rng.uniform(1, 1.5)
+    return _instance(mo, rng, n, capacity, thresholds, shares, segments, quarter=False)
+
+
+def _instance(mo, rng, n, capacity, thresholds, shares, segments, *, quarter):
+    shape = None
+    if segments:
+        shape = (np.stack([capacity / 2, capacity / 2], 1), np.tile([1.0, 1.5], (n, 1)))
+    cost = rng.integers(1, 20, n) / 4 if quarter else rng.uniform(0.3, 5, n)
+    value = rng.integers(0, 40, n) / 2 if quarter else rng.uniform(0, 20, n)
+    return mo.Instance(
+        cost=cost,
+        value=value,
+        capacity=None if segments else capacity,
+        thresholds=thresholds,
+        shares=shares,
+        segments=shape,
+        reversibility=rng.choice([0, 0.25, 0.5, 1, 1], n),
+        removable=rng.choice([0, 0.5, 1, 1, 1], n),
+        provider_value=float(rng.integers(0, 80)),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_more_budget_and_more_value_never_hurt(instance: mo.Instance, protocol: 
     for over in ("budget", "provider_value"):
         table = mo.frontier(instance, over=over, values=[0, 1, 3, 10, 30], protocol=protocol)
         surplus = [row["provider_surplus"] for row in table]
-        assert all(late >= early - 1e-9 for early, late in zip(surplus, surplus[1:]))
+        assert all(late >= early - 1e-9 for early, late in pairwise(surplus))
         shares = [row["share"] for row in table]
         if over == "provider_value":  # a larger V moves the optimum to weakly higher levels
             assert shares == sorted(shares)
@@ -72,7 +73,7 @@ def test_written_and_drawn(instance: mo.Instance, tmp_path) -> None:
     assert len(json.loads((tmp_path / "frontier.json").read_text("utf-8"))) == 3
     figure = table.plot(tmp_path / "frontier.png")
     assert (tmp_path / "frontier.png").stat().st_size > 1000
-    assert [axis.get_ylabel() for axis in figure.axes][0] == "share of the improvement"
+    assert figure.axes[0].get_ylabel() == "share of the improvement"
     with pytest.raises(mo.InvalidOption, match=r"frontier\.txt"):
         table.write(tmp_path / "frontier.txt")
 

@@ -122,8 +122,9 @@ def solve(
         seed=seed,
         details={"levels": rows},
     )
-    if plan.level in orders:
-        plan = plan.replace(order=orders[plan.level].tolist())
+    if isinstance(order, str) and order == "designed":  # at level 1 every order does
+        chosen = orders.get(plan.level or 0)
+        plan = plan.replace(order="small-first" if chosen is None else chosen.tolist())
     return admit_undecided(plan, rows)
 
 
