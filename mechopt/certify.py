@@ -39,7 +39,8 @@ class Certificate:
     """What was proved about a problem, and whether the answer at hand agrees with it.
 
     status : "optimal" (answer and bound meet exactly), "feasible" (exact answer, exact bound, a
-        gap between them), "null" (nothing better than the null outcome), "infeasible"
+        gap between them), "null" (nothing better than the null outcome), "infeasible", "unknown"
+        (no exact answer was found, and none is excluded: there is only a bound)
     optimum, bound : exact objective of the exact answer, and exact bound on any answer's
     agrees : whether the floating-point answer claims nothing that this contradicts
     remark : where it does not, or what is left open
@@ -193,6 +194,8 @@ def _certify_plan(instance: Instance, plan: Plan) -> Certificate:
     none = level == 0 and provider.lowest > 0
     if none and minimised and bound is None and terms["target"] is not None:
         status, optimum, answer = "infeasible", None, None
+    elif none and minimised and bound is not None:
+        status, optimum, answer = "unknown", None, None
     elif none and (bound is None or bound == 0):
         status, bound = "null", Fraction(0)
     else:
@@ -207,10 +210,9 @@ def _certify_plan(instance: Instance, plan: Plan) -> Certificate:
     if provider.objective == "improvement" and level and status != "null":
         least = provider.least(level, proof[str(level)], {})
         claim["payments"] = spent if least == spent else None
-    exact = ["feasibility", "withdrawal", "bound"] + (
-        ["optimality"] if status != "feasible" else []
-    )
-    floating = [] if status != "feasible" else ["whether the gap can be closed"]
+    exact, floating = ["feasibility", "withdrawal", "bound"], ["whether the gap can be closed"]
+    if status not in ("feasible", "unknown"):
+        exact, floating = [*exact, "optimality"], []
     about = _about(instance, plan, exact, floating)
     document = _document(data, terms, claim, answer, proof, about)
     scale = float(max([instance.provider_value, instance.value.sum(), abs(float(optimum or 0))]))
@@ -280,7 +282,7 @@ def _judged(
     minimised: bool,
 ) -> Certificate:
     """Whether what the floating-point answer claims is contradicted."""
-    remark = ""
+    remark, doubt = "", ""
     allowed = tolerances.SOLVER * max(scale, 1e-300)
     claimed = answer.objective
     if answer.status in (Status.OPTIMAL, Status.FEASIBLE) and bound is not None:
@@ -295,12 +297,14 @@ def _judged(
         remark = "in exact arithmetic no answer reaches the target; this one does up to rounding"
     if answer.status is Status.OPTIMAL and status == "null" and claimed > allowed and not remark:
         remark = f"nothing beats the null outcome, but {claimed:.12g} is claimed"
-    if answer.status is Status.INFEASIBLE and status != "infeasible":
+    if answer.status is Status.INFEASIBLE and status not in ("infeasible", "unknown"):
         remark = "the answer says infeasible, but there is an answer"
+    if answer.status in (Status.NULL, Status.INFEASIBLE) and status == "unknown":
+        doubt = "no answer was found here either, but none is excluded"
     something = status in ("optimal", "feasible") and abs(float(optimum or 0)) > allowed
     if answer.status is Status.NULL and something:
         remark = f"the answer is the null outcome, but {optimum} is reached"
-    return Certificate(status, optimum, bound, not remark, remark, document)
+    return Certificate(status, optimum, bound, not remark, remark or doubt, document)
 
 
 # -- private costs --------------------------------------------------------------------------------

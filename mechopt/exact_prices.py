@@ -116,10 +116,10 @@ class LevelProblem:
             missing += (true[0][1] - point[1]) if true else ZERO
             low, high = self._box(boxes, i)
             if missing > 0 and low < high:
-                inner = [x for x, _, _ in offers[i] if low < x < high]
+                inner = [x for x in (point[0], *(o[0] for o in offers[i])) if low < x < high]
                 if not inner:
                     continue
-                cut = min(inner, key=lambda x: abs(x - point[0]))
+                cut = min(inner[1:] or inner, key=lambda x: abs(x - point[0]))
                 if worst is None or missing > worst[0]:
                     worst = missing, i, cut
         return None if worst is None else worst[1:]
@@ -131,6 +131,10 @@ class LevelProblem:
         most = sum((max(x for x, _, _ in corners) for corners in offers if corners), ZERO)
         if not all(offers) or most < self.amount:
             return _leaf("unreachable", ONE, ZERO), None
+        if self.provider.exactly:
+            fewest = sum((min(x for x, _, _ in corners) for corners in offers), ZERO)
+            if fewest > self.amount:
+                return _leaf("unreachable", -ONE, ZERO), None
         counts_cost = self.provider.counts_cost
         cheap = self._mix(offers, ZERO, ONE, (ONE, ZERO))  # least payments, then least cost
         if self.budget is not None and cheap.pay > self.budget:
@@ -180,16 +184,19 @@ class LevelProblem:
                 pieces.append((key, tie, i, place, step))
         pieces.sort(key=lambda piece: piece[:4])
         total = sum((point[0] for point in points), ZERO)
-        price = ZERO
+        price: Fraction | None = None
         for key, _, i, _, step in pieces:
-            if total >= self.amount and key >= 0:
+            needed = self.provider.exactly or key >= 0  # else more data than needed is welcome
+            if total >= self.amount and needed:
+                price = key if price is None else price
                 break
-            part = min(ONE, (self.amount - total) / step[0]) if key >= 0 else ONE
+            part = min(ONE, (self.amount - total) / step[0]) if needed else ONE
             there = (points[i][0] + step[0], points[i][1] + step[1], points[i][2] + step[2])
             points[i] = _between(points[i], there, part)
             total += part * step[0]
-            price = max(price, key)
-        return Mix(points, price)
+            price = key
+        price = price or ZERO
+        return Mix(points, price if self.provider.exactly else max(ZERO, price))
 
 
 def _between(one: Point, other: Point, share: Fraction) -> Point:

@@ -159,6 +159,7 @@ class Provider:
         require(self.transfers in (True, False), "transfers?")
         require(self.reserve >= 0, "a negative reserve")
         require(self.reserve == 0 or len(levels.T) == 1, "a reserve goes with one threshold only")
+        self.exactly = self.protocol == "simultaneous"  # X = T_k + R without loss, see offers()
         self.counts_cost = self.objective in ("social-cost", "welfare")
         # the lowest level that counts as an answer
         self.lowest = 1
@@ -218,7 +219,7 @@ class Provider:
     def least(self, level: int, node: dict[str, Any], boxes: dict[int, Any]) -> Fraction | None:
         """Lower bound on payments (or cost) over all answers at `level`; None: there are none.
 
-        For any prices λ, μ ≥ 0 of data and of budget,
+        For any prices λ, μ ≥ 0 of data and of budget (λ of any sign where X = T_k + R),
             λ (T_k + R) − μ β + Σ_i min over x of [what is minimised + μ need − λ x]
         is at most what any answer costs. With nothing minimised, a positive sum shows that there
         is no answer at all. A node may also split the range of one user's burden in two.
@@ -234,7 +235,8 @@ class Provider:
             ]
             return min((part for part in parts if part is not None), default=None)
         data_price, budget_price = number(node["data_price"]), number(node["budget_price"])
-        require(data_price >= 0 and budget_price >= 0, "a negative price")
+        require(self.exactly or data_price >= 0, "a negative price of data")
+        require(budget_price >= 0, "a negative price of the budget")
         require(node["shows"] in ("bound", "unreachable"), "a node shows a bound or unreachability")
         minimise = node["shows"] == "bound"
         weight = ONE if minimise and self.counts_cost else ZERO
@@ -394,6 +396,9 @@ def verify_plan(document: dict[str, Any]) -> list[str]:
         require(answer is None and terms["target"] is not None, "infeasible without a target?")
         require(objective in provider.MINIMISED and not possible, "an answer is not excluded")
         return ["no answer reaches the target"]
+    if status == "unknown":
+        require(answer is None and number(claim["bound"]) == limit, "the bound is another")
+        return [f"{objective}: any answer has at least {limit}; whether there is one is open"]
     require(answer is not None, "no answer")
     require(number(claim["optimum"]) == reached, "the objective of the answer is another")
     if status == "null":
