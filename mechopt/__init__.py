@@ -43,6 +43,8 @@ _PUBLIC = {
     "read_capacities": "mechopt.calibration",
     "read_learning_curve": "mechopt.calibration",
     "compare": "mechopt.comparing",
+    "Table": "mechopt.results",
+    "read_table": "mechopt.results",
     "frontier": "mechopt.frontiers",
     "Frontier": "mechopt.frontiers",
     "generate": "mechopt.generators",

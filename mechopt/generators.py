@@ -23,17 +23,12 @@ from mechopt.step_curves import step_curve_from_distribution, step_curve_from_lo
 STEPS = ("uncertain", "learning-curve")
 
 
-def families(kind: str | None = None) -> dict[str, str]:
-    """Family name -> one line of what it is; `kind` "instance" or "population" keeps those."""
-    kinds: dict[str, Mapping[str, Callable[..., Any]]]
-    kinds = {"instance": _INSTANCES, "population": _POPULATIONS}
-    if kind is not None:
-        registry.choose("kind", kind, kinds)
+def families(kind: str = "instance") -> dict[str, str]:
+    """Name -> one line of what it is, of all families of a kind: "instance" or "population"."""
+    registry.choose("kind", kind, _FAMILIES)
     return {
         name: (function.__doc__ or "").partition("\n")[0]
-        for group, functions in kinds.items()
-        if kind in (None, group)
-        for name, function in functions.items()
+        for name, function in _FAMILIES[kind].items()
     }
 
 
@@ -66,7 +61,7 @@ def generate(
 
     Raises InvalidOption for an unknown family or parameter (with the nearest name) or a bad value.
     """
-    registry.choose("family", family, families())
+    registry.choose("family", family, [*_INSTANCES, *_POPULATIONS])
     registry.choose("steps", steps, STEPS)
     _whole("n", n, 1, "users")
     _whole("levels", levels, 1, "thresholds")
@@ -385,6 +380,10 @@ _POPULATIONS: dict[str, Callable[..., list[Group]]] = {
     "population-individual": _population_individual,
     "population-prism": _population_prism,
 }
+
+
+_FAMILIES: dict[str, Mapping[str, Callable[..., Any]]]
+_FAMILIES = {"instance": _INSTANCES, "population": _POPULATIONS}
 
 
 # -- thresholds -----------------------------------------------------------------------------------

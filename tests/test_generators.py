@@ -228,6 +228,7 @@ def test_population_costs_are_the_stated_laws() -> None:
     ("arguments", "options", "message"),
     [
         (("lognorml", 5), {}, "'lognormal'"),
+        (("population-two-tpe", 5), {}, "'population-two-type'"),
         (("lognormal", 0), {}, r"n: must be a whole number ≥ 1 \(users\), got 0"),
         (("lognormal", 2.5), {}, "n: must be a whole"),
         (("lognormal", 5), {"tightness": 0}, "tightness"),

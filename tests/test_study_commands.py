@@ -12,7 +12,9 @@ from mechopt.cli import main
 
 def test_generate_lists_families_and_writes_problems(tmp_path, capsys) -> None:
     assert main(["generate"]) == 0
-    assert capsys.readouterr().out.count("\n") == len(mo.families())
+    assert capsys.readouterr().out.count("\n") == len(
+        mo.families("instance") | mo.families("population")
+    )
     assert main(["generate", "pareto", "--n", "4", "--seed", "3", "--set", "tail=3"]) == 0
     out = tmp_path / "p.json"
     out.write_text(capsys.readouterr().out)

@@ -43,8 +43,9 @@ def generate(
     from mechopt.instance import Instance
 
     if family is None:
-        width = max(map(len, families()))
-        emit("".join(f"{name:<{width}}  {what}\n" for name, what in families().items()))
+        known = families("instance") | families("population")
+        width = max(map(len, known))
+        emit("".join(f"{name:<{width}}  {what}\n" for name, what in known.items()))
         return
     check_out(out)
     parameters: dict[str, Any] = {}
