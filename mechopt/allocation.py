@@ -23,7 +23,7 @@ from mechopt.instance import Instance
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Pieces of all users' curves, shape (S,) each: owner, length (data), cost and pay (money/data)."""
+    """Pieces of all users' curves, shape (S,): owner, length (data), cost and pay (money/data)."""
 
     user: IntArray
     length: FloatArray
@@ -101,7 +101,7 @@ def cheapest(pieces: Pieces, amount: float, upper: FloatArray, *, first: str) ->
     keys = (pieces.pay, pieces.cost) if first == "pay" else (pieces.cost, pieces.pay)
     taken = _take(pieces.length, keys, amount)
     burden = settle(_per_user(pieces, taken, upper), upper, amount)
-    value = float(keys[0] @ taken)
+    value = _dot(keys[0], taken)
     price = float(keys[0][taken > 0].max(initial=0.0))
     bound = min(value, _dual_value(pieces.length, keys[0], amount, price))
     return Allocation(burden, value, bound, price, 0.0)
@@ -117,27 +117,27 @@ def cheapest_within_budget(
     """
     cost, pay, length = pieces.cost, pieces.pay, pieces.length
     over = _take(length, (cost, pay), amount)
-    if pay @ over <= budget * (1 + tolerances.REACH):
+    if _dot(pay, over) <= budget * (1 + tolerances.REACH):
         return cheapest(pieces, amount, upper, first="cost")
     under = _take(length, (pay, cost), amount)
-    if pay @ under > budget * (1 + tolerances.REACH):
+    if _dot(pay, under) > budget * (1 + tolerances.REACH):
         return None
     price = 0.0
     for _ in range(_MOST_STEPS):
-        spread = pay @ over - pay @ under
+        spread = _dot(pay, over) - _dot(pay, under)
         if spread <= 0:
             break
-        price = float((cost @ under - cost @ over) / spread)
+        price = float((_dot(cost, under) - _dot(cost, over)) / spread)
         key = cost + price * pay
         taken = _take(length, (key, pay), amount)
-        line = key @ over
-        if key @ taken >= line - 1e-14 * abs(line):
+        line = _dot(key, over)
+        if _dot(key, taken) >= line - 1e-14 * abs(line):
             break
-        if pay @ taken > budget:
+        if _dot(pay, taken) > budget:
             over = taken
         else:
             under = taken
-    spend_over, spend_under = float(pay @ over), float(pay @ under)
+    spend_over, spend_under = _dot(pay, over), _dot(pay, under)
     weight = (
         min(1.0, (budget - spend_under) / (spend_over - spend_under))
         if spend_over > spend_under
@@ -145,7 +145,7 @@ def cheapest_within_budget(
     )
     taken = weight * over + (1 - weight) * under
     burden = settle(_per_user(pieces, taken, upper), upper, amount)
-    value = float(cost @ taken)
+    value = _dot(cost, taken)
     key = cost + price * pay
     data_price = float(key[taken > 0].max(initial=0.0))
     bound = _dual_value(length, key, amount, data_price) - price * budget
@@ -229,9 +229,14 @@ def _bracket(key: FloatArray, weight: FloatArray, amount: float) -> tuple[float,
     return float(low), float(high)
 
 
+def _dot(a: FloatArray, b: FloatArray) -> float:
+    """Σ a b. Pairwise, and without BLAS, whose threads wait for each other on a busy machine."""
+    return float((a * b).sum())
+
+
 def _dual_value(length: FloatArray, key: FloatArray, amount: float, price: float) -> float:
-    """price · amount − Σ (price − key)⁺ length: a lower bound on Σ key · taken for any price ≥ 0."""
-    return float(price * amount - np.maximum(price - key, 0.0) @ length)
+    """price · amount − Σ (price − key)⁺ length ≤ Σ key · taken, for any price ≥ 0."""
+    return float(price * amount - _dot(np.maximum(price - key, 0.0), length))
 
 
 def _per_user(pieces: Pieces, taken: FloatArray, upper: FloatArray) -> FloatArray:
