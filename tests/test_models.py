@@ -162,6 +162,9 @@ def test_sheet_math_renders_on_github(entry: catalogue.Entry) -> None:
             assert re.fullmatch(r"\$\$ .* \$\$", line), f"line {number + 1}"
             assert lines[number - 1] == lines[number + 1] == "", f"line {number + 1}"
         assert line.count("{") == line.count("}"), f"line {number + 1}"
+        assert line.count(r"\left") == line.count(r"\right"), f"line {number + 1}"
+        if line and not line.startswith("|"):
+            assert not lines[number - 1].startswith("|"), f"line {number + 1} joins the table"
         if line.startswith("|") and "$" in line:
             inside = "".join(re.findall(r"\$([^$]*)\$", line))
             assert "|" not in inside, f"line {number + 1}: a bar inside a formula ends the cell"
@@ -206,6 +209,21 @@ def test_labels_lead_back_to_component_and_user(
         if "user" in label:
             first = label["index"][0] if isinstance(label["index"], list) else label["index"]
             assert label["user"] == entry.problem.ids[first]
+
+
+def test_labels_name_users_and_explain_the_states_of_a_population(tmp_path: Path) -> None:
+    burdens, direct = catalogue.entry("burdens"), catalogue.entry("direct-dsic")
+    for one in (burdens, direct):
+        mo.export_model(one.problem, one.name, tmp_path / f"{one.name}.lp", **one.model_options)
+    labels = json.loads((tmp_path / "burdens.lp.labels.json").read_text("utf-8"))
+    assert labels["names"]["give(3_0)"]["user"] == "dan"
+    assert labels["names"]["c_u_obedience(3)_"]["user"] == "dan"
+    assert "user" not in labels["names"]["reach(1)"]
+    legend = json.loads((tmp_path / "direct-dsic.lp.labels.json").read_text("utf-8"))
+    assert legend["types"] == ["type 1 (cost 1)", "type 2 (cost 2)"]
+    assert [state["counts"] for state in legend["states"]] == [[0, 2], [1, 1], [2, 0]]
+    assert [state["probability"] for state in legend["states"]] == pytest.approx([0.25, 0.5, 0.25])
+    assert legend["others"] == [[[1, 0], [2, 1]]]  # facing dear or cheap, reporting cheap or dear
 
 
 # -- the optimum -----------------------------------------------------------------------------------
@@ -277,6 +295,11 @@ def test_two_unrelated_solvers_reach_it_from_the_file(entry: catalogue.Entry, so
     assert solver(entry.lp) == pytest.approx(float(entry.value), rel=1e-6, abs=1e-6)
 
 
+def answer_problem(entry: catalogue.Entry, answer: Any) -> Any:
+    """The problem an answer is of: deterministic mechanisms may treat users individually."""
+    return entry.problem if isinstance(answer, mo.Plan) else answer.population
+
+
 def test_the_package_reaches_it(entry: catalogue.Entry) -> None:
     solution = highs.solve_model(entry.model(), objective_scale=1e4)
     assert solution.status is mo.Status.OPTIMAL
@@ -288,6 +311,7 @@ def test_the_package_reaches_it(entry: catalogue.Entry) -> None:
         options = entry.optimum.get("solve_options", entry.optimum["options"])
         answer = mo.solve(entry.problem, mechanism, **options)
         assert answer.status == "optimal"
+        assert mo.audit(answer_problem(entry, answer), answer).ok
         assert answer.objective == pytest.approx(
             float(entry.value), rel=1e-8, abs=tolerance_of(entry)
         )
