@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -274,58 +275,42 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             return Found(None, Status.UNKNOWN, level, level, None, None)
     if anyone:
         cost = np.zeros(users.size)
-    base = float(stage.left_behind)
     best: tuple[float, BoolArray] | None = None
     bounds: list[float] = []  # of all intervals
     unsettled = False
     sign = -1.0 if worst else 1.0
-    fits = (intervals.may_stay | intervals.may_leave).all(axis=1)
-    tasks = []
-    for row in np.flatnonzero(fits).tolist():
-        must = ~intervals.may_leave[row]
-        free = intervals.may_stay[row] & ~must
-        fixed_data, fixed_cost = base + removed[must].sum(), cost[must].sum()
-        room = (intervals.low[row] - fixed_data, intervals.high[row] - fixed_data)
-        if room[1] <= 0 or removed[free].sum() < room[0]:
-            continue
-        guess = _relaxed(removed[free], cost[free], room, worst=worst)
-        tasks.append((sign * (fixed_cost + guess), row, must, free, fixed_cost, room))
-    tasks.sort(key=lambda task: (task[0], task[1]))
-    for relaxed, _, must, free, fixed_cost, room in tasks:
-        if best is not None and relaxed >= best[0] - _gap(best[0]):
-            bounds.append(relaxed)
+    tasks = _tasks(stage, intervals, removed, cost, worst=worst)
+    for task in tasks:
+        if best is not None and task.relaxed >= best[0] - _gap(best[0]):
+            bounds.append(task.relaxed)
             break
         left = until - perf_counter()
         if left <= 0:
-            bounds.append(relaxed)
+            bounds.append(task.relaxed)
             unsettled = True
             break
-        margin = float(stage.data_tolerance[0]) / 16
         cover = cheapest_cover(
-            removed[free],
-            cost[free],
-            room[0],
-            room[1] - margin,
+            removed[task.free],
+            cost[task.free],
+            *task.room,
             maximize=worst,
             time_limit=left,
-            cutoff=None if best is None else sign * best[0] - fixed_cost,
+            cutoff=None if best is None else sign * best[0] - task.fixed,
         )
         if cover.taken is not None:
             stay = stage.x == 0
-            stay[users[must]] = True
-            stay[users[free]] = cover.taken
-            value = sign * (fixed_cost + float(cost[free][cover.taken].sum()))
-            reached = int(stage.level_of(stage.total_of(stay)))
-            if reached == level and is_equilibrium(stage, stay):
-                if best is None or value < best[0]:
-                    best = (value, stay)
-            else:
-                unsettled = True
+            stay[users[task.must]] = True
+            stay[users[task.free]] = cover.taken
+            value = sign * (task.fixed + float(cost[task.free][cover.taken].sum()))
+            if stage.level_of(stage.total_of(stay)) != level or not is_equilibrium(stage, stay):
+                unsettled = True  # the solver's rounding put it on the wrong side of an end
+            elif best is None or value < best[0]:
+                best = (value, stay)
         if cover.status not in (Status.OPTIMAL, Status.INFEASIBLE):
             unsettled = True
         if cover.status is not Status.INFEASIBLE:
-            known = relaxed if cover.bound is None else sign * (fixed_cost + cover.bound)
-            bounds.append(max(relaxed, known))
+            known = -inf if cover.bound is None else sign * (task.fixed + cover.bound)
+            bounds.append(max(task.relaxed, known))
         if best is not None and anyone:
             break
     open_bound = min(bounds, default=inf)
@@ -343,6 +328,41 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
         sign * best[0],
         sign * bound,
     )
+
+
+class Task(NamedTuple):
+    """One interval: who must stay, who is free, the room left for the free, and what it can give.
+
+    relaxed : bound on the objective (to be minimised; negated when maximising)
+    fixed : weight of those who must stay
+    """
+
+    relaxed: float
+    must: BoolArray
+    free: BoolArray
+    room: tuple[float, float]
+    fixed: float
+
+
+def _tasks(
+    stage: Stage, intervals: Intervals, removed: FloatArray, cost: FloatArray, *, worst: bool
+) -> list[Task]:
+    """The intervals that can hold an equilibrium, most promising first."""
+    base = float(stage.left_behind)
+    margin = tolerances.TOTALS * 100 * float(stage.total)  # more than the solver overlooks
+    fits = (intervals.may_stay | intervals.may_leave).all(axis=1)
+    tasks = []
+    for row in np.flatnonzero(fits).tolist():
+        must = ~intervals.may_leave[row]
+        free = intervals.may_stay[row] & ~must
+        data, fixed = base + float(removed[must].sum()), float(cost[must].sum())
+        low, high = float(intervals.low[row]) - data, float(intervals.high[row]) - data
+        if high <= 0 or removed[free].sum() < low:
+            continue
+        guess = _relaxed(removed[free], cost[free], (low, high), worst=worst)
+        relaxed = -(fixed + guess) if worst else fixed + guess
+        tasks.append(Task(relaxed, must, free, (low, high - margin), fixed))
+    return sorted(tasks, key=lambda task: task.relaxed)
 
 
 def _gap(value: float) -> float:

@@ -211,8 +211,9 @@ def _by_solver(
             value = float(c[chosen].sum())
             proved = value - bound <= tolerances.SOLVER * abs(value)
             return chosen, Status.OPTIMAL if proved else Status.FEASIBLE, bound
+        least = 1e-8 / scale  # ten times what the solver overlooks
         if total > high:
-            high -= 2 * (total - high)
+            high -= max(2 * (total - high), least)
         else:
-            shift += 2 * (start - total)
+            shift += max(2 * (start - total), least)
     return None, Status.UNKNOWN, bound
