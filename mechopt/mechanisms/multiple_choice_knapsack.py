@@ -141,6 +141,7 @@ def _by_slope(problem: Knapsack, value: FloatArray, budget_price: float) -> _Rel
     if missing < -slack or missing > exact_sum(width) + slack:
         return None
     slope = (value[points[linked + 1]] - value[points[linked]]) / width
+    _straighten(slope, user[linked])
     order = np.argsort(slope, kind="stable")
     reach = np.cumsum(width[order])
     cut = int(np.searchsorted(reach, missing, side="left"))
@@ -165,6 +166,16 @@ def _by_slope(problem: Knapsack, value: FloatArray, budget_price: float) -> _Rel
         for column in (value, curves.cost, curves.need)
     ]
     return _Relaxed(totals[0], price, budget_price, x, totals[1], totals[2], splits)
+
+
+def _straighten(slope: FloatArray, owner: IntArray) -> None:
+    """Make each user's slopes ascend exactly, in place: rounding must not reverse his segments."""
+    same = owner[1:] == owner[:-1]
+    while True:
+        falls = np.flatnonzero(same & (slope[1:] < slope[:-1]))
+        if not falls.size:
+            return
+        slope[falls + 1] = slope[falls]
 
 
 _HINT = 1e-12  # weight of the need in a tie
