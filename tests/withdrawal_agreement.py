@@ -5,8 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 from random import Random
 
-import numpy as np
-
 import mechopt as mo
 from mechopt.withdrawal import all_equilibria, check_withdrawal
 from tests import oracle_withdrawal as oracle
@@ -110,8 +108,3 @@ def disagreements(game: oracle.Game, seed: int, *, exact: bool = True) -> list[s
         expect("coalition blocks", tuple(witness.users.tolist()) in blocking, True)
         expect("coalition size", witness.users.size, max(map(len, blocking)))
     return found
-
-
-def numpy_bools(stays: np.ndarray) -> set[tuple[bool, ...]]:
-    """Rows of a boolean matrix as tuples."""
-    return {tuple(row.tolist()) for row in stays}
