@@ -5,7 +5,7 @@ With n in the thousands or millions the count states of FORMULATION section 5 ca
 the best of a few mechanisms whose expected value is computed exactly, or bounded from the safe
 side. All are DSIC, ex-post individually rational and withdrawal proof (D1–D6 for any ρ):
 
-*virtual-cost rule*: the threshold is always reached. Everybody first gives an unpaid base x⁰_g with
+*virtual-cost rule*: the threshold is always reached. Everybody may first give an unpaid base x⁰_g,
     c_g,max x⁰_g ≤ v_g. The rest is bought in a fixed order of (group, pool of adjacent types): by
     ironed virtual cost for the provider, by cost for welfare. The last pool served is rationed in
     proportion to capacity. Payments are the burden's cost plus the rent that the burdens of the
@@ -121,9 +121,10 @@ def _candidates(
     if not transfers:
         return
     for by in ("welfare", "provider-surplus"):
-        found = _virtual_cost(population, objective, by)
-        if found is not None:
-            yield found
+        for with_base in (True, False):
+            found = _virtual_cost(population, objective, by, with_base)
+            if found is not None:
+                yield found
     yield from _posted(population, objective)
 
 
@@ -131,15 +132,19 @@ def _candidates(
 
 
 def _virtual_cost(
-    population: Population, objective: str, by: str
+    population: Population, objective: str, by: str, with_base: bool
 ) -> tuple[Rule, float, bool] | None:
-    """Always run; the value minus expected payments or cost. None if capacities do not reach T."""
+    """Always run; the value minus expected payments or cost. None if capacities do not reach T.
+
+    Without the base everything is paid for: dearer for the provider, cheaper for society.
+    """
     threshold = float(population.thresholds[0])
     size, capacity, value = group_arrays(population)
     if size @ capacity < threshold or population.budget < inf:
         return None  # payments vary with the state: no budget in every state can be promised
     dearest = np.array([group.costs[-1] * group.slopes[0] for group in population.groups])
-    base = np.minimum(capacity, value * float(population.shares[0]) / dearest)
+    free = np.minimum(capacity, value * float(population.shares[0]) / dearest)
+    base = free if with_base else 0 * free
     base = base * min(1.0, threshold / max(float(size @ base), threshold * 1e-300))
     left = max(0.0, threshold - float(size @ base))
     if left <= ROUNDING * threshold:

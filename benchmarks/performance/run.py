@@ -1,0 +1,246 @@
+"""Every problem through mechopt and through what people would use instead, in one run.
+
+    python benchmarks/performance/run.py [--quick] [--only SPEC ...] [--out FOLDER]
+
+Routes run in a process each, round by round in turn, so that noise falls on all of them alike;
+times are medians over the rounds, ratios are taken within a size. Every answer must be that of
+the reference route. A route is not taken beyond the size at which it needs `--limit` seconds.
+Writes results.csv (one row per spec, size and route), environment.json and plot.svg to --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import platform
+import select
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from spec import Route, Spec
+from specs import SPECS
+
+HERE = Path(__file__).resolve().parent
+COLUMNS = (
+    *("spec", "size", "route", "seconds", "fastest", "cpu", "rounds", "answer", "peak_mb"),
+    *("ratio", "note"),
+)
+PACKAGES = ("mechopt", "numpy", "scipy", "pyomo", "highspy", "linopy", "ortools", "pyscipopt")
+START_UP = 60.0  # seconds a worker may take to import its tools
+
+
+class Worker:
+    """A process that measures one route; `ask` returns None if the limit passes."""
+
+    def __init__(self, spec: Spec, name: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "worker.py"), spec.name, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.ready = False
+
+    def wait_ready(self) -> bool:
+        self.ready = self.ready or self._reply(START_UP) is not None
+        return self.ready
+
+    def ask(self, size: int, patience: float) -> dict[str, Any] | None:
+        assert self.process.stdin is not None
+        try:
+            print(json.dumps({"size": size}), file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            return {"error": "its process died"}
+        return self._reply(patience)
+
+    def _reply(self, patience: float) -> dict[str, Any] | None:
+        stream = self.process.stdout
+        assert stream is not None
+        if not select.select([stream], [], [], patience)[0]:
+            self.stop()
+            return None
+        line = stream.readline()
+        return json.loads(line) if line else {"error": "its process died"}
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def rounds_for(seconds: float) -> int:
+    """More rounds where they are cheap."""
+    return 5 if seconds < 1 else 3 if seconds < 5 else 1
+
+
+def run_spec(spec: Spec, sizes: Iterable[int], limit: float) -> list[dict[str, Any]]:
+    """One row per size and route, in the order of the sizes."""
+    workers = {name: Worker(spec, name) for name in spec.routes}
+    rows: list[dict[str, Any]] = []
+    last: dict[str, tuple[int, float]] = {}
+    out = {name for name, worker in workers.items() if not worker.wait_ready()}
+    try:
+        for size in sizes:
+            going = {
+                name: route
+                for name, route in spec.routes.items()
+                if name not in out and size <= route.most and _worth(last.get(name), size, limit)
+            }
+            replies, stopped = _rounds(workers, going, size, limit)
+            out |= stopped
+            found = [_row(spec, size, name, replies[name], limit) for name in going]
+            for row in found:
+                if row["seconds"] is not None:
+                    last[row["route"]] = (size, row["seconds"])
+            rows += _compared(spec, found)
+            for row in rows[len(rows) - len(found) :]:
+                _print(row)
+    finally:
+        for worker in workers.values():
+            worker.stop()
+    return rows
+
+
+def _worth(last: tuple[int, float] | None, size: int, limit: float) -> bool:
+    """Whether linear growth from the last size would still stay within the limit."""
+    return last is None or last[1] * size / last[0] <= limit
+
+
+def _rounds(
+    workers: dict[str, Worker], going: dict[str, Route], size: int, limit: float
+) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
+    replies: dict[str, list[dict[str, Any]]] = {name: [] for name in going}
+    stopped: set[str] = set()
+    for number in range(5):
+        for name in going:
+            mine = replies[name]
+            if name in stopped or (mine and number >= rounds_for(mine[0]["seconds"])):
+                continue
+            reply = workers[name].ask(size, 2 * limit)  # making the problem is not its time
+            if reply is None or "error" in reply:
+                stopped.add(name)
+                mine.append(reply or {"error": f"more than {limit:g} s"})
+            else:
+                mine.append(reply)
+    return replies, stopped
+
+
+def _row(
+    spec: Spec, size: int, name: str, replies: list[dict[str, Any]], limit: float
+) -> dict[str, Any]:
+    good = [reply for reply in replies if "error" not in reply]
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row.update(spec=spec.name, size=size, route=name, rounds=len(good), note="")
+    if len(good) < len(replies):
+        row["note"] = replies[-1]["error"]
+    if good:
+        row["seconds"] = median(reply["seconds"] for reply in good)
+        row["fastest"] = min(reply["seconds"] for reply in good)
+        row["cpu"] = median(reply["cpu"] for reply in good)
+        row["peak_mb"] = max(reply["peak_mb"] for reply in good)
+        row["answer"] = good[0]["answer"]
+    return row
+
+
+def _compared(spec: Spec, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ratios to our route; an answer that is not ours is noted as WRONG and fails the run."""
+    ours = next((row for row in rows if row["route"] == spec.reference), None)
+    if ours is None or ours["seconds"] is None:
+        return rows
+    for row in rows:
+        if row["seconds"] is None:
+            continue
+        row["ratio"] = row["seconds"] / ours["seconds"]
+        apart = abs(row["answer"] - ours["answer"]) / max(1.0, abs(ours["answer"]))
+        allowed = spec.routes[row["route"]].tolerance
+        if not apart <= allowed:
+            row["note"] = f"WRONG: {apart:.1e} from {spec.reference}, {allowed:g} allowed"
+    return rows
+
+
+def _print(row: dict[str, Any]) -> None:
+    if row["seconds"] is None:
+        print(f"{row['spec']:16} {row['size']:>9,} {row['route']:26} {row['note']}", flush=True)
+        return
+    ratio = "" if row["ratio"] is None else f"{row['ratio']:10.3g}×"
+    print(
+        f"{row['spec']:16} {row['size']:>9,} {row['route']:26} {row['seconds']:11.5f} s "
+        f"{ratio:>12} {row['peak_mb']:8.0f} MB {row['note']}",
+        flush=True,
+    )
+
+
+def environment() -> dict[str, Any]:
+    cpus = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": cpus[0].split(":")[1].strip() if cpus else platform.processor(),
+        "cores": len(cpus),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def write(folder: Path, rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "results.csv", "w", newline="") as stream:
+        table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        for row in rows:
+            table.writerow({key: _short(value) for key, value in row.items()})
+    (folder / "environment.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.10g}" if isinstance(value, float) else value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few sizes, 3 s per route, 3 minutes")
+    parser.add_argument("--only", nargs="+", choices=list(SPECS), default=list(SPECS))
+    parser.add_argument("--limit", type=float, help="seconds per route and size (60; quick: 3)")
+    parser.add_argument("--out", type=Path, help="folder for results.csv and plot.svg")
+    options = parser.parse_args()
+    limit = options.limit or (3.0 if options.quick else 60.0)
+    began = perf_counter()
+    rows: list[dict[str, Any]] = []
+    about: dict[str, Any] = {
+        "command": f"run.py {'--quick ' if options.quick else ''}--limit {limit:g}",
+        **environment(),
+    }
+    for name in options.only:
+        spec = SPECS[name]
+        print(f"\n{spec.title}", flush=True)
+        rows += run_spec(spec, spec.quick if options.quick else spec.sizes, limit)
+        if options.out:
+            about["minutes"] = round((perf_counter() - began) / 60, 1)
+            write(options.out, rows, about)
+    if options.out:
+        from plot import draw
+
+        draw(options.out)
+    wrong = [row for row in rows if row["note"].startswith("WRONG")]
+    print(f"\n{(perf_counter() - began) / 60:.1f} minutes, {len(wrong)} answers differ")
+    if wrong:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
