@@ -137,10 +137,24 @@ class StateSpace:
         self.probability: FloatArray = np.prod(
             [law[index] for law, index in zip(self._laws, grid)], axis=0
         )
-        self.cell_state, self.cell_type = np.nonzero(self.counts)
 
     def __len__(self) -> int:
         return int(self.counts.shape[0])
+
+    @cached_property
+    def _occupied(self) -> tuple[IntArray, IntArray]:
+        state, kind = np.nonzero(self.counts)
+        return state, kind
+
+    @property
+    def cell_state(self) -> IntArray:
+        """State of each cell, shape (C,)."""
+        return self._occupied[0]
+
+    @property
+    def cell_type(self) -> IntArray:
+        """Type column of each cell, shape (C,)."""
+        return self._occupied[1]
 
     @property
     def cells(self) -> int:
