@@ -23,7 +23,7 @@ from mechopt.allocation import Allocation, Pieces
 from mechopt.arrays import FloatArray, IntArray, exact_sum
 from mechopt.errors import NotSupported
 from mechopt.instance import Instance
-from mechopt.mechanisms import level_curves
+from mechopt.mechanisms import knife_edge, level_curves
 from mechopt.mechanisms.level_curves import LevelCurves
 from mechopt.mechanisms.levels import MINIMISED, LevelAnswer, best_level
 from mechopt.mechanisms.multiple_choice_knapsack import Choice, Knapsack, minimise
@@ -103,6 +103,14 @@ def solve(
             )
         else:
             found = solve_level(instance, level, quantity, **control)
+        if found.answer.allocation is not None:
+            terms: dict[str, Any] = {
+                "mechanism": "burdens",
+                "protocol": protocol,
+                "transfers": transfers,
+            }
+            decided = knife_edge.decided(instance, found.answer, reserve=reserve, **terms)
+            found = replace(found, answer=decided)
         if ceiling is not None and found.answer.allocation is not None:
             best = max(best, ceiling - found.answer.allocation.value)
         if found.order is not None:
@@ -148,7 +156,7 @@ def solve_level(
     deadline: float,
 ) -> LevelSolution:
     """Least payments ("pay") or least cost ("cost") that sustain `level` under (W1)."""
-    total = float(instance.thresholds[level - 1]) + reserve
+    total = level_curves.required_total(instance, level, reserve)
     refusal = out_of_reach(instance, level, quantity, total)
     if refusal is not None:
         return LevelSolution(refusal)
@@ -230,7 +238,7 @@ def _solve_curves(
 
 def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | None:
     """Pieces for selection if no user's leaving could cost different levels; else None."""
-    total = float(instance.thresholds[level - 1]) + reserve
+    total = level_curves.required_total(instance, level, reserve)
     below = 0.0 if level == 1 else float(instance.thresholds[level - 2])
     most = instance.removable * instance.capacity
     harmless = most <= reserve

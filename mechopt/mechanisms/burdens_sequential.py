@@ -94,7 +94,7 @@ def solve_level(
     )
     if level == 1:  # with one threshold in reach both protocols sustain the same plans (F1)
         return alone
-    total = float(instance.thresholds[level - 1]) + reserve
+    total = level_curves.required_total(instance, level, reserve)
     refusal = burdens_levels.out_of_reach(instance, level, quantity, total)
     if refusal is not None:
         return LevelSolution(refusal)

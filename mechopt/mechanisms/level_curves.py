@@ -16,7 +16,7 @@ keep the distance `MARGIN`, and the problem so stated has an optimum.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import fsum, inf
 
 import numpy as np
 
@@ -76,6 +76,13 @@ class LevelCurves:
     def without_payment(self) -> LevelCurves:
         """What can be asked for with t = 0."""
         return self.keep(self.need <= 0)
+
+
+def required_total(instance: Instance, level: int, reserve: float) -> float:
+    """P = T_level + R, data, rounded up: a sum that reaches it reaches T and R exactly."""
+    threshold = float(instance.thresholds[level - 1])
+    total = threshold + reserve
+    return total if fsum((total, -threshold, -reserve)) >= 0 else float(np.nextafter(total, inf))
 
 
 def level_after(instance: Instance, total: float, burden: FloatArray) -> IntArray:
@@ -150,7 +157,7 @@ def distinct(instance: Instance, level: int, total: float, burden: FloatArray) -
 def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
     """The curves of all users at `level` (1-based), total T_level + reserve."""
     shares = np.append(0.0, instance.shares)
-    total = float(instance.thresholds[level - 1]) + reserve
+    total = required_total(instance, level, reserve)
     low = np.zeros(instance.n)
     least = least_burden(instance, level, reserve)
     blocks = []
