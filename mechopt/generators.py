@@ -153,17 +153,21 @@ def _copula(
     capacity, fresh_cost, fresh_value = (
         draws.normal(seed, field, n) for field in ("capacity", "cost", "value")
     )
-    cost_own = 1 - cost_capacity**2
-    # Cholesky factor of the correlations of (capacity, cost, value), written out
-    on_cost = (cost_value - cost_capacity * value_capacity) / np.sqrt(cost_own) if cost_own else 0.0
-    rest = 1 - value_capacity**2 - on_cost**2
-    if cost_own < 0 or rest < 0:
+    apart = cost_value - cost_capacity * value_capacity
+    own = (1 - cost_capacity**2, 1 - value_capacity**2)
+    if min(own) < 0 or apart**2 > own[0] * own[1]:
         raise InvalidOption(
             f"cost_value, cost_capacity, value_capacity: {cost_value:g}, {cost_capacity:g} and "
             f"{value_capacity:g} cannot be the correlations of three variables"
         )
-    cost = cost_capacity * capacity + np.sqrt(cost_own) * fresh_cost
-    value = value_capacity * capacity + on_cost * fresh_cost + np.sqrt(rest) * fresh_value
+    # Cholesky factor of the correlations of (capacity, cost, value), written out
+    on_cost = apart / np.sqrt(own[0]) if own[0] else 0.0
+    cost = cost_capacity * capacity + np.sqrt(own[0]) * fresh_cost
+    value = (
+        value_capacity * capacity
+        + on_cost * fresh_cost
+        + np.sqrt(own[1] - on_cost**2) * fresh_value
+    )
     scores = {"cost": cost, "value": value, "capacity": capacity}
     return {
         field: draws.rounded(draws.exp(sd * score))

@@ -238,6 +238,8 @@ def test_population_costs_are_the_stated_laws() -> None:
         (("lognormal", 5), {"steps": "uncertan"}, "'uncertain'"),
         (("pareto", 5), {"tale": 2}, "'tail'"),
         (("copula", 5), {"cost_value": 0.9, "value_capacity": 0.9}, "cannot be the correlations"),
+        (("copula", 5), {"cost_capacity": 1.0}, "cannot be the correlations"),
+        (("copula", 5), {"cost_capacity": 1.5}, "cannot be the correlations"),
         (("uniform", 5), {"value": (0, 0)}, "nobody"),
         (("clustered", 5), {"cost": (1.0,)}, "as many"),
     ],
