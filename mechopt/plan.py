@@ -76,7 +76,7 @@ class Plan:
         burden: Any,
         payment: Any = 0,
         *,
-        failure_bonus: float = 0.0,
+        failure_bonus: Any = 0,
         protocol: str = "simultaneous",
         order: Any = "small-first",
         mechanism: str = "given",
@@ -91,7 +91,11 @@ class Plan:
         columns: dict[str, FloatArray] = {}
         for name, raw in (("burden", burden), ("payment", payment)):
             columns[name] = _column(instance, name, raw, problems)
-        if not (failure_bonus >= 0 and failure_bonus < inf):
+        try:
+            bonus = float(arrays.to_float(failure_bonus))
+        except (ValueError, TypeError):
+            bonus = -1.0
+        if not 0 <= bonus < inf:
             problems.append(f"failure_bonus: must be ≥ 0 and finite (money), got {failure_bonus}")
         if problems:
             raise InvalidPlan(problems)
@@ -103,7 +107,7 @@ class Plan:
             mechanism=mechanism,
             protocol=protocol,
             order=order,
-            failure_bonus=failure_bonus,
+            failure_bonus=bonus,
             _given={"burden": burden, "payment": payment, "failure_bonus": failure_bonus},
             **fields,
         )
@@ -146,7 +150,7 @@ class Plan:
         if self.is_exact:
             total = self.exact("burden").sum()
             return int(sum(total >= threshold for threshold in self.instance.exact("thresholds")))
-        within = self.instance.thresholds * (1 - tolerances.DATA)
+        within = self.instance.thresholds * (1 - tolerances.TOTALS)
         return int(np.searchsorted(within, self.total, side="right"))
 
     @property

@@ -17,6 +17,7 @@ from mechopt.withdrawal import WithdrawalReport
 
 _WIDTH = 100
 _TOP = 10  # largest burdens shown
+_PATIENCE = 10.0  # seconds that `check` spends on the best and worst equilibrium each
 _NAMED = 6  # users named in a sentence; the rest are counted
 _LABELS = {
     "improvement": "share of the improvement",
@@ -42,7 +43,7 @@ def pivotal(plan: Plan) -> IntArray:
 
     threshold = float(plan.instance.thresholds[plan.level - 1])
     left = (plan.total or 0.0) - plan.instance.removable * plan.burden
-    falls = left < threshold * (1 - tolerances.DATA)
+    falls = left < threshold * (1 - tolerances.TOTALS)
     if plan.is_exact:
         exact = plan.exact("burden").sum() - plan.instance.exact("removable") * plan.exact("burden")
         falls = (exact < plan.instance.exact("thresholds")[plan.level - 1]).astype(bool)
@@ -132,8 +133,12 @@ def check_text(plan: Plan, audit: Audit) -> str:
     page.line(str(audit))
     page.gap()
     _totals(page, plan, None)
+    for report in reports(plan).values():
+        report.time_limit = _PATIENCE
+        page.gap()
+        page.line(str(report))
     page.gap()
-    _withdrawal(page, plan)
+    _pivotal(page, plan)
     _largest(page, plan)
     return page.text()
 
@@ -195,6 +200,10 @@ def _withdrawal(page: _Page, plan: Plan) -> None:
         if name == "sequential":
             label += f" ({report.order if isinstance(report.order, str) else 'given order'})"
         page.line(f"withdrawal, {label}: {_verdict(plan, report)}")
+    _pivotal(page, plan)
+
+
+def _pivotal(page: _Page, plan: Plan) -> None:
     assert plan.burden is not None
     decisive = pivotal(plan)
     asked = int((plan.burden > 0).sum())

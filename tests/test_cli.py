@@ -254,8 +254,9 @@ def test_check_shows_who_leaves_and_fails(
     plan.write(tmp_path / "plan.json")
     out, _ = run(capfd, "check", str(tmp_path / "plan.json"), status=3)
     assert "NOT every constraint holds" in out
-    assert "withdrawal, sequential (small-first): NOT stable; by leaving 0 gains 1" in out
-    assert "2 leave, 7 data stay, share 1" in " ".join(out.split())
+    assert "NOT STABLE (sequential, small-first)" in out
+    assert "user 0 gains 1 by leaving" in out
+    assert "user 0, user 1 leave, 2 stay; 7 data" in out
     found = run_json(capfd, "check", str(tmp_path / "plan.json"), status=3)
     assert found["ok"] is False
     assert found["withdrawal"]["sequential"]["outcome"]["leave"] == [0, 1]
