@@ -16,7 +16,7 @@ from mechopt.allocation import Allocation, Pieces
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.instance import Instance
-from mechopt.mechanisms import by_model
+from mechopt.mechanisms import by_model, knife_edge
 from mechopt.mechanisms.levels import LevelAnswer, best_level, check_options
 from mechopt.plan import Plan
 
@@ -87,7 +87,7 @@ def solve(
 
     def solve_level(level: int, quantity: str) -> LevelAnswer:
         gain = instance.value * instance.share_at(level)
-        return one_level(
+        found = one_level(
             instance,
             level,
             quantity,
@@ -96,6 +96,12 @@ def solve(
             transfers=transfers,
             reserve=reserve,
         )
+        terms: dict[str, Any] = {
+            "mechanism": "burdens",
+            "protocol": protocol,
+            "transfers": transfers,
+        }
+        return knife_edge.decided(instance, found, reserve=reserve, **terms)
 
     return best_level(
         instance,

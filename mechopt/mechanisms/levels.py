@@ -27,6 +27,7 @@ class LevelAnswer:
     """The best plan that reaches level k (1-based), or why there is none.
 
     quantity : what was minimised, "pay" or "cost"; allocation.value and .bound are of that
+    tie : why rounding of the data decides whether the level can be reached, if it does
     """
 
     level: int
@@ -35,6 +36,7 @@ class LevelAnswer:
     quantity: str
     reason: str = ""
     shortfall: dict[str, Any] | None = None
+    tie: str = ""
 
 
 def objective_value(
@@ -149,6 +151,7 @@ def _choose(
     minimise = objective in MINIMISED
     best: Plan | None = None
     best_cost = np.inf
+    tie = ""
     bounds: list[float] = []
     for answer in answers:
         if answer.allocation is None or answer.payment is None:
@@ -156,7 +159,7 @@ def _choose(
         plan, bound, social_cost = _as_plan(instance, answer, objective, fields)
         bounds.append(bound)
         if best is None or _better(plan, social_cost, best, best_cost, minimise):
-            best, best_cost = plan, social_cost
+            best, best_cost, tie = plan, social_cost, answer.tie
     if best is None:
         worst = answers[0]
         return infeasible(instance, target, worst.reason, worst.shortfall or {}, fields)
@@ -178,6 +181,8 @@ def _choose(
             **fields,
         )
     bound = min(bounds) if minimise else max(bounds)
+    if tie:
+        return best.replace(bound=bound, status=Status.UNKNOWN, reason=tie)
     gap = abs(bound - best.objective)
     proved = gap <= tolerances.MONEY * max(abs(best.objective), scale)
     return best.replace(bound=bound, status=Status.OPTIMAL if proved else Status.FEASIBLE)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mechopt import registry
 from mechopt.instance import Instance
-from mechopt.mechanisms import by_model
+from mechopt.mechanisms import by_model, knife_edge
 from mechopt.mechanisms.burdens import METHODS, one_level
 from mechopt.mechanisms.levels import LevelAnswer, best_level
 from mechopt.plan import Plan
@@ -45,7 +45,7 @@ def solve(
         )
 
     def solve_level(level: int, quantity: str) -> LevelAnswer:
-        return one_level(
+        found = one_level(
             instance,
             level,
             quantity,
@@ -54,6 +54,8 @@ def solve(
             transfers=True,
             reserve=reserve,
         )
+        terms: dict[str, Any] = {"mechanism": "subsidy", "protocol": "none", "transfers": True}
+        return knife_edge.decided(instance, found, reserve=reserve, **terms)
 
     return best_level(
         instance,
