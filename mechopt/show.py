@@ -28,6 +28,8 @@ _LABELS = {
     "provider_surplus": "provider surplus",
     "welfare": "welfare",
     "participation": "participation",
+    "regret": "regret",
+    "within_budget": "probability of being within the budget",
 }
 
 
@@ -83,21 +85,26 @@ def check_dict(plan: Plan, audit: Audit) -> dict[str, Any]:
         "instance_hash": plan.instance.hash,
         "protocol": plan.protocol,
         "metrics": plan.metrics,
-        "audit": {
-            "ok": audit.ok,
-            "violations": [
-                {
-                    "tag": broken.tag,
-                    "where": broken.where,
-                    "amount": broken.amount,
-                    "message": broken.message,
-                }
-                for broken in audit.violations
-            ],
-            "rows": audit.rows,
-            "worst": audit.worst,
-        },
+        "audit": audit_dict(audit),
         "withdrawal": withdrawal_dict(plan),
+    }
+
+
+def audit_dict(audit: Audit) -> dict[str, Any]:
+    """An audit as JSON values."""
+    return {
+        "ok": audit.ok,
+        "violations": [
+            {
+                "tag": broken.tag,
+                "where": broken.where,
+                "amount": broken.amount,
+                "message": broken.message,
+            }
+            for broken in audit.violations
+        ],
+        "rows": audit.rows,
+        "worst": audit.worst,
     }
 
 
@@ -143,6 +150,15 @@ def check_text(plan: Plan, audit: Audit) -> str:
     return page.text()
 
 
+def mechanism_check_text(answer: Any, audit: Audit) -> str:
+    """What `mechopt check` prints for a mechanism: the verdict and the summary."""
+    page = _Page()
+    page.line(str(audit))
+    page.gap()
+    page.line(str(answer.summary()))
+    return page.text()
+
+
 def mechanism_text(answer: Any, remark: str = "") -> str:
     """What `mechopt solve` prints for a population: the summary and the expected metrics."""
     page = _Page()
@@ -181,7 +197,8 @@ def _totals(page: _Page, plan: Plan, benchmark: Plan | None) -> None:
         (f"threshold{_of_levels(plan)}", [_figure(float(threshold)), *[""] * (len(shown) - 1)])
     )
     for name, label in _LABELS.items():
-        rows.append((label, [_figure(one.metrics.get(name)) for one in shown]))
+        if name in plan.metrics:
+            rows.append((label, [_figure(one.metrics.get(name)) for one in shown]))
     prices = [one.details.get("price") for one in shown]
     if any(price is not None for price in prices):
         rows.append(("price per data unit", [_figure(price) for price in prices]))

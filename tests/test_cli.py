@@ -265,6 +265,23 @@ def test_check_shows_who_leaves_and_fails(
     assert found["withdrawal"]["sequential"]["outcome"]["leave"] == [2]
 
 
+def test_a_mechanism_is_solved_saved_checked(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    problem, path = tmp_path / "population.json", tmp_path / "mechanism.json"
+    run(capfd, "generate", "population-two-type", "--n", "3", "--seed", "1", "--out", str(problem))
+    run(capfd, "solve", str(problem), "--incentive", "bic", "--out", str(path))
+    out, _ = run(capfd, "check", str(path))
+    assert "audit passed" in out
+    changed = json.loads(path.read_text())
+    changed["states"]["burden"][-1][0][0] += 0.25
+    path.write_text(json.dumps(changed))
+    out, _ = run(capfd, "check", str(path), status=3)
+    assert "audit failed" in out
+    out, _ = run(capfd, "solve", str(problem), "--mechanism", "rule")
+    assert "rule proportional" in out
+
+
 def test_check_of_a_tampered_plan_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "plan.json"
     run(capfd, "solve", str(EXAMPLE), "--out", str(path))

@@ -1,4 +1,4 @@
-"""`mechopt check`: does a plan hold, and does everybody stay?"""
+"""`mechopt check`: does a plan (or a direct mechanism) hold, and does everybody stay?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from mechopt.commands.output import check_out, emit, note
 
 
 def check(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan: .json, .csv, .parquet.")],
+    plan: Annotated[
+        Path, typer.Argument(metavar="PLAN", help="A plan or a mechanism: .json, .csv, .parquet.")
+    ],
     instance: Annotated[
         Path | None,
         typer.Option("--instance", metavar="FILE", help="Its instance, if the plan has none."),
@@ -30,12 +32,14 @@ def check(
 ) -> None:
     """Recompute every constraint of a plan and its withdrawal check under both protocols.
 
+    Of a direct mechanism: every incentive, participation, obedience, threshold and budget row.
+
     Exit status: 0 if every row holds, 3 if one does not, 2 bad input.
     """
     import mechopt as mo
     from mechopt.errors import InvalidFile, InvalidOption
     from mechopt.files.documents import dumps
-    from mechopt.show import check_dict, check_text
+    from mechopt.show import audit_dict, check_dict, check_text, mechanism_check_text
 
     check_out(out)
     given: Any = None
@@ -46,6 +50,10 @@ def check(
     elif threshold or share or provider_value is not None or budget is not None:
         raise InvalidOption("--threshold, --share, --provider-value, --budget: need --instance")
     found = mo.read(plan, instance=given, allow_outside=allow_outside)
+    if isinstance(found, mo.DirectMechanism):
+        verdict = mo.audit(found.population, found)
+        _say(dumps(audit_dict(verdict)), mechanism_check_text(found, verdict), out, format, quiet)
+        raise typer.Exit(0 if verdict.ok else 3)
     if not isinstance(found, mo.Plan):
         raise InvalidFile(f"{plan}: is {cli.kind_of(found)}; expected a plan")
     if not found.has_answer:
@@ -54,12 +62,16 @@ def check(
     changes = {"protocol": protocol, "order": cli.positions(order)}
     found = found.replace(**{key: value for key, value in changes.items() if value is not None})
     audit = mo.audit(found.instance, found)
-    document = dumps(check_dict(found, audit))
+    _say(dumps(check_dict(found, audit)), check_text(found, audit), out, format, quiet)
+    raise typer.Exit(0 if audit.ok else 3)
+
+
+def _say(document: str, page: str, out: Path | None, format: cli.Format, quiet: bool) -> None:
+    """The document to `out`, if given, and document or page to standard output."""
     if out is not None:
         from mechopt.files import replacing
 
         with replacing(out) as stream:
             stream.write(document)
         note(f"mechopt: wrote {out}", quiet=quiet)
-    emit(document if format is cli.Format.JSON else check_text(found, audit))
-    raise typer.Exit(0 if audit.ok else 3)
+    emit(document if format is cli.Format.JSON else page)
