@@ -65,9 +65,10 @@ class User:
     def values(self, x):
         """(need, is a limit, can give less) at x: at a jump also the limit from the right."""
         at = [(self.need(x), False, x > TINY)]
-        if TINY < x < self.cap - TINY and self.need(x, True) < at[0][0] - TINY:
-            if self.need(x + 1e-6) < inf:  # what is only just accepted at x is not beyond it
-                at.append((self.need(x, True), True, False))
+        lower = TINY < x < self.cap - TINY and self.need(x, True) < at[0][0] - TINY
+        # What is only just accepted at x is not accepted beyond it.
+        if lower and self.need(x + 1e-6) < inf:
+            at.append((self.need(x, True), True, False))
         return at
 
     def points(self):
