@@ -26,6 +26,7 @@ from mechopt.exact_data import (
 from mechopt.exact_prices import LevelProblem
 from mechopt.instance import Instance
 from mechopt.mechanisms.direct import DirectMechanism
+from mechopt.mechanisms.direct_arrays import PAYMENT_FACTOR
 from mechopt.plan import Plan, Status
 from mechopt.population import Population
 from mechopt.verify import Design, Provider
@@ -311,7 +312,7 @@ def _judged(
 
 
 def _certify_mechanism(mechanism: DirectMechanism) -> Certificate:
-    terms = {**mechanism.terms.to_dict()}
+    terms = {**mechanism.terms.to_dict(), "payment_factor": decimal(PAYMENT_FACTOR)}
     if terms["target"] is not None:
         terms["target"] = target_share(terms["target"], mechanism.population)
     data = population_data(mechanism.population)
@@ -377,7 +378,7 @@ class _MechanismSearch:
         values = found.values
         broken = [p for p in self.runs if values[p] not in (0, 1)]
         if self.design.randomized or not broken:
-            self._keep(found.value, values, fixed)
+            self.best = found.value, values
             return leaf
         if self.nodes >= MOST_NODES:
             return leaf
@@ -388,33 +389,6 @@ class _MechanismSearch:
             "one": self._node({**fixed, p: Fraction(1)}),
             "zero": self._node({**fixed, p: Fraction(0)}),
         }
-
-    def _keep(
-        self, value: Fraction, values: dict[Any, Fraction], fixed: dict[Any, Fraction]
-    ) -> None:
-        """Keep an optimal vertex; where it pays in a null outcome (A6), one that does not."""
-        null: dict[Any, Fraction] = {}
-        if not self.design.randomized:
-            fixed = {**fixed, **{p: values[p] for p in self.runs}}
-        while True:
-            paid = {
-                one: Fraction(0)
-                for one, amount in values.items()
-                if one[0] == "t" and amount > 0 and values["p", one[1], one[2]] == 0
-            }
-            if not paid:
-                break
-            null |= paid
-            rest = {one: Fraction(0) for one in null if one not in fixed}
-            found = exact_lp.maximum(
-                self.rows, self.objective, free=self.free, fixed={**fixed, **rest}
-            )
-            self.pivots += found.pivots
-            if found.value is None:
-                return
-            value, values = found.value, found.values
-        if self.best is None or value > self.best[0]:
-            self.best = value, values
 
 
 def _answer(design: Design, z: Mapping[Any, Fraction]) -> dict[str, Any]:

@@ -454,6 +454,7 @@ class Design:
         self.objective, self.incentive = terms["objective"], terms["incentive"]
         self.participation, self.rights = terms["participation"], terms["withdrawal_rights"]
         self.transfers, self.randomized = terms["transfers"], terms["randomized"]
+        self.payment_factor = number(terms["payment_factor"])
         target = terms["target"]
         self.target = None if target is None else number(target)
         objectives = ("provider-surplus", "welfare", "improvement", *self.MINIMISED)
@@ -516,6 +517,16 @@ class Design:
             if a != c and self.group[a] == self.group[c]
         ]
 
+    def most_paid(self, k: int, j: int) -> Fraction:
+        """t̄: a stated multiple of the value and of the dearest cost in the group, so that t ≤ t̄ p
+        keeps null outcomes free of payments."""
+        dearest = max(
+            self.curve[i].cost(min(self.curve[i].capacity, self.levels.T[k - 1]))
+            for i in self.types
+            if self.group[i] == self.group[j]
+        )
+        return self.payment_factor * (self.value[j] + dearest)
+
     # what a user of type `true` gets who reports `told`, at level k in state ω, times p
 
     def effort(self, k: int, w: State, told: int) -> Terms:
@@ -558,6 +569,9 @@ class Design:
         for k, (w, j) in product(ks, self.cells()):
             for s, (width, _) in enumerate(self.curve[j].pieces):
                 add(f"D2 width {k} {w} {j} {s}", {("p", k, w): width, ("y", k, w, j, s): -ONE})
+            if self.transfers and self.levels.budget is None:
+                most = {("p", k, w): self.most_paid(k, j), ("t", k, w, j): -ONE}
+                add(f"D2 null {k} {w} {j}", most)
             if self.participation == "ex-post":
                 add(f"D4 {k} {w} {j}", self.stay(k, w, j, j))
             if self.rights is not False:
