@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import platform
 import select
 import subprocess
@@ -20,6 +21,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import log
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -85,21 +87,21 @@ def run_spec(spec: Spec, sizes: Iterable[int], limit: float) -> list[dict[str, A
     """One row per size and route, in the order of the sizes."""
     workers = {name: Worker(spec, name) for name in spec.routes}
     rows: list[dict[str, Any]] = []
-    last: dict[str, tuple[int, float]] = {}
+    past: dict[str, list[tuple[int, float]]] = {name: [] for name in spec.routes}
     out = {name for name, worker in workers.items() if not worker.wait_ready()}
     try:
         for size in sizes:
             going = {
                 name: route
                 for name, route in spec.routes.items()
-                if name not in out and size <= route.most and _worth(last.get(name), size, limit)
+                if name not in out and size <= route.most and _worth(past[name], size, limit)
             }
             replies, stopped = _rounds(workers, going, size, limit)
             out |= stopped
             found = [_row(spec, size, name, replies[name], limit) for name in going]
             for row in found:
                 if row["seconds"] is not None:
-                    last[row["route"]] = (size, row["seconds"])
+                    past[row["route"]].append((size, row["seconds"]))
             rows += _compared(spec, found)
             for row in rows[len(rows) - len(found) :]:
                 _print(row)
@@ -109,9 +111,16 @@ def run_spec(spec: Spec, sizes: Iterable[int], limit: float) -> list[dict[str, A
     return rows
 
 
-def _worth(last: tuple[int, float] | None, size: int, limit: float) -> bool:
-    """Whether linear growth from the last size would still stay within the limit."""
-    return last is None or last[1] * size / last[0] <= limit
+def _worth(past: list[tuple[int, float]], size: int, limit: float) -> bool:
+    """Whether growth as between the last two sizes, and at least linear, stays within the limit."""
+    if not past:
+        return True
+    last, seconds = past[-1]
+    slope = 1.0
+    if len(past) > 1 and seconds > 0.1:
+        before, earlier = past[-2]
+        slope = min(3.0, max(1.0, log(seconds / earlier) / log(last / before)))
+    return seconds * (size / last) ** slope <= limit
 
 
 def _rounds(
@@ -181,7 +190,6 @@ def _print(row: dict[str, Any]) -> None:
 def environment() -> dict[str, Any]:
     cpus = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": cpus[0].split(":")[1].strip() if cpus else platform.processor(),
@@ -198,13 +206,22 @@ def _lines(path: str) -> list[str]:
 
 
 def write(folder: Path, rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
+    """Replace the rows of the specs that were run; those of others stay."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "results.csv", "w", newline="") as stream:
-        table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        for row in rows:
-            table.writerow({key: _short(value) for key, value in row.items()})
-    (folder / "environment.json").write_text(json.dumps(about, indent=1) + "\n")
+    table, facts = folder / "results.csv", folder / "environment.json"
+    mine = {row["spec"] for row in rows}
+    kept: list[dict[str, Any]] = []
+    if table.exists():
+        with open(table, newline="") as stream:
+            kept = [row for row in csv.DictReader(stream) if row["spec"] not in mine]
+        about = {**about, "runs": {**json.loads(facts.read_text())["runs"], **about["runs"]}}
+    everything = [{key: _short(value) for key, value in row.items()} for row in rows] + kept
+    everything.sort(key=lambda row: list(SPECS).index(row["spec"]))
+    with open(table, "w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(everything)
+    facts.write_text(json.dumps(about, indent=1) + "\n")
 
 
 def _short(value: Any) -> Any:
@@ -221,16 +238,19 @@ def main() -> None:
     limit = options.limit or (3.0 if options.quick else 60.0)
     began = perf_counter()
     rows: list[dict[str, Any]] = []
-    about: dict[str, Any] = {
-        "command": f"run.py {'--quick ' if options.quick else ''}--limit {limit:g}",
-        **environment(),
-    }
+    about: dict[str, Any] = {**environment(), "runs": {}}
     for name in options.only:
-        spec = SPECS[name]
+        spec, started = SPECS[name], perf_counter()
         print(f"\n{spec.title}", flush=True)
+        load = os.getloadavg()[0]
         rows += run_spec(spec, spec.quick if options.quick else spec.sizes, limit)
+        about["runs"][name] = {
+            "date": datetime.now(UTC).isoformat(timespec="minutes"),
+            "limit": limit,
+            "minutes": round((perf_counter() - started) / 60, 1),
+            "load": [round(load, 1), round(os.getloadavg()[0], 1)],
+        }
         if options.out:
-            about["minutes"] = round((perf_counter() - began) / 60, 1)
             write(options.out, rows, about)
     if options.out:
         from plot import draw
