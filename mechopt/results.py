@@ -264,7 +264,8 @@ def read_table(path: str | PathLike[str]) -> Table:
     from pyarrow import ArrowException
 
     try:
-        found = parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:  # read_table would import pandas
+            found = file.read()
     except (OSError, ArrowException) as error:
         raise InvalidFile(f"{path}: cannot be read as Parquet ({error})") from None
     version = (found.schema.metadata or {}).get(_MARK)
