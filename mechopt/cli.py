@@ -30,6 +30,7 @@ from mechopt.registry import load
 COMMANDS = {
     "solve": "mechopt.commands.solve:solve",
     "check": "mechopt.commands.check:check",
+    "verify": "mechopt.commands.verify:verify",
     "generate": "mechopt.commands.generate:generate",
     "calibrate": "mechopt.commands.calibrate:calibrate",
     "compare": "mechopt.commands.compare:compare",

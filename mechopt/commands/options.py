@@ -97,6 +97,14 @@ TimeLimit = Annotated[
     float | None, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop after this.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the result here.")]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        help="Decimals read exactly; print the exact optimum and what proves it. With --format "
+        "json the certificate for `mechopt verify`; with --out it is written beside the answer.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
 
@@ -133,6 +141,8 @@ def read_problem(
     provider_value: str | None,
     budget: str | None,
     allow_outside: bool,
+    *,
+    exact: bool = False,
 ) -> Any:
     """The Instance or Population at `path`; InvalidFile if it is something else."""
     from mechopt.errors import InvalidFile
@@ -145,6 +155,7 @@ def read_problem(
         provider_value=numeric("provider-value", provider_value),
         budget=numeric("budget", budget),
         allow_outside=allow_outside,
+        exact=exact,
     )
     if type(problem).__name__ not in ("Instance", "Population"):
         raise InvalidFile(f"{path}: is {kind_of(problem)}; expected an instance or a population")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -34,6 +35,7 @@ def solve(
     allow_outside: cli.AllowOutside = False,
     seed: cli.Seed = None,
     time_limit: cli.TimeLimit = None,
+    exact: cli.Exact = False,
     out: cli.Out = None,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
@@ -43,7 +45,9 @@ def solve(
     Exit status: 0 answered, 2 bad input, 3 infeasible, 4 limit reached without proof.
     """
     check_out(out)
-    problem = cli.read_problem(file, threshold, share, provider_value, budget, allow_outside)
+    problem = cli.read_problem(
+        file, threshold, share, provider_value, budget, allow_outside, exact=exact
+    )
     chosen, given, remark = settings(problem, mechanism, objective)
     given |= {
         "protocol": protocol,
@@ -69,6 +73,9 @@ def solve(
 
         write(answer, out, instance_path=file)
         note(f"mechopt: wrote {out}", quiet=quiet)
+    if exact:
+        _certify(problem, answer, out, format, quiet=quiet)
+        raise typer.Exit(_EXIT[answer.status])
     if isinstance(answer, mo.Plan):
         benchmark = _benchmark(answer)
         if format is cli.Format.JSON:
@@ -87,6 +94,33 @@ def solve(
         emit(mechanism_text(answer, remark))
     # A rule is evaluated, not optimised: there is no proof that could be missing.
     raise typer.Exit(0 if chosen == "rule" else _EXIT[answer.status])
+
+
+def _certify(
+    problem: Any, answer: Any, out: Path | None, format: cli.Format, *, quiet: bool
+) -> None:
+    """Print the exact optimum with its proof; beside `out` the certificate."""
+    import mechopt as mo
+    from mechopt import verify
+    from mechopt.errors import SolverError
+    from mechopt.files.documents import dumps
+
+    certificate = mo.certify(problem, answer)
+    if not certificate.agrees:
+        raise SolverError(f"exact arithmetic contradicts the answer: {certificate.remark}")
+    if out is not None:
+        path = out.with_suffix(".certificate.json")
+        certificate.write(path)
+        note(f"mechopt: wrote {path}", quiet=quiet)
+    document = dict(certificate.document)
+    if format is cli.Format.JSON:
+        emit(dumps(document))
+        return
+    value = "" if certificate.optimum is None else f", {certificate.optimum}"
+    decimal = "" if certificate.optimum is None else f" = {float(certificate.optimum):.12g}"
+    emit(f"{certificate.status}{value}{decimal}\n")
+    emit(f"data: {document['about']['reading']}\n")
+    emit("".join(f"  {fact}\n" for fact in verify.verify(document)))
 
 
 def settings(
