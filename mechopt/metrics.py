@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mechopt.arrays import exact_sum
+from mechopt.errors import TooLarge
 
 if TYPE_CHECKING:
     from mechopt.plan import Plan
+    from mechopt.withdrawal import WithdrawalReport
 
 
 def plan_metrics(plan: Plan) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
     social_cost = exact_sum(cost)
     expenditure = exact_sum(plan.payment) if pays else 0.0
     value = instance.provider_value * share
-    reports = {name: plan.withdrawal(name) for name in ("simultaneous", "sequential")}
+    reports = {name: _report(plan, name) for name in ("simultaneous", "sequential")}
     asked = plan.burden > 0
     own = reports.get(plan.protocol)
     staying = int((asked & own.outcome.stay).sum()) if own else int(asked.sum())
@@ -37,7 +39,20 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
         "welfare": value + exact_sum(instance.value * share) - social_cost,
         "participation": staying / int(asked.sum()) if asked.any() else 0.0,
         "stable": {
-            protocol: {"stable": report.stable, "margin": report.margin}
-            for protocol, report in reports.items()
+            name: {
+                "stable": None if report is None else report.stable,
+                "margin": None if report is None else report.margin,
+            }
+            for name, report in reports.items()
         },
     }
+
+
+def _report(plan: Plan, protocol: str) -> WithdrawalReport | None:
+    """The plan's check; None if another protocol than its own is too large to decide."""
+    try:
+        return plan.withdrawal(protocol)
+    except TooLarge:
+        if protocol == plan.protocol:
+            raise
+        return None

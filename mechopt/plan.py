@@ -162,7 +162,8 @@ class Plan:
     def metrics(self) -> Mapping[str, Any]:
         """The metrics of FORMULATION section 6, with everyone staying; empty without an answer.
 
-        `stable` maps each protocol to {"stable": bool, "margin": money}; `participation` is the
+        `stable` maps each protocol to {"stable": bool, "margin": money}, None where that is too
+        large to decide; `participation` is the
         share of users with positive burden who stay under the plan's protocol (0 if none is asked).
         """
         if self.burden is None:

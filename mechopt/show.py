@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
@@ -12,6 +13,7 @@ import numpy as np
 
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.auditing import Audit
+from mechopt.errors import TooLarge
 from mechopt.plan import Plan
 from mechopt.withdrawal import WithdrawalReport
 
@@ -55,9 +57,11 @@ def pivotal(plan: Plan) -> IntArray:
 def reports(plan: Plan) -> dict[str, WithdrawalReport]:
     """The withdrawal check under both protocols, the plan's own first."""
     own = plan.protocol if plan.protocol != "none" else "simultaneous"
-    return {
-        name: plan.withdrawal(name) for name in dict.fromkeys((own, "simultaneous", "sequential"))
-    }
+    found = {own: plan.withdrawal(own)}
+    for name in ("simultaneous", "sequential"):
+        with contextlib.suppress(TooLarge):  # not the plan's own protocol: say what can be said
+            found[name] = plan.withdrawal(name)
+    return found
 
 
 def withdrawal_dict(plan: Plan) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.instance import Instance
 from mechopt.mechanisms import by_model, knife_edge
+from mechopt.mechanisms.level_curves import required_total
 from mechopt.mechanisms.levels import LevelAnswer, best_level, check_options
 from mechopt.plan import Plan
 
@@ -137,7 +138,7 @@ def one_level(
     reserve: float,
 ) -> LevelAnswer:
     """The cheapest plan (in `quantity`, "pay" or "cost") that reaches T_level + R."""
-    amount = float(instance.thresholds[level - 1]) + reserve
+    amount = required_total(instance, level, reserve)
     pieces = allocation.user_pieces(instance, gain, unsecured, transfers=transfers)
     if not allocation.can_reach(pieces, amount):
         reason, shortfall = _why_short(instance, level, amount, pieces, gain, unsecured, transfers)

@@ -16,6 +16,7 @@ import pyomo.environ as pyo
 from mechopt import arrays, highs, registry, tolerances
 from mechopt.allocation import settle
 from mechopt.instance import Instance
+from mechopt.mechanisms.level_curves import required_total
 from mechopt.mechanisms.levels import MINIMISED, check_options, infeasible, objective_value
 from mechopt.plan import Plan, Status
 
@@ -129,7 +130,7 @@ def _read(
     burden = np.array([pyo.value(model.burden[i]) for i in model.USERS])
     burden[burden < tolerances.DATA * instance.capacity] = 0.0  # the solver's dust
     burden = np.clip(burden, 0.0, upper)
-    burden = settle(burden, upper, float(instance.thresholds[level - 1]) + reserve)
+    burden = settle(burden, upper, required_total(instance, level, reserve))
     cost = instance.cost_of(burden)
     floor = np.zeros(instance.n)
     if fields["mechanism"] == "subsidy":

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mechopt.arrays import BoolArray, IntArray
+from mechopt.errors import TooLarge
 from mechopt.withdrawal.stage import Array, Stage, ascending, permutation
 
 LevelArray = npt.NDArray[np.int32]
@@ -88,7 +89,45 @@ def sequential_path(stage: Stage, order: IntArray) -> Path:
     if stage.levels == 1:
         return one_threshold(stage, order)
     movers = order[stage.x[order] > 0]
-    return follow(stage, movers, final_levels(stage, movers))
+    try:
+        final = final_levels(stage, movers)
+    except TooLarge:
+        path = _held_by_a_key(stage, movers)
+        if path is None:
+            raise
+        return path
+    return follow(stage, movers, final)
+
+
+def _held_by_a_key(stage: Stage, movers: IntArray) -> Path | None:
+    """The path on which everyone stays, proved without the recursion; None if that fails.
+
+    From some position on (W1) holds, so those users all stay if nobody left before (F1). If that
+    is not the first position, X meets T_k without any to spare and one of those users, the key,
+    would leave if only level k − 1 could be reached, and his leaving ends training: then whoever
+    leaves before him ends training too, and stays if it is worth as much. `if_leaves` is no lower
+    than the level truly reached, so slacks are understated, never overstated.
+    """
+    level = int(stage.level_of(stage.total))
+    alone = np.asarray(stage.level_of(stage.total - stage.removed[movers]))
+    if level == 0:
+        return None
+    tolerance = stage.money_tolerance[movers]
+    staying = stage.v[movers] * stage.shares[level] - stage.r[movers]
+    stays = staying - stage.v[movers] * stage.shares[alone] >= -tolerance
+    begin = int(np.flatnonzero(~stays).max(initial=-1)) + 1
+    if begin:
+        unwilling = stage.r[movers] > stage.v[movers] * stage.shares[level - 1] + tolerance
+        keys = np.flatnonzero(unwilling & (alone == 0))
+        if not keys.size or keys[-1] < begin:
+            return None
+        before = slice(0, int(keys[-1]))
+        pivotal = (alone[before] < level) & (staying[before] >= -tolerance[before])
+        if not pivotal.all():
+            return None
+        alone = alone.copy()
+        alone[before] = 0
+    return Path(np.ones(stage.n, dtype=bool), level, movers, np.full(movers.size, level), alone)
 
 
 # -- one threshold (F2) -------------------------------------------------------------------------
@@ -176,18 +215,21 @@ class FinalLevels:
         return int(self.levels[position][bisect_right(self.breaks[position], total)])
 
 
+MOST_PIECES = 5_000_000  # of all step functions together; random plans need a few K per mover
 CHUNK = 4096  # movers whose preference tables are held at a time
 
 
 def final_levels(stage: Stage, movers: IntArray) -> FinalLevels:
     """The recursion F3 for users moving in the order `movers` (m,).
 
-    Only the pieces that the movers before i can reach are kept.
+    Only the pieces that the movers before i can reach are kept. Raises TooLarge beyond
+    `MOST_PIECES` (many users near indifference can double the pieces with every mover).
     """
     count, width = movers.size, stage.levels + 1
     stays, leaves = stage.x[movers], (stage.x - stage.removed)[movers]
     top = np.concatenate((stage.x[:1] * 0, np.cumsum(stays)))
     low = np.concatenate((stage.x[:1] * 0, np.cumsum(leaves)))
+    pieces = 0
     margin = top[-1] / 1024  # sums in another order may differ by their rounding
     breaks: list[Array] = [stage.reached] * (count + 1)
     levels: list[LevelArray] = [np.arange(width, dtype=np.int32)] * (count + 1)
@@ -204,6 +246,13 @@ def final_levels(stage: Stage, movers: IntArray) -> FinalLevels:
                 right = int(np.searchsorted(at, top[position] + margin, side="right"))
                 at, level = at[left:right], level[left : right + 1]
             breaks[position], levels[position] = at, level
+            pieces += at.size
+            if pieces > MOST_PIECES:
+                raise TooLarge(
+                    f"the sequential outcome takes more than {MOST_PIECES:,} pieces (reached at "
+                    f"mover {position} of {count}): too many users are near indifference for the "
+                    "exact recursion; check the protocol 'simultaneous', or fewer users"
+                )
     return FinalLevels(breaks, levels)
 
 
