@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +76,7 @@ def outcome_of(
         total=float(total),
         level=level,
         share=float(stage.shares[level]),
-        social_cost=fsum(lost.tolist()),
+        social_cost=arrays.exact_sum(lost),
         payments=arrays.freeze(payments),
     )
 
