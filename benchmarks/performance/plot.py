@@ -14,12 +14,12 @@ FLOOR = 2e-3  # seconds: below this, fixed costs hide how a route grows
 
 
 def series(folder: Path) -> dict[tuple[str, str], list[tuple[int, float]]]:
-    """(spec, route) -> (size, seconds) in ascending size."""
+    """(spec, route) -> (size, processor seconds) in ascending size."""
     found: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
     with open(folder / "results.csv", newline="") as stream:
         for row in csv.DictReader(stream):
             if row["seconds"]:
-                found[row["spec"], row["route"]].append((int(row["size"]), float(row["seconds"])))
+                found[row["spec"], row["route"]].append((int(row["size"]), float(row["cpu"])))
     return dict(found)
 
 
@@ -66,7 +66,7 @@ def draw(folder: Path) -> None:
                 )
         axis.set_title(SPECS[name].title)
         axis.set_xlabel(SPECS[name].unit)
-        axis.set_ylabel("seconds")
+        axis.set_ylabel("processor seconds")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=5.5)
     for axis in list(axes.flat)[len(names) :]:
