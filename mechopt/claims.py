@@ -83,6 +83,7 @@ class Claim:
     amount: str
     kind: str  # of problem
     levels: Callable[[int], bool]
+    asked: bool  # whether it is about the burdens of `asked_plan`
     check: Callable[[Case], Verdict | None]
 
 
@@ -259,6 +260,7 @@ CLAIMS: dict[str, Claim] = {
         "money leaked, relative to what the best posted price with known costs would pay",
         "instance",
         lambda levels: levels == 1,
+        False,
         _posted_leaks,
     ),
     "burdens-leak-nothing": Claim(
@@ -267,6 +269,7 @@ CLAIMS: dict[str, Claim] = {
         "largest leakage, money",
         "instance",
         lambda levels: levels == 1,
+        False,
         _burdens_leak_nothing,
     ),
     "direct-leaks-nothing": Claim(
@@ -275,6 +278,7 @@ CLAIMS: dict[str, Claim] = {
         "leakage, money",
         "population",
         lambda levels: levels == 1,
+        False,
         _direct_leaks_nothing,
     ),
     "uncertain-threshold-leaks": Claim(
@@ -283,6 +287,7 @@ CLAIMS: dict[str, Claim] = {
         "share of expenditure that is at risk",
         "instance",
         lambda levels: levels > 1,
+        False,
         _uncertain_threshold_leaks,
     ),
     "simultaneous-costs-less": Claim(
@@ -291,6 +296,7 @@ CLAIMS: dict[str, Claim] = {
         "social cost saved, relative to the small-first outcome",
         "instance",
         lambda levels: True,
+        True,
         _simultaneous_costs_less,
     ),
     "simultaneous-can-fail": Claim(
@@ -299,6 +305,7 @@ CLAIMS: dict[str, Claim] = {
         "share of the improvement lost in the worst equilibrium",
         "instance",
         lambda levels: True,
+        True,
         _simultaneous_can_fail,
     ),
     "small-first-more-data": Claim(
@@ -307,6 +314,7 @@ CLAIMS: dict[str, Claim] = {
         "additional data, relative to the highest threshold",
         "instance",
         lambda levels: True,
+        True,
         _small_first_more_data,
     ),
     "small-first-survives-mistakes": Claim(
@@ -316,6 +324,7 @@ CLAIMS: dict[str, Claim] = {
         "crossing probability gained",
         "instance",
         lambda levels: True,
+        True,
         _small_first_survives_mistakes,
     ),
     "small-first-sustains-more": Claim(
@@ -324,6 +333,7 @@ CLAIMS: dict[str, Claim] = {
         "additional share of the improvement",
         "instance",
         lambda levels: levels > 1,
+        False,
         _sustainable_share,
     ),
     "small-first-pays-less": Claim(
@@ -332,6 +342,7 @@ CLAIMS: dict[str, Claim] = {
         "payments saved, relative",
         "instance",
         lambda levels: levels > 1,
+        False,
         _small_first_pays_less,
     ),
     "small-first-is-best-order": Claim(
@@ -340,6 +351,7 @@ CLAIMS: dict[str, Claim] = {
         "share by which the best of the other orders tried is ahead",
         "instance",
         lambda levels: levels > 1,
+        True,
         _small_first_is_best_order,
     ),
 }
@@ -485,7 +497,7 @@ def _save_examples(
         name = f"{finding.claim}-{_slug(finding.group)}-{finding.levels}.json"
         problem = cases[finding.problem].problem
         problem.write(folder / name)
-        if problem_kind(problem) == "instance":
+        if CLAIMS[finding.claim].asked:
             asked_plan(problem).write(folder / name.replace(".json", ".plan.json"))
         kept[position] = replace(finding, file=name)
     return kept
@@ -531,15 +543,19 @@ def summarise(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 def write_findings(findings: Sequence[Finding], path: str | PathLike[str]) -> None:
     """Findings as JSON, one per line, compressed if the name ends in .gz.
 
-    Numbers to eight significant digits; fields at their defaults are left out.
+    Numbers to six significant digits, seconds to milliseconds; empty fields are left out.
     """
     from mechopt.files import replacing
     from mechopt.files.documents import strict
 
-    lines = [json.dumps(_brief(strict(asdict(it))), ensure_ascii=False) for it in findings]
+    lines = [json.dumps(_brief(strict(asdict(_timed(it)))), ensure_ascii=False) for it in findings]
     text = "".join(f"{line}\n" for line in lines).encode()
     with replacing(path, binary=True) as stream:
         stream.write(gzip.compress(text, mtime=0) if Path(path).suffix == ".gz" else text)
+
+
+def _timed(finding: Finding) -> Finding:
+    return replace(finding, seconds=round(finding.seconds, 3))
 
 
 def _brief(entry: Any) -> Any:
@@ -547,7 +563,7 @@ def _brief(entry: Any) -> Any:
         return {key: _brief(value) for key, value in entry.items() if value not in ("", {})}
     if isinstance(entry, list):
         return [_brief(value) for value in entry]
-    return float(f"{entry:.8g}") if isinstance(entry, float) else entry
+    return float(f"{entry:.6g}") if isinstance(entry, float) else entry
 
 
 def read_findings(path: str | PathLike[str]) -> list[Finding]:

@@ -196,7 +196,9 @@ def share_interval(successes: int, count: int, confidence: float = 0.95) -> Inte
     scale = 1 + z * z / count
     middle = (share + z * z / (2 * count)) / scale
     half = z / scale * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half), count)
+    low = 0.0 if successes == 0 else max(0.0, middle - half)
+    high = 1.0 if successes == count else min(1.0, middle + half)
+    return Interval(share, low, high, count)
 
 
 # -- files ----------------------------------------------------------------------------------------

@@ -171,6 +171,8 @@ def test_examples_open_and_repeat_their_verdict(tmp_path) -> None:
             continue
         again = verdict(finding.claim, instance)
         assert (again.holds, again.amount) == (finding.holds, finding.amount)
+        if not CLAIMS[finding.claim].asked:
+            continue
         plan = mo.read(tmp_path / finding.file.replace(".json", ".plan.json"))
         assert plan.burden.tolist() == claims.asked_plan(instance).burden.tolist()
 
@@ -185,7 +187,7 @@ def test_two_processes_find_the_same_and_files_read_back(tmp_path) -> None:
         back = claims.read_findings(tmp_path / name)
         assert [(f.claim, f.problem, f.holds, f.proved) for f in back] == [it[:4] for it in strip]
         for finding, (*_, amount) in zip(back, strip):
-            assert finding.amount == (None if amount is None else pytest.approx(amount, rel=1e-7))
+            assert finding.amount == (None if amount is None else pytest.approx(amount, rel=1e-5))
     rows = summarise(one)
     assert sum(row["problems"] for row in rows) == len(one)
     for row in rows:
@@ -200,7 +202,7 @@ def test_a_failing_check_is_a_finding(monkeypatch) -> None:
     def fail(case):
         raise ArithmeticError("no")
 
-    broken = claims.Claim("x", "always", "x", "instance", lambda levels: True, fail)
+    broken = claims.Claim("x", "always", "x", "instance", lambda levels: True, False, fail)
     monkeypatch.setitem(CLAIMS, "broken", broken)
     (found,) = check_claims(Case("g", "g/0", mo.generate("uniform", 3)), ["broken"])
     assert (found.holds, found.error) == (None, "ArithmeticError: no")

@@ -25,7 +25,7 @@ HARD = ("lognormal", "two-type", "heavy-tailed", "prism")  # also beyond what us
 
 
 def problems(smoke: bool) -> dict[str, mo.Instance]:
-    size, draws = (10, 1) if smoke else (200, 5)
+    size, draws = (10, 1) if smoke else (200, 3)
     asked = [(family, None) for family in mo.families("instance")]
     asked += [(family, 1.2) for family in HARD]
     return {

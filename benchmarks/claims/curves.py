@@ -27,12 +27,12 @@ class Picture:
     populations: dict[float, mo.Population]
     mechanisms: tuple[str, ...]
     burdens: str | None
-    draws: int = 50
+    draws: int = 30
 
 
 def pictures(smoke: bool) -> Iterator[Picture]:
     sizes = (2, 4) if smoke else (2, 3, 4, 6, 8, 12, 16, 24, 32)
-    draws = 5 if smoke else 50
+    draws = 5 if smoke else 30
     family = "population-two-type"
 
     def population(n: int, **options: float) -> mo.Population:
