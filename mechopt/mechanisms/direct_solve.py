@@ -18,6 +18,7 @@ from mechopt.mechanisms.direct_arrays import DirectProgram, Layout
 from mechopt.mechanisms.direct_metrics import expectations
 from mechopt.mechanisms.direct_size import refuse_if_large
 from mechopt.mechanisms.direct_terms import DirectTerms, check_limits, read_terms
+from mechopt.mechanisms.direct_units import in_units
 from mechopt.plan import Status
 from mechopt.population import Population
 
@@ -114,20 +115,23 @@ def optimise(
     """Solve the LP or MILP of validated terms; adjacent incentive rows first, all if needed."""
     began = perf_counter()
 
-    def attempt(pairs: str, ordered: bool) -> DirectMechanism:
+    def attempt(population: Population, pairs: str, ordered: bool) -> DirectMechanism:
         left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - began))
         built = build_for(population, terms, pairs=pairs, ordered=ordered)
         settings = MIP_SETTINGS if built.program.is_mip else SETTINGS
         session = highs.Session(built.program, time_limit=left, seed=seed, **settings)
         return finish(built, session, mechanism=mechanism, seed=seed)
 
-    answer = attempt(pairs, False)
-    ordered = not answer.details.get("segments_in_order", True)
-    if ordered:
-        answer = attempt(pairs, True)
-    if pairs == "adjacent" and answer.details.get("worst", 0.0) > tolerances.SOLVER:
-        answer = attempt("all", ordered)
-    return answer
+    def best_attempt(population: Population) -> DirectMechanism:
+        answer = attempt(population, pairs, False)
+        ordered = not answer.details.get("segments_in_order", True)
+        if ordered:
+            answer = attempt(population, pairs, True)
+        if pairs == "adjacent" and answer.details.get("worst", 0.0) > tolerances.SOLVER:
+            answer = attempt(population, "all", ordered)
+        return answer
+
+    return in_units(population, best_attempt)
 
 
 def build_for(
