@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from time import perf_counter
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import SolverError
 from mechopt.linear_rows import LinearRows, read_rows
@@ -251,6 +252,50 @@ def solve(program: LinearProgram, **settings: Any) -> Solution:
     return Session(program, **settings).solve()
 
 
+def solve_twice(
+    program: LinearProgram, *, time_limit: float | None = None, seed: int = 0, **settings: Any
+) -> Solution:
+    """A MILP solved with presolve and without; what both verdicts support.
+
+    HiGHS 1.15 was seen to prove wrong optima and false infeasibility on small MILPs, with presolve
+    on some and without it on others. So the bound is the weaker one, the point the better one,
+    infeasible what both call infeasible; where they contradict each other nothing is proved. The
+    two runs share `time_limit` (seconds).
+    """
+    began = perf_counter()
+    half = None if time_limit is None else time_limit / 2
+    one = solve(program, time_limit=half, seed=seed, **settings)
+    left = None if time_limit is None else max(0.1, time_limit - (perf_counter() - began))
+    other = solve(program, time_limit=left, seed=seed, **{**settings, "presolve": "off"})
+    seconds = perf_counter() - began
+    if one.status is other.status is Status.INFEASIBLE:
+        return replace(one, seconds=seconds)
+    sign = -1.0 if program.maximize else 1.0  # in what follows smaller is better
+    found = [answer for answer in (one, other) if answer.x is not None]
+    refuted = Status.INFEASIBLE in (one.status, other.status)
+    bounds = [-inf if run.bound is None else sign * run.bound for run in (one, other)]
+    bound = -inf if refuted else min(bounds)
+    if not found:
+        return replace(
+            one,
+            status=Status.UNKNOWN,
+            termination=f"{one.termination}; without presolve: {other.termination}",
+            objective=None,
+            bound=sign * bound if isfinite(bound) else None,
+            seconds=seconds,
+        )
+    best = min(found, key=lambda answer: sign * (answer.objective or 0.0))
+    assert best.objective is not None
+    near = tolerances.MONEY * max(1.0, abs(best.objective))
+    proved = sign * best.objective - bound <= near
+    return replace(
+        best,
+        status=Status.OPTIMAL if proved else Status.FEASIBLE,
+        bound=sign * bound,
+        seconds=seconds,
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Compiled:
     """A Pyomo model as a linear program, with the Pyomo objects of its columns and rows."""
@@ -373,10 +418,13 @@ def _program(
     )
 
 
-def solve_model(model: Any, **settings: Any) -> Solution:
-    """Solve a Pyomo model and, if there is an answer, load it into its variables."""
+def solve_model(model: Any, *, twice: bool = False, **settings: Any) -> Solution:
+    """Solve a Pyomo model and, if there is an answer, load it into its variables.
+
+    twice : for a MILP whose proof matters, see `solve_twice`
+    """
     compiled = from_pyomo(model)
-    solution = solve(compiled.program, **settings)
+    solution = (solve_twice if twice else solve)(compiled.program, **settings)
     if solution.x is not None:
         compiled.load(solution)
     return solution

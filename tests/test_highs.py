@@ -107,3 +107,37 @@ def test_refusals() -> None:
     compiled = highs.from_pyomo(_model())
     with pytest.raises(mo.SolverError, match="no values"):
         compiled.load(highs.Solution(mo.Status.UNKNOWN, "Time limit", None, None))
+
+
+def test_two_verdicts_that_disagree_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = highs.from_pyomo(_model()).program
+    x = np.zeros(3)
+    optimal = highs.Solution(mo.Status.OPTIMAL, "Optimal", 13.0, 13.0, x)
+    lower = highs.Solution(mo.Status.OPTIMAL, "Optimal", 12.0, 12.0, x)
+    never = highs.Solution(mo.Status.INFEASIBLE, "Infeasible", None, None)
+    stopped = highs.Solution(mo.Status.UNKNOWN, "Time limit", None, None)
+    for one, other, status, objective in (
+        (optimal, optimal, mo.Status.OPTIMAL, 13),
+        (lower, optimal, mo.Status.OPTIMAL, 13),  # a maximisation: 13 is there, 13 bounds it
+        (lower, never, mo.Status.FEASIBLE, 12),
+        (never, never, mo.Status.INFEASIBLE, None),
+        (never, stopped, mo.Status.UNKNOWN, None),
+        (lower, stopped, mo.Status.FEASIBLE, 12),
+    ):
+        for pair in ((one, other), (other, one)):
+            answers = iter(pair)
+            monkeypatch.setattr(highs, "solve", lambda *_, answers=answers, **__: next(answers))
+            verdict = highs.solve_twice(program)
+            assert (verdict.status, verdict.objective) == (status, objective)
+
+
+def test_a_wrong_optimum_of_the_solver_is_not_repeated() -> None:
+    """HiGHS 1.15.1 with presolve proves 23.02 here; the optimum is 183/8 (models/)."""
+    from mechopt.formulations import burdens_sequential
+    from tests.conftest import ROOT
+
+    instance = mo.read(ROOT / "models/burdens-sequential/instance.json")
+    model = burdens_sequential.build(instance, objective="social-cost", order="designed")
+    solution = highs.solve_model(model, twice=True)
+    assert solution.objective == pytest.approx(183 / 8, abs=1e-6)
+    assert solution.bound <= 183 / 8 + 1e-6

@@ -308,7 +308,7 @@ def _by_model(task: _Task) -> tuple[float, list[_Candidate]]:
         transfers=task.budget > 0,
     )
     left = max(1.0, (task.deadline - perf_counter()) / 2)
-    solution = highs.solve_model(model, time_limit=left, seed=task.seed)
+    solution = highs.solve_model(model, twice=True, time_limit=left, seed=task.seed)
     if solution.status is Status.INFEASIBLE:
         return inf, []
     bound = max(0.0, solution.bound) if solution.bound is not None else 0.0

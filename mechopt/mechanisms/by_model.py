@@ -59,7 +59,7 @@ def solve(
     began = perf_counter()
     with highs.paused_gc():
         model = registry.load(registry.FORMULATIONS[formulation])(instance, **options)
-    first = highs.solve_model(model, time_limit=time_limit, seed=seed, objective_scale=1.0)
+    first = highs.solve_model(model, twice=True, time_limit=time_limit, seed=seed)
     if first.status is Status.INFEASIBLE:
         return infeasible(
             instance, target, "no plan satisfies every row", {"constraint": "model"}, fields
