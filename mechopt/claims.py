@@ -319,7 +319,7 @@ CLAIMS: dict[str, Claim] = {
     ),
     "small-first-survives-mistakes": Claim(
         f"With {100 * MISTAKE:g} % mistakes small-first crosses the first threshold as often as "
-        "simultaneous withdrawal from everyone staying (not significantly less, 95 %)",
+        "simultaneous withdrawal from where best replies lead (not significantly less, 95 %)",
         "always",
         "crossing probability gained",
         "instance",
