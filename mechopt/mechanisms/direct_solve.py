@@ -34,7 +34,6 @@ SETTINGS: dict[str, Any] = {
 # At HiGHS' default integrality tolerance (1e-6) these MILPs came back "optimal" at a third of the
 # optimum, above it, or "infeasible" where the null mechanism is feasible; not so at 1e-9.
 MIP_SETTINGS: dict[str, Any] = {
-    "presolve": "off",
     "small_matrix_value": 1e-12,
     "primal_feasibility_tolerance": 1e-9,
     "mip_feasibility_tolerance": 1e-9,
@@ -152,7 +151,12 @@ def finish(
     """Run a loaded session and turn its answer into a cleaned, verified mechanism."""
     layout = built.layout
     population, terms = layout.population, layout.terms
-    first = session.solve()
+    if built.program.is_mip:
+        first = highs.solve_twice(
+            built.program, time_limit=session.time_limit, seed=seed, **MIP_SETTINGS
+        )
+    else:
+        first = session.solve()
     if first.status is Status.INFEASIBLE:
         # Presolve and tight tolerances can both cause a false verdict: ask again.
         first = _without_presolve(session, tolerance=1e-7)
