@@ -305,3 +305,16 @@ def test_larger_instances_are_proved() -> None:
         plan = burdens_levels.solve(instance, objective=objective, **options)
         assert plan.status is mo.Status.OPTIMAL
         assert mo.check_withdrawal(instance, plan).stable
+
+
+def test_an_undecided_level_is_never_called_null() -> None:
+    """NULL claims a proof that no plan exists; an undecided level leaves that open."""
+    from mechopt.mechanisms.burdens_levels import admit_undecided
+
+    instance = mo.Instance([1], [1], [5], [1, 2], [0.5, 1])
+    row = {"status": "undecided", "bound": 3.0, "share": 1.0, "level": 2}
+    null = mo.Plan.null(instance, objective_name="social-cost")
+    open_ = admit_undecided(null, [row])
+    assert (open_.status, open_.burden, open_.bound) == (mo.Status.UNKNOWN, None, 3)
+    shared = admit_undecided(null.replace(objective_name="improvement"), [row])
+    assert (shared.status, shared.objective, shared.bound) == (mo.Status.FEASIBLE, 0, 1)

@@ -400,7 +400,8 @@ def admit_undecided(plan: Plan, rows: list[dict[str, Any]]) -> Plan:
         for row in open_
     ]
     at_best = min(possible) if minimise else max(possible)
-    if plan.status is Status.INFEASIBLE or plan.objective is None or plan.bound is None:
+    nothing_found = plan.status is Status.INFEASIBLE or (minimise and plan.status is Status.NULL)
+    if nothing_found or plan.objective is None or plan.bound is None:
         return plan.replace(
             status=Status.UNKNOWN, burden=None, payment=None, objective=None, bound=at_best
         )
