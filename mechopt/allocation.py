@@ -102,7 +102,7 @@ def cheapest(pieces: Pieces, amount: float, upper: FloatArray, *, first: str) ->
     taken = _take(pieces.length, keys, amount)
     burden = settle(_per_user(pieces, taken, upper), upper, amount)
     value = _dot(keys[0], taken)
-    price = float(keys[0][taken > 0].max(initial=0.0))
+    price = float(np.max(keys[0], where=taken > 0, initial=0.0))
     bound = min(value, _dual_value(pieces.length, keys[0], amount, price))
     return Allocation(burden, value, bound, price, 0.0)
 

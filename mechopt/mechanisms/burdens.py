@@ -151,8 +151,8 @@ def one_level(
     else:
         found = allocation.cheapest(pieces, amount, upper, first=quantity)
     payment = None if found is None else payments(instance, found.burden, gain, unsecured)
-    spent = arrays.exact_sum(payment) if payment is not None else np.inf
-    if found is None or spent > instance.budget * (1 + tolerances.REACH):
+    limit = instance.budget * (1 + tolerances.REACH)
+    if found is None or payment is None or (limit < np.inf and arrays.exact_sum(payment) > limit):
         least = allocation.cheapest(pieces, amount, upper, first="pay").value
         return LevelAnswer(
             level,
