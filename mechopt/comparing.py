@@ -82,6 +82,8 @@ def compare(
     keys = [cell.key for cell in cells]
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise InvalidOption(f"jobs: must be a whole number ≥ 1 (processes), got {jobs!r}")
+    if scheduler is not None and jobs > 1:
+        raise InvalidOption("jobs, scheduler: give one of the two; a cluster has its own workers")
     store = Store(out, keys, resume) if out is not None else None
     done = {} if store is None else dict(store.done)
     left = [cell for cell in cells if cell.key not in done]

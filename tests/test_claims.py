@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from itertools import product
@@ -243,6 +244,26 @@ def test_specifications_of_the_benchmark_are_read(shared_data) -> None:
     made = cases(real, capacities=shared_data / "contributions.csv")
     assert {case.problem.n for case in made} == {40}
     assert all(case.sibling.thresholds == case.problem.thresholds for case in made)
+
+
+def test_recorded_run_is_what_the_readme_says_and_its_examples_repeat() -> None:
+    recorded = BENCHMARK / "recorded"
+    findings = claims.read_findings(recorded / "findings.jsonl.gz")
+    lines = (BENCHMARK / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = iter([line for line in lines if re.search(r"\| \d+ of \d+ \|", line)])
+    for name, levels in product(CLAIMS, (1, 2, 3)):
+        told = [
+            f for f in findings if (f.claim, f.levels) == (name, levels) and f.holds is not None
+        ]
+        if told:
+            held = sum(bool(finding.holds) for finding in told)
+            assert f"| {levels} | {held} of {len(told)} |" in next(rows)
+    assert next(rows, None) is None
+    for finding in findings:
+        if finding.file and CLAIMS[finding.claim].asked:
+            again = verdict(finding.claim, mo.read(recorded / "examples" / finding.file))
+            assert again.holds == finding.holds
+            assert again.amount == pytest.approx(finding.amount, rel=1e-5)
 
 
 @pytest.mark.parametrize(

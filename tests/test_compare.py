@@ -271,6 +271,7 @@ def test_resuming_computes_only_what_is_missing(tmp_path, monkeypatch) -> None:
         (1, ["burdens", "burdens"], {}, "twice"),
         (1, ["subsidy"], {"protocols": ["simultanous"]}, "'simultaneous'"),
         (1, ["subsidy"], {"jobs": 0}, "jobs"),
+        (1, ["subsidy"], {"jobs": 2, "scheduler": "tcp://127.0.0.1:9"}, "one of the two"),
         (1, ["subsidy"], {"colour": 1}, "colour"),
     ],
 )
