@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Instance": "mechopt.instance",
     "Plan": "mechopt.plan",
-    "Status": "mechopt.plan",
+    "Status": "mechopt.status",
     "Group": "mechopt.population",
     "Population": "mechopt.population",
     "DirectMechanism": "mechopt.mechanisms.direct",
@@ -69,21 +69,41 @@ __all__ = ["__version__", *_PUBLIC]
 if TYPE_CHECKING:
     from mechopt.errors import (
         InvalidFile as InvalidFile,
+    )
+    from mechopt.errors import (
         InvalidInput as InvalidInput,
+    )
+    from mechopt.errors import (
         InvalidInstance as InvalidInstance,
+    )
+    from mechopt.errors import (
         InvalidOption as InvalidOption,
+    )
+    from mechopt.errors import (
         InvalidPlan as InvalidPlan,
+    )
+    from mechopt.errors import (
         InvalidPopulation as InvalidPopulation,
+    )
+    from mechopt.errors import (
         MechoptError as MechoptError,
+    )
+    from mechopt.errors import (
         NotSupported as NotSupported,
+    )
+    from mechopt.errors import (
         OutputError as OutputError,
+    )
+    from mechopt.errors import (
         SolverError as SolverError,
+    )
+    from mechopt.errors import (
         TooLarge as TooLarge,
     )
     from mechopt.instance import Instance as Instance
     from mechopt.plan import Plan as Plan
-    from mechopt.plan import Status as Status
     from mechopt.solving import solve as solve
+    from mechopt.status import Status as Status
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,8 @@ from mechopt import tolerances
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption, InvalidPlan
 from mechopt.instance import Instance
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from mechopt.exact_prices import LevelProblem
 from mechopt.instance import Instance
 from mechopt.mechanisms.direct import DirectMechanism
 from mechopt.mechanisms.direct_arrays import PAYMENT_FACTOR
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
 from mechopt.population import Population
+from mechopt.status import Status
 from mechopt.verify import Design, Provider
 
 CERTIFIED = ("burdens", "subsidy", "complete-information", "direct")

@@ -20,7 +20,7 @@ import numpy as np
 
 from mechopt import highs
 from mechopt.errors import NotSupported, SolverError
-from mechopt.plan import Status
+from mechopt.status import Status
 
 ZERO = Fraction(0)
 MOST_PIVOTS = 400  # exact pivots after the solver's basis; none or a handful are the rule

@@ -22,7 +22,8 @@ from mechopt.arrays import exact_sum
 from mechopt.errors import InvalidOption, OutputError
 from mechopt.instance import Instance
 from mechopt.mechanisms.levels import MINIMISED
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 
 OVER = ("budget", "provider_value", "reversibility")
 COLUMNS = (

@@ -21,7 +21,7 @@ from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import SolverError
 from mechopt.linear_rows import LinearRows, read_rows
-from mechopt.plan import Status
+from mechopt.status import Status
 
 IntVector = npt.NDArray[np.int32]
 

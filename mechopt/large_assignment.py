@@ -10,8 +10,9 @@ import numpy as np
 from mechopt.allocation import settle
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidPlan
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
 from mechopt.population import Population
+from mechopt.status import Status
 from mechopt.tolerances import REACH
 
 

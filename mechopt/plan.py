@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as _replace
-from enum import StrEnum
 from functools import cached_property
 from math import inf
 from os import PathLike
@@ -18,19 +17,10 @@ from mechopt import arrays, tolerances
 from mechopt.arrays import ExactArray, FloatArray
 from mechopt.errors import InvalidPlan
 from mechopt.instance import Instance
+from mechopt.status import Status
 
 if TYPE_CHECKING:
     from mechopt.withdrawal import WithdrawalReport
-
-
-class Status(StrEnum):
-    """What is known about an answer."""
-
-    OPTIMAL = "optimal"  # proved: objective and bound meet
-    FEASIBLE = "feasible"  # satisfies every constraint; the gap to the bound is known
-    NULL = "null"  # the null outcome is the answer: nothing is collected, nothing is paid
-    INFEASIBLE = "infeasible"  # what was asked for cannot be met (`reason` says why)
-    UNKNOWN = "unknown"  # nothing is proved
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from mechopt import highs
 from mechopt.errors import InvalidOption
 from mechopt.formulations import blocking_coalition as coalition_model
 from mechopt.formulations import withdrawal_equilibrium as equilibrium_model
-from mechopt.plan import Status
+from mechopt.status import Status
 from mechopt.withdrawal import blocking_coalition, check_withdrawal, equilibria, knapsack
 from mechopt.withdrawal.simultaneous import is_equilibrium
 from mechopt.withdrawal.stage import Stage, stage_of

@@ -11,7 +11,7 @@ import pytest
 
 import mechopt as mo
 from mechopt.errors import InvalidOption, TooLarge
-from mechopt.plan import Status
+from mechopt.status import Status
 from mechopt.withdrawal import (
     best_order,
     check_withdrawal,

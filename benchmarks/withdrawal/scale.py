@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import mechopt as mo
-from mechopt.plan import Status
+from mechopt.status import Status
 from mechopt.withdrawal import check_withdrawal
 from mechopt.withdrawal.equilibria import Goal, extreme_equilibrium
 from mechopt.withdrawal.stage import Stage

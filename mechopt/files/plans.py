@@ -17,7 +17,8 @@ from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidFile, InvalidPlan
 from mechopt.files import documents, instances, numbers, tables
 from mechopt.instance import Instance
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 
 COLUMNS = tables.Layout(
     required=("id", "burden", "payment"),

@@ -27,7 +27,8 @@ from mechopt.mechanisms import knife_edge, level_curves
 from mechopt.mechanisms.level_curves import LevelCurves
 from mechopt.mechanisms.levels import MINIMISED, LevelAnswer, best_level
 from mechopt.mechanisms.multiple_choice_knapsack import Choice, Knapsack, minimise
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 
 PATIENCE = 60.0  # seconds of search if no time limit is given
 _ACCURACY = 1e-11  # when to stop the search, relative to the total at average cost

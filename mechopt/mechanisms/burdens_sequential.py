@@ -33,7 +33,8 @@ from mechopt.instance import Instance
 from mechopt.mechanisms import burdens, burdens_levels, level_curves
 from mechopt.mechanisms.burdens_levels import LevelSolution
 from mechopt.mechanisms.levels import LevelAnswer
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 from mechopt.withdrawal import least_extra_payments, sequential_everyone_stays
 from mechopt.withdrawal.stage import ORDERS, permutation
 

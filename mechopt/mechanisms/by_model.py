@@ -18,7 +18,8 @@ from mechopt.allocation import settle
 from mechopt.instance import Instance
 from mechopt.mechanisms.level_curves import required_total
 from mechopt.mechanisms.levels import MINIMISED, check_options, infeasible, objective_value
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 
 
 def solve(

@@ -18,8 +18,9 @@ from mechopt import arrays, tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidFile, InvalidPlan
 from mechopt.mechanisms.direct_terms import DirectTerms
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
 from mechopt.population import Population
+from mechopt.status import Status
 
 
 @dataclass(frozen=True, eq=False)

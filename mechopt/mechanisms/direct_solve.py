@@ -19,8 +19,8 @@ from mechopt.mechanisms.direct_metrics import expectations
 from mechopt.mechanisms.direct_size import refuse_if_large
 from mechopt.mechanisms.direct_terms import DirectTerms, check_limits, read_terms
 from mechopt.mechanisms.direct_units import in_units
-from mechopt.plan import Status
 from mechopt.population import Population
+from mechopt.status import Status
 
 # State probabilities reach 1e-18: with the objective scaled its error falls from 1e-6 to 1e-11,
 # and no coefficient that matters is below what HiGHS would drop (its smallest setting).

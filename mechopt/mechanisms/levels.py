@@ -17,7 +17,8 @@ from mechopt.allocation import Allocation
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidOption
 from mechopt.instance import Instance
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 
 MINIMISED = ("expenditure", "social-cost")
 

@@ -19,10 +19,10 @@ from mechopt.mechanisms.direct import DirectMechanism
 from mechopt.mechanisms.direct_size import refuse_if_large
 from mechopt.mechanisms.direct_solve import optimise
 from mechopt.mechanisms.direct_terms import MINIMISED, check_limits, read_target, read_terms
-from mechopt.plan import Status
 from mechopt.population import Group, Population
 from mechopt.registry import OBJECTIVES, choose
 from mechopt.states import compositions, multinomial
+from mechopt.status import Status
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,8 @@ from mechopt.mechanisms.levels import (
     rank_candidates,
 )
 from mechopt.mechanisms.posted_price import only_offer
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 
 _CONVEX_LIMIT = 5_000  # users with several cost segments: n² curve evaluations
 

@@ -18,7 +18,8 @@ from mechopt.mechanisms.levels import (
     objective_value,
     rank_candidates,
 )
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 
 
 @dataclass(frozen=True, eq=False)

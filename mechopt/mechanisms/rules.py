@@ -17,11 +17,11 @@ from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidOption, TooLarge
 from mechopt.mechanisms.direct import DirectMechanism
 from mechopt.mechanisms.direct_terms import DirectTerms
-from mechopt.plan import Status
 from mechopt.population import Population
 from mechopt.registry import choose
 from mechopt.regret import Regret
 from mechopt.states import STATE_LIMIT, state_count
+from mechopt.status import Status
 
 
 def sustainable(population: Population, level: int) -> FloatArray:

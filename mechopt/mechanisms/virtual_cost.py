@@ -16,8 +16,8 @@ import numpy as np
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.mechanisms.direct import DirectMechanism
 from mechopt.mechanisms.direct_terms import DirectTerms
-from mechopt.plan import Status
 from mechopt.population import Group, Population
+from mechopt.status import Status
 
 
 def applies(population: Population, terms: DirectTerms) -> bool:

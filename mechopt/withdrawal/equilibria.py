@@ -25,7 +25,7 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import TooLarge
-from mechopt.plan import Status
+from mechopt.status import Status
 from mechopt.withdrawal.knapsack import cheapest_cover
 from mechopt.withdrawal.simultaneous import best_reply_outcome, is_equilibrium
 from mechopt.withdrawal.stage import Array, Stage, as_float

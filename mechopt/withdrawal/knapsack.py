@@ -13,7 +13,7 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
-from mechopt.plan import Status
+from mechopt.status import Status
 
 TRIED = 64  # prefixes of the sorted items that the rounding tries to complete by one item
 WINDOW = 300  # items on either side of the last one taken that are tried in an exchange

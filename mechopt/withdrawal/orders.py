@@ -10,7 +10,7 @@ import numpy as np
 
 from mechopt.arrays import IntArray
 from mechopt.errors import TooLarge
-from mechopt.plan import Status
+from mechopt.status import Status
 from mechopt.withdrawal.outcome import Outcome, outcome_of
 from mechopt.withdrawal.sequential import Path, sequential_path
 from mechopt.withdrawal.simultaneous import all_stay_slack

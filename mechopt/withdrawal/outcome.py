@@ -10,7 +10,7 @@ import numpy as np
 from mechopt import arrays
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import InvalidOption
-from mechopt.plan import Status
+from mechopt.status import Status
 from mechopt.withdrawal.stage import Stage, as_float, contribution_cost
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechopt.plan import Status
+from mechopt.status import Status
 from mechopt.withdrawal.outcome import Equilibrium, Outcome
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import numpy as np
 from mechopt import curves, registry
 from mechopt.arrays import IntArray
 from mechopt.errors import InvalidOption
-from mechopt.plan import Plan, Status
+from mechopt.plan import Plan
+from mechopt.status import Status
 from mechopt.withdrawal.equilibria import Goal, extreme_equilibrium, failing_equilibrium
 from mechopt.withdrawal.sequential import (
     LevelArray,
