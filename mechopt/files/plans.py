@@ -142,12 +142,15 @@ def columns(plan: Plan, burden: FloatArray) -> dict[str, Any]:
     cost = instance.cost_of(burden)
     kept = outcome.stay if outcome.trains else np.full(instance.n, plan.unconditional)
     borne = np.where(kept, cost, (1 - instance.reversibility) * cost)
+    gains = instance.value * outcome.share + outcome.payments
+    utility = gains - borne
+    utility[np.abs(utility) <= tolerances.REACH * borne] = 0.0  # the rounding of a binding row
     return {
         "id": instance.ids,
         "burden": burden,
         "payment": plan.payment,
         "cost": cost,
-        "utility": instance.value * outcome.share + outcome.payments - borne,
+        "utility": utility,
         "stays": outcome.stay,
     }
 
