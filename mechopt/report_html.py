@@ -151,14 +151,14 @@ def _group(file: str, title: str, rows: list[Any]) -> _Section:
             for line in lines
             if (mean := line.means[metric]) is not None
         ]
-        if dots:
+        if any(dot.mean for dot in dots):
             drawn.append((_SHOWN[metric], charts.dot_chart(dots, _SHOWN[metric])))
     problems = len({row["problem"] for row in rows})
     sizes = sorted({row["n"] for row in rows})
     users = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
     note = f"{problems} problem{'s' * (problems > 1)}, {users} users; from {file}"
     if len(protocols) > 1:
-        note += f"; protocols {' and '.join(sorted(protocols))}, named where they differ"
+        note += f"; protocols {', '.join(sorted(protocols))}, named where they differ"
     return _Section(title, anchor, note, lines, drawn)
 
 
