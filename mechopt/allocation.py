@@ -100,7 +100,9 @@ def cheapest(pieces: Pieces, amount: float, upper: FloatArray, *, first: str) ->
     """
     keys = (pieces.pay, pieces.cost) if first == "pay" else (pieces.cost, pieces.pay)
     taken = _take(pieces.length, keys, amount)
-    burden = settle(_per_user(pieces, taken, upper), upper, amount)
+    part = np.flatnonzero((taken > 0) & (taken < pieces.length))
+    cut = int(pieces.user[part[0]]) if part.size else None
+    burden = settle(_per_user(pieces, taken, upper), upper, amount, cut)
     value = _dot(keys[0], taken)
     price = float(np.max(keys[0], where=taken > 0, initial=0.0))
     bound = min(value, _dual_value(pieces.length, keys[0], amount, price))
@@ -244,17 +246,21 @@ def _per_user(pieces: Pieces, taken: FloatArray, upper: FloatArray) -> FloatArra
     return np.minimum(burden, upper)
 
 
-def settle(burden: FloatArray, upper: FloatArray, amount: float) -> FloatArray:
+def settle(
+    burden: FloatArray, upper: FloatArray, amount: float, cut: int | None = None
+) -> FloatArray:
     """`burden` with its sum moved to `amount`, so that Σ x_i ≥ amount holds exactly.
 
-    Rounding leaves the sum a few ulps off. One user with room both ways takes up the difference
-    (the smallest such burden, whose ulps are finest); if everybody is at the upper end, the
-    largest burden is stretched by those ulps. Returns a new array.
+    Rounding leaves the sum a few ulps off. One user with room both ways takes up the difference:
+    `cut`, whose piece was taken in part, or else the smallest such burden, whose ulps are finest;
+    if everybody is at the upper end, the largest is stretched by those ulps. Returns a new array.
     """
     burden = burden.copy()
     inner = np.flatnonzero((burden > 0) & (burden < upper))
     roomy = inner if inner.size else np.flatnonzero(burden < upper)
     user = int(roomy[np.argmin(burden[roomy])]) if roomy.size else int(np.argmax(burden))
+    if cut is not None and 0 < burden[cut] < upper[cut]:
+        user = cut
     parts = [*exact_parts(burden), -amount]  # their sum, without rounding, is Σ x_i − amount
 
     def put(user: int, level: float) -> float:

@@ -11,7 +11,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import pyomo.environ as pyo
 
 from mechopt import arrays, highs, registry, tolerances
 from mechopt.allocation import settle
@@ -96,6 +95,8 @@ def solve(
 
 def _break_ties(model: Any, objective: str, time_limit: float | None, seed: int) -> None:
     """Hold the objective, minimise payments (if it was the share) and then social cost."""
+    import pyomo.environ as pyo
+
     stages = {
         "provider-surplus": (model.expenditure, model.social_cost),
         "expenditure": (model.expenditure, model.social_cost),
@@ -128,7 +129,7 @@ def _read(
 ) -> Plan:
     gain = instance.value * instance.share_at(level)
     upper = instance.capacity if transfers else instance.affordable(gain)
-    burden = np.array([pyo.value(model.burden[i]) for i in model.USERS])
+    burden = np.array([model.burden[i]() for i in model.USERS])
     burden[burden < tolerances.DATA * instance.capacity] = 0.0  # the solver's dust
     burden = np.clip(burden, 0.0, upper)
     burden = settle(burden, upper, required_total(instance, level, reserve))
