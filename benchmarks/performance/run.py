@@ -128,7 +128,7 @@ def _rounds(
 ) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
     replies: dict[str, list[dict[str, Any]]] = {name: [] for name in going}
     stopped: set[str] = set()
-    for number in range(5 if limit > 1 else 3):
+    for number in range(5 if limit > 2 else 3):
         for name in going:
             mine = replies[name]
             if name in stopped or (mine and number >= rounds_for(mine[0]["seconds"])):
@@ -230,12 +230,12 @@ def _short(value: Any) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few sizes, 1 s per route, 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="few sizes, 2 s per route, 3 minutes")
     parser.add_argument("--only", nargs="+", choices=list(SPECS), default=list(SPECS))
-    parser.add_argument("--limit", type=float, help="seconds per route and size (60; quick: 1)")
+    parser.add_argument("--limit", type=float, help="seconds per route and size (60; quick: 2)")
     parser.add_argument("--out", type=Path, help="folder for results.csv and plot.svg")
     options = parser.parse_args()
-    limit = options.limit or (1.0 if options.quick else 60.0)
+    limit = options.limit or (2.0 if options.quick else 60.0)
     began = perf_counter()
     rows: list[dict[str, Any]] = []
     about: dict[str, Any] = {**environment(), "runs": {}}

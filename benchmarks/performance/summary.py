@@ -53,7 +53,8 @@ def main() -> None:
                 for row in others
                 if ratio(row, ours) < 1
             ]
-            compared = [one for one in sizes if len(measured[name, one]) > 2] or sizes[:1]
+            most = max(len(measured[name, one]) for one in sizes)
+            compared = [one for one in sizes if len(measured[name, one]) >= max(2, most / 2)]
             if size not in (compared[-1], sizes[-1]):
                 continue
             words = ", ".join(f"{row['route']} {ratio(row, ours):.3g}×" for row in others)
