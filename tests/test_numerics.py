@@ -199,3 +199,20 @@ def test_tiny_money_is_not_lost_in_the_solver_tolerance() -> None:
         for group in (small, large)
     ]
     assert answers[0].objective == pytest.approx(answers[1].objective, rel=1e-9)
+
+
+def test_a_budget_of_zero_is_no_payments_not_no_rounding() -> None:
+    """Free burdens reach T exactly; in floats they miss it by an ulp, which is no payment."""
+    instance = mo.Instance(
+        cost=["7/3", 1],
+        value=["14/3", "4/3"],
+        capacity=["7/3", "8/3"],
+        thresholds=["5/6"],
+        shares=["1/4"],
+        provider_value="31/2",
+        budget=0,
+    )
+    for protocol in ("simultaneous", "sequential", "none"):
+        answer, certificate = judged(instance, "burdens", objective="welfare", protocol=protocol)
+        assert answer.status is mo.Status.OPTIMAL
+        assert certificate.optimum == F(31, 8)

@@ -139,6 +139,7 @@ def one_level(
 ) -> LevelAnswer:
     """The cheapest plan (in `quantity`, "pay" or "cost") that reaches T_level + R."""
     amount = required_total(instance, level, reserve)
+    transfers = transfers and instance.budget > 0  # else rounding would count as a payment
     pieces = allocation.user_pieces(instance, gain, unsecured, transfers=transfers)
     if not allocation.can_reach(pieces, amount):
         reason, shortfall = _why_short(instance, level, amount, pieces, gain, unsecured, transfers)
