@@ -140,7 +140,7 @@ class Plan:
         if self.is_exact:
             total = self.exact("burden").sum()
             return int(sum(total >= threshold for threshold in self.instance.exact("thresholds")))
-        within = self.instance.thresholds * (1 - tolerances.TOTALS)
+        within = self.instance.thresholds * (1 - tolerances.DATA)
         return int(np.searchsorted(within, self.total, side="right"))
 
     @property
