@@ -10,7 +10,6 @@ other so. If not, exact simplex pivots (Bland's rule) go on from there.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
@@ -23,8 +22,10 @@ from mechopt.errors import NotSupported, SolverError
 from mechopt.status import Status
 
 ZERO = Fraction(0)
-MOST_PIVOTS = 400  # exact pivots after the solver's basis; none or a handful are the rule
+MOST_PIVOTS = 200  # exact pivots after the solver's basis; none or a handful are the rule
 LARGEST_NUCLEUS = 250  # equations without a singleton that plain Fractions still solve in seconds
+
+TOLERANCES = (1e-9, 1e-7, 1e-10)  # of HiGHS, one after another until a basis leads to the optimum
 
 Terms = Mapping[Any, Fraction]
 Row = tuple[str, dict[Any, Fraction], bool, Fraction]
@@ -55,11 +56,10 @@ def maximum(
     NotSupported if the linear algebra needs python-flint (extra `exact`) and it is missing.
     """
     program = _Program(rows, objective, free, fixed or {})
-    status, basis = program.float_basis()
-    if status is not Status.INFEASIBLE:
-        with suppress(_Infeasible):
-            return program.optimum(basis)
-    return _excluded(rows, free, fixed or {})
+    try:
+        return program.from_float_basis()
+    except _Infeasible:
+        return _excluded(rows, free, fixed or {})
 
 
 def _excluded(rows: Sequence[Row], free: frozenset[Any], fixed: Terms) -> ExactSolution:
@@ -74,8 +74,7 @@ def _excluded(rows: Sequence[Row], free: frozenset[Any], fixed: Terms) -> ExactS
             penalty[slack] = Fraction(-1)
         elastic.append((name, more, equal, right))
     program = _Program(elastic, penalty, free, fixed)
-    _, basis = program.float_basis()
-    found = program.optimum(basis)
+    found = program.from_float_basis()
     if found.value == 0:
         raise SolverError(
             "HiGHS calls the program infeasible, exact arithmetic does not: rescale the data"
@@ -112,7 +111,19 @@ class _Program:
             if not equal:
                 self.columns["slack", number] = {number: Fraction(-1)}
 
-    def float_basis(self) -> tuple[Status, list[Any]]:
+    def from_float_basis(self) -> ExactSolution:
+        """The optimum from HiGHS' basis; from a tighter solution's if that one leads nowhere."""
+        for tolerance in TOLERANCES:
+            status, basis = self.float_basis(tolerance)
+            if status is Status.INFEASIBLE:
+                raise _Infeasible
+            try:
+                return self.optimum(basis)
+            except SolverError as error:
+                failure = error
+        raise failure
+
+    def float_basis(self, tolerance: float) -> tuple[Status, list[Any]]:
         """(status, basic columns) of HiGHS' final basis."""
         place = {variable: column for column, variable in enumerate(self.variables)}
         cost = np.array([float(self.objective.get(one, ZERO)) for one in self.variables])
@@ -127,13 +138,18 @@ class _Program:
             lower[number] = float(self.right[number] / scale)
             if equal:
                 upper[number] = lower[number]
+        values, columns = np.array(value), np.array(index, dtype=np.int32)
+        largest_in = np.zeros(len(self.variables))  # columns are scaled to 1 as well
+        np.maximum.at(largest_in, columns, np.abs(values))
+        largest_in[largest_in == 0] = 1.0
+        cost = cost / largest_in
         least = np.array([-inf if one in self.free else 0.0 for one in self.variables])
         largest = float(np.abs(cost).max(initial=0.0)) or 1.0
         program = highs.LinearProgram(
             cost=cost / largest,
             start=np.array(start, dtype=np.int32),
-            index=np.array(index, dtype=np.int32),
-            value=np.array(value),
+            index=columns,
+            value=values / largest_in[columns],
             row_lower=lower,
             row_upper=upper,
             lower=least,
@@ -141,7 +157,12 @@ class _Program:
             maximize=True,
         )
         session = highs.Session(
-            program, objective_scale=1e4, solver="simplex", small_matrix_value=1e-12
+            program,
+            objective_scale=1e4,
+            solver="simplex",
+            small_matrix_value=1e-12,
+            primal_feasibility_tolerance=tolerance,
+            dual_feasibility_tolerance=tolerance,
         )
         solution = session.solve()
         if solution.status is Status.INFEASIBLE:
@@ -149,8 +170,8 @@ class _Program:
         basis = session.basis()
         if basis is None:
             raise SolverError(f"HiGHS stopped without a basis ({solution.termination})")
-        columns, slacks = basis
-        basic: list[Any] = [self.variables[column] for column in np.flatnonzero(columns)]
+        inside, slacks = basis
+        basic: list[Any] = [self.variables[column] for column in np.flatnonzero(inside)]
         basic += [("slack", int(number)) for number in np.flatnonzero(slacks)]
         return solution.status, basic
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction as F
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -149,12 +149,12 @@ def test_two_thousand_rows_within_thirty_seconds() -> None:
     mechanism = mo.solve(
         population, "direct", objective="improvement", incentive="dsic", transfers=False
     )
-    began = perf_counter()
+    began = process_time()
     certificate = mo.certify(population, mechanism)
     assert certificate.document["about"]["rows"] >= 2000
     assert certificate.status == "optimal"
     assert certificate.agrees, certificate.remark
-    assert perf_counter() - began < 30
+    assert process_time() - began < 30
 
 
 def test_a_wrong_answer_is_contradicted(worked: mo.Instance) -> None:

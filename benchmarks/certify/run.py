@@ -263,11 +263,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="number of the first instance")
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     wrong = 0
     began = perf_counter()
-    for number in range(options.count):
+    for number in range(options.first, options.first + options.count):
         try:
             kind, faults = check(np.random.default_rng([options.seed, number]))
         except (mo.MechoptError, verify.Refuted, AssertionError, ArithmeticError) as error:
@@ -276,11 +277,10 @@ def main() -> int:
         wrong += bool(faults)
         for line in faults:
             print(f"instance {options.seed}/{number}: {line}", flush=True)
-        if (number + 1) % 5000 == 0:
+        done = number + 1 - options.first
+        if done % 5000 == 0:
             seconds = perf_counter() - began
-            print(
-                f"{number + 1:,} instances, {wrong} with wrong claims, {seconds:,.0f} s", flush=True
-            )
+            print(f"{done:,} instances, {wrong} with wrong claims, {seconds:,.0f} s", flush=True)
     for kind, count in sorted(counts.items()):
         print(f"{count:8,}  {kind}")
     print(
