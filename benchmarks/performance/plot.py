@@ -42,7 +42,7 @@ def draw(folder: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "mechopt", "font.size": 8})
+    matplotlib.rcParams.update({"svg.hashsalt": "mechopt", "svg.fonttype": "none", "font.size": 8})
     from matplotlib import pyplot
 
     found = series(folder)

@@ -150,14 +150,14 @@ def appsi_sweep(problem: mo.Population) -> float:
     return float(total)
 
 
-def _tools(arrays: Any) -> dict[str, Route]:
+def _tools(arrays: Any, tolerance: float = 1e-6) -> dict[str, Route]:
     """Every tool on the textbook arrays; writing these arrays is part of the time."""
 
     def route(tool: tools.Tool) -> Any:
         return lambda problem: tool(arrays(problem))
 
     return {
-        name: Route(route(tool), tolerance=1e-4 if "PDLP" in name else 1e-6)
+        name: Route(route(tool), tolerance=1e-4 if "PDLP" in name else tolerance)
         for name, tool in tools.LP_TOOLS.items()
     }
 
@@ -199,7 +199,8 @@ CLOSED = Spec(
     (6, 21, 66, 286, 816, 861, 1771, 3876, 10_626, 46_376),
     (6, 66, 286, 46_376),
     procurement,
-    _with_copy({OURS: Route(dsic), **_tools(textbook.arrays)}),
+    # Their objective is not scaled: at 10,626 states HiGHS is optimal to 5e-6 only.
+    _with_copy({OURS: Route(dsic), **_tools(textbook.arrays, 1e-5)}),
 )
 SWEEPS = Spec(
     "sweep",
@@ -212,8 +213,10 @@ SWEEPS = Spec(
         {
             "mechopt, ten solves": Route(cold_sweep),
             OURS: Route(warm_sweep),
-            "highspy arrays, warm": Route(array_sweep),
-            "Pyomo appsi, persistent": Route(appsi_sweep),
+            # Unscaled: state probabilities fall below HiGHS' tolerance of 1e-7, so these are
+            # optimal to about 1e-5 only.
+            "highspy arrays, warm": Route(array_sweep, tolerance=1e-4),
+            "Pyomo appsi, persistent": Route(appsi_sweep, tolerance=1e-4),
         }
     ),
 )
