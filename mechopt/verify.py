@@ -409,8 +409,9 @@ def verify_plan(document: dict[str, Any]) -> list[str]:
         )
         return [*facts, "no answer is better than the null outcome"]
     require(number(claim["bound"]) == limit, "the bound is another")
-    require(level >= provider.lowest, "the target is missed")
-    better = "at least" if objective in provider.MINIMISED else "at most"
+    minimised = objective in provider.MINIMISED
+    require(not minimised or level >= provider.lowest, "the target is missed")
+    better = "at least" if minimised else "at most"
     facts.append(f"{objective} {reached} is reached; any answer has {better} {limit}")
     if objective == "improvement" and claim["payments"] is not None:
         least = provider.least(level, proof[str(level)], {})
