@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
+from mechopt.certificates.linear_rows import LinearRows, read_rows
 from mechopt.errors import SolverError
-from mechopt.linear_rows import LinearRows, read_rows
 from mechopt.status import Status
 
 IntVector = npt.NDArray[np.int32]

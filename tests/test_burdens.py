@@ -1,4 +1,4 @@
-"""Burdens, subsidy and complete information with one threshold: known answers, brute force, HiGHS."""
+"""Burdens, subsidy, complete information, one threshold: known answers, brute force, HiGHS."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt import exact_lp, verify
+from mechopt.certificates import exact_lp, verify
 from tests import brute_force, populations
 from tests.known_answers import direct_cases
 from tests.strategies import random_instance

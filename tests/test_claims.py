@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt import claims
-from mechopt.claim_cases import cases, read_spec
-from mechopt.claims import CLAIMS, Case, Finding, check_claims, run_claims, summarise
 from mechopt.errors import InvalidFile, InvalidOption
+from mechopt.studies import claims
+from mechopt.studies.claim_cases import cases, read_spec
+from mechopt.studies.claims import CLAIMS, Case, Finding, check_claims, run_claims, summarise
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "benchmarks" / "claims"
 

@@ -15,10 +15,11 @@ import pytest
 from scipy import stats
 
 import mechopt as mo
-from mechopt import registry, results
+from mechopt import registry
 from mechopt.errors import InvalidFile, InvalidOption, OutputError
-from mechopt.results import Table, interval, read_table, share_interval
-from mechopt.running import run
+from mechopt.studies import results
+from mechopt.studies.results import Table, interval, read_table, share_interval
+from mechopt.studies.running import run
 
 MECHANISMS = ["posted-price", "subsidy", "burdens", "burdens:transfers=false"]
 
@@ -189,7 +190,7 @@ def test_a_local_two_worker_cluster_gives_the_same_table() -> None:
 
 
 def test_an_unreachable_scheduler_is_named(monkeypatch) -> None:
-    monkeypatch.setattr("mechopt.running._PATIENCE", "1s")
+    monkeypatch.setattr("mechopt.studies.running._PATIENCE", "1s")
     with pytest.raises(InvalidOption, match=r"tcp://127\.0\.0\.1:9.*does not answer"):
         mo.compare([mo.generate("uniform", 4)], ["subsidy"], scheduler="tcp://127.0.0.1:9")
     with pytest.raises(InvalidOption, match="nonsense"):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt import verify
+from mechopt.certificates import verify
 from tests.strategies import random_instance
 
 ALLOWED = 1.0  # seconds beyond 110 % of a time limit

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mechopt as mo
-from mechopt import files, verify
+from mechopt import files
+from mechopt.certificates import verify
 
 FEW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

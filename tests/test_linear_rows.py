@@ -10,7 +10,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import catalogue, highs
-from mechopt.linear_rows import read_rows
+from mechopt.certificates.linear_rows import read_rows
 
 
 def assert_same(model: Any) -> None:

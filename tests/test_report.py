@@ -9,13 +9,13 @@ from math import inf
 import pytest
 
 import mechopt as mo
-from mechopt import charts
-from mechopt.claim_cases import cases
-from mechopt.claims import CLAIMS, run_claims, write_findings
 from mechopt.errors import InvalidFile, InvalidOption
-from mechopt.figures import write_figures
-from mechopt.report_html import curves_of, report_html, short_names, styles_of, write_report
-from mechopt.results import Table
+from mechopt.studies import charts
+from mechopt.studies.claim_cases import cases
+from mechopt.studies.claims import CLAIMS, run_claims, write_findings
+from mechopt.studies.figures import write_figures
+from mechopt.studies.report_html import curves_of, report_html, short_names, styles_of, write_report
+from mechopt.studies.results import Table
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt import verify
-from mechopt.exact_prices import LevelProblem
-from mechopt.verify import Design, Provider, Refuted
+from mechopt.certificates import verify
+from mechopt.certificates.exact_prices import LevelProblem
+from mechopt.certificates.verify import Design, Provider, Refuted
 from tests.strategies import random_instance
 
 
@@ -270,7 +270,7 @@ def true_claim(document: dict[str, Any]) -> bool:
         )
         reached = provider.worth(level, spent)
         return bool(F(claim["optimum"]) == reached == best and claim["withdrawal"] == stays)
-    from mechopt.certify import _MechanismSearch
+    from mechopt.certificates.certify import _MechanismSearch
 
     design = Design(document["problem"], terms)
     search = _MechanismSearch(design)

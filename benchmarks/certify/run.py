@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import mechopt as mo
-from mechopt import verify
+from mechopt.certificates import verify
 from tests import brute_force, oracle_levels
 
 F = Fraction

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mechopt as mo
-from mechopt.results import Table
+from mechopt.studies.results import Table
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 from time import perf_counter
 
 from mechopt import __version__
-from mechopt.claim_cases import cases, read_spec
-from mechopt.claims import CLAIMS, run_claims, summarise, write_findings
+from mechopt.studies.claim_cases import cases, read_spec
+from mechopt.studies.claims import CLAIMS, run_claims, summarise, write_findings
 
 
 def main() -> int:

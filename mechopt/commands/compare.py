@@ -12,7 +12,7 @@ from mechopt.commands import options as cli
 from mechopt.commands.output import check_out, emit, note
 
 if TYPE_CHECKING:
-    from mechopt.results import Interval, Table
+    from mechopt.studies.results import Interval, Table
 
 _SHOWN = ("improvement", "expenditure", "leakage", "social_cost", "provider_surplus")
 
@@ -54,8 +54,8 @@ def compare(
     Results go to --out (.parquet) as they come. Means are over the draws of a family, with 95 %
     confidence intervals. Exit status 0 even if some rows failed: they are counted and recorded.
     """
-    from mechopt.comparing import compare
     from mechopt.errors import InvalidOption
+    from mechopt.studies.comparing import compare
 
     check_out(out)
     problems = _problems(files or [], family or [], draws, seed or 0)
@@ -86,10 +86,10 @@ def compare(
 
 
 def _problems(files: list[Path], families: list[str], draws: int, seed: int) -> dict[str, Any]:
-    from mechopt.comparing import parse_options
     from mechopt.errors import InvalidOption
     from mechopt.files import read
     from mechopt.generators import generate
+    from mechopt.studies.comparing import parse_options
 
     problems: dict[str, Any] = {}
     for file in files:

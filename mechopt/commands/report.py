@@ -28,14 +28,14 @@ def report(
     quiet: cli.Quiet = False,
 ) -> None:
     """Write results as one self-contained HTML page (charts inline, light and dark)."""
-    from mechopt.report_html import write_report
+    from mechopt.studies.report_html import write_report
 
     check_out(out)
     write_report(results, out)
     note(f"mechopt: wrote {out}", quiet=quiet)
     if figures is not None:
-        from mechopt.figures import write_figures
-        from mechopt.results import read_table
+        from mechopt.studies.figures import write_figures
+        from mechopt.studies.results import read_table
 
         for path in results:
             if path.suffix == ".parquet":

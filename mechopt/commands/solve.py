@@ -101,7 +101,7 @@ def _certify(
 ) -> None:
     """Print the exact optimum with its proof; beside `out` the certificate."""
     import mechopt as mo
-    from mechopt import verify
+    from mechopt.certificates import verify
     from mechopt.errors import SolverError
     from mechopt.files.documents import dumps
 

@@ -23,12 +23,13 @@ def verify(
 ) -> None:
     """Check a certificate in exact arithmetic, from the problem's data, without any solver.
 
-    The checker is one file of Python's standard library: `python -m mechopt.verify CERT` does the
-    same. Exit status: 0 it proves its claim, 3 it does not, 2 it cannot be read.
+    The checker is one file of Python's standard library and does the same when called as
+    `python -m mechopt.certificates.verify CERT`. Exit status: 0 it proves its claim, 3 it does
+    not, 2 it cannot be read.
     """
+    from mechopt.certificates.verify import Refuted
+    from mechopt.certificates.verify import verify as check
     from mechopt.files import documents
-    from mechopt.verify import Refuted
-    from mechopt.verify import verify as check
 
     document = documents.load(certificate)
     documents.kind_of(document, certificate, ("certificate",))
@@ -52,7 +53,7 @@ def verify(
 
 def _data(path: Path, allow_outside: bool) -> object:
     """The problem in a file as a certificate would spell it."""
-    from mechopt.exact_data import instance_data, population_data
+    from mechopt.certificates.exact_data import instance_data, population_data
     from mechopt.instance import Instance
 
     found = cli.read_problem(path, None, None, None, None, allow_outside)

@@ -59,8 +59,7 @@ def build(
     model.acceptance = pyo.Constraint(
         model.USERS,
         rule=lambda m, i: (
-            m.give[i]
-            == sum(floors[c] * m.choose[c] for c in m.CONTRACTS if accepts[c][i])
+            m.give[i] == sum(floors[c] * m.choose[c] for c in m.CONTRACTS if accepts[c][i])
         ),
         doc="(Q1) acceptance",
     )

@@ -65,9 +65,7 @@ def build(
     add_offer(
         model,
         spent=[float(price * part.sum()) for price, part in zip(prices, supplied)],
-        cost=[
-            float((rate * instance.widths)[rate <= price].sum()) for price in prices
-        ],
+        cost=[float((rate * instance.widths)[rate <= price].sum()) for price in prices],
     )
     parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
     parts.add_threshold(model, instance, 0.0)
@@ -91,6 +89,4 @@ def add_offer(model: Model, *, spent: list[float], cost: list[float]) -> None:
 def add_offer_budget(model: Model, instance: Instance) -> None:
     """Payments within the budget; no row if there is none."""
     if instance.budget < float("inf"):
-        model.budget = pyo.Constraint(
-            expr=model.expenditure <= instance.budget, doc="(A4) budget"
-        )
+        model.budget = pyo.Constraint(expr=model.expenditure <= instance.budget, doc="(A4) budget")

@@ -90,9 +90,9 @@ def _exactly_short(
     reserve: float,
 ) -> bool:
     """Whether exact prices prove that nothing reaches the level."""
-    from mechopt.exact_data import decimal, instance_data
-    from mechopt.exact_prices import LevelProblem
-    from mechopt.verify import Provider
+    from mechopt.certificates.exact_data import decimal, instance_data
+    from mechopt.certificates.exact_prices import LevelProblem
+    from mechopt.certificates.verify import Provider
 
     terms = {
         "mechanism": mechanism,

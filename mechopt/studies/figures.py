@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mechopt.errors import InvalidOption, NotSupported, OutputError
-from mechopt.report_html import Curve, curves_of, slug
-from mechopt.results import Table
+from mechopt.studies.report_html import Curve, curves_of, slug
+from mechopt.studies.results import Table
 
 FORMATS = ("png", "pdf", "svg")
-# by style, as in `mechopt.charts`; colours after Okabe and Ito 2008
+# by style, as in `mechopt.studies.charts`; colours after Okabe and Ito 2008
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#555555")
 _MARKERS, _DASHES = "os^Dv.", ("-", "--", ":", "-.", (0, (7, 3)), (0, (3, 3, 1, 3)))
 _LABELS = {"improvement": "expected improvement", "expenditure": "expected expenditure"}

@@ -1,8 +1,9 @@
 """Proof-carrying answers: the exact optimum of a solved problem, with a proof others can check.
 
 `certify` solves the problem once more in rational arithmetic, next to the floating-point answer,
-and writes down problem, exact answer and dual multipliers. `mechopt.verify` (standard library
-only) re-derives every constraint from the data and checks that answer and bound meet.
+and writes down problem, exact answer and dual multipliers. `mechopt.certificates.verify`
+(standard library only) re-derives every constraint from the data and checks that answer and
+bound meet.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from fractions import Fraction
 from os import PathLike
 from typing import Any
 
-from mechopt import exact_lp, tolerances, verify
-from mechopt.errors import InvalidOption, NotSupported, SolverError
-from mechopt.exact_data import (
+from mechopt import tolerances
+from mechopt.certificates import exact_lp, verify
+from mechopt.certificates.exact_data import (
     decimal,
     instance_data,
     population_data,
@@ -23,14 +24,15 @@ from mechopt.exact_data import (
     spelled,
     target_share,
 )
-from mechopt.exact_prices import LevelProblem
+from mechopt.certificates.exact_prices import LevelProblem
+from mechopt.certificates.verify import Design, Provider
+from mechopt.errors import InvalidOption, NotSupported, SolverError
 from mechopt.instance import Instance
 from mechopt.mechanisms.direct import DirectMechanism
 from mechopt.mechanisms.direct_arrays import PAYMENT_FACTOR
 from mechopt.plan import Plan
 from mechopt.population import Population
 from mechopt.status import Status
-from mechopt.verify import Design, Provider
 
 CERTIFIED = ("burdens", "subsidy", "complete-information", "direct")
 MOST_NODES = 200  # of the exact tree of a deterministic mechanism

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from mechopt.verify import Offer, Provider, Refuted
+from mechopt.certificates.verify import Offer, Provider, Refuted
 
 ZERO, ONE = Fraction(0), Fraction(1)
 MOST_NODES = 200  # splits of ranges per level before the bound is left as it is

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from mechopt import calibration, draws
-from mechopt.claims import Case
 from mechopt.errors import InvalidFile, InvalidOption
 from mechopt.generators import generate
+from mechopt.studies.claims import Case
 
 _SIBLING = 1_000_000  # added to the seed of the draw on which a price is found
 _SECTIONS = {

@@ -15,9 +15,9 @@ from typing import Any
 
 from mechopt import registry
 from mechopt.errors import InvalidOption
-from mechopt.results import COLUMNS, FORMAT, METRICS, Store, Table
-from mechopt.running import run
 from mechopt.solving import problem_kind, solve
+from mechopt.studies.results import COLUMNS, FORMAT, METRICS, Store, Table
+from mechopt.studies.running import run
 
 Progress = Callable[[int, int, float], None]
 

@@ -15,12 +15,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mechopt import __version__, charts
-from mechopt.charts import Dot, Series, number
-from mechopt.claims import CLAIMS, Finding, read_findings, summarise
-from mechopt.comparing import parse_mechanism
+from mechopt import __version__
 from mechopt.errors import InvalidFile, NotSupported
-from mechopt.results import Interval, Table, interval, read_table
+from mechopt.studies import charts
+from mechopt.studies.charts import Dot, Series, number
+from mechopt.studies.claims import CLAIMS, Finding, read_findings, summarise
+from mechopt.studies.comparing import parse_mechanism
+from mechopt.studies.results import Interval, Table, interval, read_table
 
 _POINT = re.compile(r"(?P<title>.*) @ (?P<variable>[\w-]+)=(?P<x>-?[\d.]+(?:e[+-]?\d+)?)$")
 _DRAWN = ("improvement", "expenditure")  # metrics of the curves

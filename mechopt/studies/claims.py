@@ -25,10 +25,10 @@ import numpy as np
 from mechopt import draws, tolerances
 from mechopt.instance import Instance
 from mechopt.plan import Plan
-from mechopt.results import interval, share_interval
-from mechopt.running import run
 from mechopt.solving import problem_kind, solve
 from mechopt.status import Status
+from mechopt.studies.results import interval, share_interval
+from mechopt.studies.running import run
 from mechopt.withdrawal import check_withdrawal, simulate_withdrawal
 
 ASKED = 0.95

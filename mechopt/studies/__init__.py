@@ -1,0 +1,1 @@
+"""Comparing mechanisms over many problems: runs, claims, figures, the report."""
