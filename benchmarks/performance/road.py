@@ -98,7 +98,7 @@ HANDOFF = Spec(
     "Handing a built Pyomo model to HiGHS (answer: rows)",
     "states",
     SIZES,
-    (66, 286, 969),
+    (286,),
     population,
     {
         OURS: Route(hand_over, build),
@@ -113,7 +113,7 @@ TOTAL = Spec(
     "Building, handing over and solving the direct mechanism",
     "states",
     SIZES,
-    (66, 286),
+    (286,),
     population,
     {
         OURS: Route(by_road),

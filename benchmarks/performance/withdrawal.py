@@ -101,7 +101,7 @@ def _spec(levels: int, name: str, title: str, top: tuple[int, ...], **routes: Ro
         title,
         "users",
         (4, 8, 12, 16, 18, 100, 1000, 10_000, *top),
-        (4, 8, 12, 1000, top[-1]),
+        (4, 12, 1000, top[-1]),
         lambda n: game(n, levels),
         routes,
     )
