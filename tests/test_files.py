@@ -496,3 +496,15 @@ def test_nothing_is_executed_on_reading() -> None:
     for word in ("import pickle", " eval(", " exec(", "allow_pickle=True", "yaml"):
         assert not any(word in source for source in sources), word
     assert sources
+
+
+def test_a_tiny_burden_takes_up_a_large_decimal_shortfall() -> None:
+    """One jump and a few ulps, not millions of ulps of a tiny number."""
+    from mechopt.files import plans
+
+    instance = mo.Instance([1, 1, 1], 1, [0.7, 0.2, 1], [1.0])
+    plan = mo.Plan.from_arrays(instance, [0.7, 0.2, 0.1]).replace(
+        burden=np.array([0.7, 0.2, 4e-17])
+    )
+    raised = plans._raised(plan, Fraction(1, 10**17), Fraction(3, 10**5))
+    assert sum(Fraction(repr(x)) for x in raised.tolist()) >= Fraction("0.90003")

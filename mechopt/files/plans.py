@@ -99,7 +99,7 @@ def _raised(plan: Plan, binary: Fraction, decimal: Fraction) -> FloatArray:
             break
         old = new = float(burden[user])
         goal, spelled = Fraction(old) + binary, Fraction(repr(old)) + decimal
-        new = max(new, float(goal))
+        new = max(new, float(goal), float(spelled))
         while Fraction(new) < goal or Fraction(repr(new)) < spelled:
             new = nextafter(new, inf)
         new = min(new, float(capacity[user]))
