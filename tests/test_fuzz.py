@@ -160,13 +160,14 @@ def test_certificates_with_one_wrong_entry(
         verify.verify({**mutant, "seal": verify.seal_of(mutant)})
 
 
-def fractions(low: int, high: int, grid: int = 12) -> st.SearchStrategy[Fraction]:
-    return st.integers(low, high).map(lambda number: Fraction(number, grid))
-
-
 @st.composite
 def instances(draw: Any) -> mo.Instance:
     n, levels = draw(st.integers(1, 4)), draw(st.integers(1, 2))
+    exact = draw(st.booleans())
+    grid = 12 if exact else 16  # floats hold sixteenths exactly: their edges are true edges
+
+    def fractions(low: int, high: int) -> st.SearchStrategy[Fraction]:
+        return st.integers(low, high).map(lambda number: Fraction(number, grid))
 
     def column(entry: st.SearchStrategy[Fraction]) -> list[Fraction]:
         return draw(st.lists(entry, min_size=n, max_size=n))
@@ -180,11 +181,11 @@ def instances(draw: Any) -> mo.Instance:
         "reversibility": column(fractions(0, 12)),
         "removable": column(st.one_of(st.just(Fraction(1)), fractions(0, 12))),
         "thresholds": thresholds,
-        "shares": [Fraction(1, 3), Fraction(1)][-levels:],
+        "shares": [Fraction(1, 3 if exact else 4), Fraction(1)][-levels:],
         "provider_value": draw(fractions(0, 300)),
         "budget": draw(st.one_of(st.none(), fractions(0, 60))),
     }
-    if draw(st.booleans()):
+    if exact:
         return mo.Instance(**give)
     floats = {
         key: [float(one) for one in entry] if isinstance(entry, list) else entry and float(entry)
@@ -219,5 +220,7 @@ def test_solve_check_certify_write_read(
             path = Path(folder) / f"plan{suffix}"
             files.write(plan, path)
             again = mo.read(path, instance=None if suffix == ".json" else instance)
+            if suffix == ".csv":  # users and amounts only: what the plan respects is not in there
+                again = again.replace(protocol=plan.protocol, mechanism=plan.mechanism)
             assert again.burden == pytest.approx(plan.burden, rel=1e-12)  # decimals may be raised
             assert mo.audit(instance, again).ok
