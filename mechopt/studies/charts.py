@@ -14,7 +14,6 @@ from math import ceil, floor, inf, isfinite, log10
 WIDTH, HEIGHT = 360, 232
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 34
 _DASHES = ("", "6 3", "2 2", "8 3 2 3", "10 4", "4 4 1 4")
-STYLES = len(_DASHES)
 
 
 @dataclass(frozen=True)
