@@ -9,6 +9,7 @@ coefficients dropped; tests compare the two on every formulation.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -63,8 +64,7 @@ def read_rows(model: Any) -> LinearRows | None:
     reader = _Reader(order)
     try:
         cost, offset = reader.terms(goals[0].expr) if goals else ({}, 0.0)
-        for constraint in model.component_data_objects(Constraint, active=True, sort=order):
-            reader.add(constraint)
+        reader.add(model.component_data_objects(Constraint, active=True, sort=order))
     except _Unfamiliar:
         return None
     return reader.rows(cost, offset, bool(goals) and goals[0].sense == maximize)
@@ -95,71 +95,94 @@ class _Reader:
         self.lower: list[float] = []
         self.upper: list[float] = []
 
-    def add(self, constraint: Any) -> None:
-        low, body, high = constraint.to_bounded_expression()
-        if low is None and high is None:
-            return
-        for side in (low, high):
-            if side is not None and side.__class__ not in self.numbers:
+    def add(self, constraints: Iterable[Any]) -> None:
+        kept, index, value, numbers = self.constraints, self.index, self.value, self.numbers
+        start, lower, upper = self.start, self.lower, self.upper
+        for constraint in constraints:
+            low, body, high = constraint.to_bounded_expression()
+            if low is None:
+                if high is None:
+                    continue
+                low = -inf
+            elif low.__class__ not in numbers:
                 raise _Unfamiliar
-        row, constant = self.terms(body)
-        if not row:
-            if (low is None or low <= constant) and (high is None or constant <= high):
-                return
-            raise _Unfamiliar
-        self.constraints.append(constraint)
-        self.index += row
-        self.value += row.values()
-        self.start.append(len(self.index))
-        self.lower.append(-inf if low is None else low - constant)
-        self.upper.append(inf if high is None else high - constant)
+            if high is None:
+                high = inf
+            elif high.__class__ not in numbers:
+                raise _Unfamiliar
+            row, constant = self.terms(body)
+            if not row:
+                if low <= constant <= high:
+                    continue
+                raise _Unfamiliar
+            kept.append(constraint)
+            index += row
+            value += row.values()
+            start.append(len(index))
+            lower.append(low - constant)
+            upper.append(high - constant)
 
     def terms(self, root: Any) -> tuple[dict[int, float], float]:
         """Coefficient by column, without zeros, and the constant of a linear expression."""
         row: dict[int, float] = {}
         constant = 0.0
         column, numbers, monomial, sums = self.column, self.numbers, self.monomial, self.sums
-        stack = [(root, 1.0)]
-        while stack:
-            node, factor = stack.pop()
+        variables = self.variable_kinds
+        others = [(root, 1.0)]
+        while others:
+            node, factor = others.pop()
             kind = node.__class__
-            if kind is monomial:
-                coefficient, variable = node.args
-                if coefficient.__class__ not in numbers:
-                    raise _Unfamiliar
-                place = column.get(id(variable))
-                if place is None:
-                    place = self._record(variable)
-                row[place] = row.get(place, 0.0) + factor * coefficient
-            elif kind in sums:
-                stack += [(part, factor) for part in reversed(node.args)]
+            # A single term takes the way of a sum of one, so that there is one loop over terms.
+            if kind in sums:
+                parts = node.args
+            elif kind is monomial or kind in variables:
+                parts = (node,)
             elif kind in numbers:
                 constant += factor * node
-            elif kind in self.variable_kinds:
-                place = column.get(id(node))
-                if place is None:
-                    place = self._record(node)
-                row[place] = row.get(place, 0.0) + factor
+                continue
             elif kind in self.named:
                 known = self.known.get(id(node))
                 if known is None:
                     known = self.known[id(node)] = self.terms(node.expr)
-                for place, value in known[0].items():
-                    row[place] = row.get(place, 0.0) + factor * value
+                for found, value in known[0].items():
+                    row[found] = row.get(found, 0.0) + factor * value
                 constant += factor * known[1]
+                continue
             elif kind is self.negation:
-                stack.append((node.args[0], -factor))
+                others.append((node.args[0], -factor))
+                continue
             elif kind is self.product:
                 one, other = node.args
                 if one.__class__ in numbers:
-                    stack.append((other, factor * one))
+                    others.append((other, factor * one))
                 elif other.__class__ in numbers:
-                    stack.append((one, factor * other))
+                    others.append((one, factor * other))
                 else:
                     raise _Unfamiliar
+                continue
             else:
                 raise _Unfamiliar
-        return {place: value for place, value in row.items() if value}, constant
+            for position, part in enumerate(parts):
+                if part.__class__ is monomial:
+                    coefficient, variable = part.args
+                    if coefficient.__class__ not in numbers:
+                        raise _Unfamiliar
+                    coefficient = factor * coefficient
+                elif part.__class__ in variables:
+                    coefficient, variable = factor, part
+                else:
+                    others += [(rest, factor) for rest in reversed(parts[position:])]
+                    break
+                place = column.get(id(variable))
+                if place is None:
+                    place = self._record(variable)
+                if place in row:
+                    row[place] += coefficient
+                else:
+                    row[place] = coefficient
+        if not all(row.values()):
+            row = {place: value for place, value in row.items() if value}
+        return row, constant
 
     def _record(self, variable: Any) -> int:
         """Give every variable of this one's component a column, as Pyomo's compiler does."""
@@ -173,12 +196,15 @@ class _Reader:
     def rows(self, cost: dict[int, float], offset: float, maximize: bool) -> LinearRows:
         """What was read, without the columns that occur nowhere."""
         used = sorted({*self.index, *cost})
-        place = dict(zip(used, range(len(used))))
+        index = self.index
+        if len(used) < len(self.variables):
+            place = dict(zip(used, range(len(used))))
+            index = [place[k] for k in index]
         return LinearRows(
             variables=[self.variables[k] for k in used],
             constraints=self.constraints,
             start=self.start,
-            index=[place[k] for k in self.index],
+            index=index,
             value=self.value,
             lower=self.lower,
             upper=self.upper,

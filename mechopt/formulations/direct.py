@@ -1,7 +1,7 @@
 """Private costs: the optimal direct mechanism on count states, payments eliminated.
 
-Sets: LEVELS k, STATES ω (count vectors), TYPES j (columns over groups), CELLS (ω, j) with at
-least one such user, PARTS (ω, j, s) segments of a cell's cost curve, FACED (g, ω_−i) what a user
+Sets: LEVELS k, STATES ω (count vectors), TYPES j (columns over groups), CELLS (k, ω, j) with at
+least one such user, PARTS (k, ω, j, s) segments of a cell's cost curve, FACED (g, ω_−i) what a user
 of group g may face, LIES (g, true, told). Variables, all expected over the lottery:
 
     run[k, ω] = p            probability that level k is run
@@ -35,12 +35,39 @@ from math import inf
 from typing import Any
 
 import pyomo.environ as pyo
+from pyomo.core.expr import LinearExpression, MonomialTermExpression
 
 from mechopt.formulations.parts import Model
 from mechopt.mechanisms.direct_arrays import payment_bounds
 from mechopt.mechanisms.direct_size import refuse_if_large
 from mechopt.mechanisms.direct_terms import DirectTerms, read_terms
-from mechopt.population import Population
+from mechopt.population import Group, Population
+
+Form = list[tuple[float, Any]]  # a linear form: coefficient and variable of each term
+MINUS = -1  # as an integer: exported without decimals
+
+
+def scaled(factor: float, form: Form) -> Form:
+    """factor · form."""
+    return [(factor * coefficient, variable) for coefficient, variable in form]
+
+
+def linear(*forms: Form) -> Any:
+    """The sum of the forms as a Pyomo expression, its terms made directly.
+
+    Operators on Pyomo variables look at the types of both sides each time; that took half of the
+    time of building the model.
+    """
+    return LinearExpression(
+        [
+            variable
+            if coefficient == 1
+            else MonomialTermExpression((MINUS if coefficient == -1 else coefficient, variable))
+            for form in forms
+            for coefficient, variable in form
+            if coefficient
+        ]
+    )
 
 
 def build(
@@ -92,59 +119,74 @@ build_deterministic = partial(build, randomized=False)
 
 
 class _Sheet:
-    """The model under construction; one method per line of the sheet."""
+    """The model under construction; one method per line of the sheet.
+
+    Data are kept as plain lists and variables in plain dictionaries: rows are read term by term.
+    """
 
     def __init__(self, population: Population, terms: DirectTerms) -> None:
         self.population, self.terms = population, terms
-        self.space = population.states
+        self.space = space = population.states
+        self.law = space.probability.tolist()
+        self.users = space.counts.tolist()  # [ω][j]
+        self.state = [others.state.tolist() for others in space.others]  # [g][ω_−i][column of g]
+        self.chance = [others.probability.tolist() for others in space.others]  # [g][ω_−i]
         self.shares = [0.0, *population.shares.tolist()]
+        self.thresholds = [0.0, *population.thresholds.tolist()]
+        self.levels = range(1, population.levels + 1)
+        self.theta = population.type_costs.tolist()
+        self.group_of = population.group_of_type.tolist()
+        self.groups = [population.groups[g] for g in self.group_of]  # of column j
+        self.widths = [group.widths.tolist() for group in self.groups]
+        self.slopes = [group.slopes.tolist() for group in self.groups]
+        self.first = [int(column) for column in population.first_type]  # column of a group
+        self.thoughtful = [self.second_thoughts(group) for group in population.groups]
+        self.worth = [[group.value * share for group in self.groups] for share in self.shares]
+        self.payments: dict[tuple[int, int, int], Form] = {}
         self.model: Model = pyo.ConcreteModel(name="direct")
 
     # -- what the rows are made of ---------------------------------------------------------
 
-    def group(self, j: int) -> Any:
-        return self.population.groups[int(self.population.group_of_type[j])]
+    def burden(self, k: int, s: int, j: int) -> Form:
+        """x = Σ y."""
+        return [(1, part) for part in self.parts[k, s, j]]
 
-    def theta(self, j: int) -> float:
-        return float(self.population.type_costs[j])
-
-    def users(self, s: int, j: int) -> int:
-        return int(self.space.counts[s, j])
-
-    def burden(self, k: int, s: int, j: int) -> Any:
-        return sum(self.model.give[k, s, j, part] for part in range(self.group(j).widths.size))
-
-    def shape(self, k: int, s: int, j: int) -> Any:
+    def shape(self, k: int, s: int, j: int) -> Form:
         """G = Σ slope y."""
-        slopes = self.group(j).slopes.tolist()
-        return sum(slope * self.model.give[k, s, j, part] for part, slope in enumerate(slopes))
+        return list(zip(self.slopes[j], self.parts[k, s, j]))
 
-    def worth(self, k: int, j: int) -> float:
-        return float(self.group(j).value) * self.shares[k]
+    def run(self, k: int, s: int, factor: float) -> Form:
+        """factor · p."""
+        return [(factor, self.chosen[k, s])]
 
     def keep(self, k: int, j: int) -> float:
-        group = self.group(j)
-        return float(group.value) * self.shares[k if group.removable == 0 else k - 1]
+        return self.worth[k if self.groups[j].removable == 0 else k - 1][j]
 
-    def gain(self, k: int, s: int, j: int) -> Any:
+    def gain(self, k: int, s: int, j: int) -> Form:
         """u: a variable, or v b_k p − θ G without transfers."""
         if self.terms.transfers:
-            return self.model.utility[k, s, j]
-        return self.worth(k, j) * self.model.run[k, s] - self.theta(j) * self.shape(k, s, j)
+            return [(1, self.utility[k, s, j])]
+        cost = scaled(-self.theta[j], self.shape(k, s, j))
+        return self.run(k, s, self.worth[k][j]) + cost
 
-    def payment(self, k: int, s: int, j: int) -> Any:
-        cost = self.theta(j) * self.shape(k, s, j)
-        return self.gain(k, s, j) + cost - self.worth(k, j) * self.model.run[k, s]
+    def payment(self, k: int, s: int, j: int) -> Form:
+        """t = u + θ G − v b_k p, worked out once."""
+        form = self.payments.get((k, s, j))
+        if form is None:
+            cost = scaled(self.theta[j], self.shape(k, s, j))
+            form = self.gain(k, s, j) + cost + self.run(k, s, -self.worth[k][j])
+            self.payments[k, s, j] = form
+        return form
 
-    def staying(self, k: int, s: int, told: int, true: int) -> Any:
+    def staying(self, k: int, s: int, told: int, true: int) -> Form:
         """Utility of a `true` type in the place of a `told` type who stays."""
-        dearer = self.theta(told) - self.theta(true)
-        return self.gain(k, s, told) + dearer * self.shape(k, s, told)
+        dearer = self.theta[told] - self.theta[true]
+        return self.gain(k, s, told) + scaled(dearer, self.shape(k, s, told))
 
-    def leaving(self, k: int, s: int, told: int, true: int) -> Any:
+    def leaving(self, k: int, s: int, told: int, true: int) -> Form:
         """Utility of a `true` type in the place of a `told` type who withdraws."""
-        sunk = (1 - self.group(true).reversibility) * self.theta(true)
-        return self.keep(k, told) * self.model.run[k, s] - sunk * self.shape(k, s, told)
+        sunk = (1 - self.groups[true].reversibility) * self.theta[true]
+        return self.run(k, s, self.keep(k, told)) + scaled(-sunk, self.shape(k, s, told))
 
     # -- sets and variables ---------------------------------------------------------------
 
@@ -152,37 +194,32 @@ class _Sheet:
         model, population = self.model, self.population
         model.LEVELS = pyo.RangeSet(1, population.levels)
         model.STATES = pyo.RangeSet(0, len(self.space) - 1)
-        model.TYPES = pyo.RangeSet(0, population.type_costs.size - 1)
-        cells = list(zip(self.space.cell_state.tolist(), self.space.cell_type.tolist()))
-        model.CELLS = pyo.Set(initialize=cells, dimen=2)
+        model.TYPES = pyo.RangeSet(0, len(self.theta) - 1)
+        self.cells = [
+            (k, s, j)
+            for k in self.levels
+            for s, j in zip(self.space.cell_state.tolist(), self.space.cell_type.tolist())
+        ]
+        model.CELLS = pyo.Set(initialize=self.cells, dimen=3)
         model.PARTS = pyo.Set(
             initialize=[
-                (s, j, part) for s, j in cells for part in range(self.group(j).widths.size)
+                (k, s, j, part) for k, s, j in self.cells for part in range(len(self.widths[j]))
             ],
-            dimen=3,
+            dimen=4,
         )
-        model.FACED = pyo.Set(
-            initialize=[
-                (g, o)
-                for g, others in enumerate(self.space.others)
-                for o in range(others.probability.size)
-            ],
-            dimen=2,
-        )
-        model.LIES = pyo.Set(
-            initialize=[
-                (g, first + true, first + told)
-                for g, (group, first) in enumerate(zip(population.groups, population.first_type))
-                for true in range(group.types)
-                for told in range(group.types)
-                if true != told
-            ],
-            dimen=3,
-        )
+        self.faced = [(g, o) for g, chance in enumerate(self.chance) for o in range(len(chance))]
+        model.FACED = pyo.Set(initialize=self.faced, dimen=2)
+        self.lies = [
+            (g, first + true, first + told)
+            for g, (group, first) in enumerate(zip(population.groups, self.first))
+            for true in range(group.types)
+            for told in range(group.types)
+            if true != told
+        ]
+        model.LIES = pyo.Set(initialize=self.lies, dimen=3)
 
     def add_variables(self) -> None:
-        model, population = self.model, self.population
-        thresholds = population.thresholds.tolist()
+        model = self.model
         model.run = pyo.Var(
             model.LEVELS,
             model.STATES,
@@ -190,65 +227,70 @@ class _Sheet:
             bounds=(0, 1),
             doc="(D2) probability that the level is run",
         )
+        self.chosen = dict(model.run.items())
         model.give = pyo.Var(
-            model.LEVELS,
             model.PARTS,
             bounds=lambda m, k, s, j, part: (
                 0,
-                min(float(self.group(j).widths[part]), thresholds[k - 1] / self.users(s, j)),
+                min(self.widths[j][part], self.thresholds[k] / self.users[s][j]),
             ),
             doc="(D2) burden on a segment, data",
         )
+        self.parts: dict[tuple[int, int, int], list[Any]] = {}
+        for (k, s, j, _), variable in model.give.items():
+            self.parts.setdefault((k, s, j), []).append(variable)
         if self.terms.transfers:
             model.utility = pyo.Var(
-                model.LEVELS,
                 model.CELLS,
                 bounds=lambda m, k, s, j: (0 if self.never_loses(k, j) else None, None),
                 doc="(D4) utility of a truthful user, money",
             )
+            self.utility = dict(model.utility.items())
 
     def never_loses(self, k: int, j: int) -> bool:
         """Whether u ≥ 0 is a bound: ex-post participation, or D5 with ρ = 1 and keep = 0."""
         if self.terms.participation == "ex-post":
             return True
-        full = self.group(j).reversibility == 1 and self.keep(k, j) == 0
+        full = self.groups[j].reversibility == 1 and self.keep(k, j) == 0
         return self.terms.obedient and full
 
     # -- rows -------------------------------------------------------------------------------
 
     def present(self, s: int) -> list[int]:
-        return [j for j in self.model.TYPES if self.users(s, j)]
+        return [j for j, users in enumerate(self.users[s]) if users]
 
     def add_threshold(self) -> None:
-        thresholds = self.population.thresholds.tolist()
         self.model.threshold = pyo.Constraint(
             self.model.LEVELS,
             self.model.STATES,
             rule=lambda m, k, s: (
-                sum(self.users(s, j) * self.burden(k, s, j) for j in self.present(s))
-                == thresholds[k - 1] * m.run[k, s]
+                linear(
+                    *(scaled(self.users[s][j], self.burden(k, s, j)) for j in self.present(s)),
+                    self.run(k, s, -self.thresholds[k]),
+                )
+                == 0
             ),
             doc="(D1) everyone who contributes is pivotal",
         )
 
     def add_outcome(self) -> None:
-        model, thresholds = self.model, self.population.thresholds.tolist()
+        model = self.model
         model.capacity = pyo.Constraint(
             [
                 (k, s, j, part)
-                for k in model.LEVELS
-                for s, j, part in model.PARTS
-                if self.group(j).widths[part] * self.users(s, j) < thresholds[k - 1]
+                for k, s, j in self.cells
+                for part, width in enumerate(self.widths[j])
+                if width * self.users[s][j] < self.thresholds[k]
             ],
             rule=lambda m, k, s, j, part: (
-                m.give[k, s, j, part] <= float(self.group(j).widths[part]) * m.run[k, s]
+                linear([(1, self.parts[k, s, j][part])], self.run(k, s, -self.widths[j][part])) <= 0
             ),
             doc="(D2) capacity, nothing in the null outcome",
         )
         if self.population.levels > 1:
             model.lottery = pyo.Constraint(
                 model.STATES,
-                rule=lambda m, s: sum(m.run[k, s] for k in m.LEVELS) <= 1,
+                rule=lambda m, s: linear(*(self.run(k, s, 1) for k in self.levels)) <= 1,
                 doc="(D2) at most one level is run",
             )
 
@@ -257,9 +299,8 @@ class _Sheet:
             return
         model, population = self.model, self.population
         model.payment = pyo.Constraint(
-            model.LEVELS,
             model.CELLS,
-            rule=lambda m, k, s, j: self.payment(k, s, j) >= 0,
+            rule=lambda m, k, s, j: linear(self.payment(k, s, j)) >= 0,
             doc="(D2) payments are not negative",
         )
         if population.budget < inf:
@@ -267,19 +308,20 @@ class _Sheet:
                 model.LEVELS,
                 model.STATES,
                 rule=lambda m, k, s: (
-                    sum(self.users(s, j) * self.payment(k, s, j) for j in self.present(s))
-                    <= population.budget * m.run[k, s]
+                    linear(
+                        *(scaled(self.users[s][j], self.payment(k, s, j)) for j in self.present(s)),
+                        self.run(k, s, -population.budget),
+                    )
+                    <= 0
                 ),
                 doc="(D2) budget in every state",
             )
         else:
-            most = {k: payment_bounds(population, k - 1) for k in model.LEVELS}
+            most = {k: payment_bounds(population, k - 1).tolist() for k in self.levels}
             model.null = pyo.Constraint(
-                model.LEVELS,
                 model.CELLS,
                 rule=lambda m, k, s, j: (
-                    self.payment(k, s, j)
-                    <= float(most[k][population.group_of_type[j]]) * m.run[k, s]
+                    linear(self.payment(k, s, j), self.run(k, s, -most[k][self.group_of[j]])) <= 0
                 ),
                 doc="(D2) nothing is paid in the null outcome",
             )
@@ -290,32 +332,30 @@ class _Sheet:
             )
 
     def expected_payments(self) -> Any:
-        law = self.space.probability.tolist()
-        return sum(
-            law[s] * self.users(s, j) * self.payment(k, s, j)
-            for k in self.model.LEVELS
-            for s, j in self.model.CELLS
+        return linear(
+            *(
+                scaled(self.law[s] * self.users[s][j], self.payment(k, s, j))
+                for k, s, j in self.cells
+            )
         )
 
-    def state(self, g: int, o: int, j: int) -> int:
+    def state_when(self, g: int, o: int, j: int) -> int:
         """The state when a user of group g facing ω_−i number o reports column j."""
-        return int(self.space.others[g].state[o, j - self.population.first_type[g]])
+        return self.state[g][o][j - self.first[g]]
 
-    def second_thoughts(self, g: int) -> bool:
+    def second_thoughts(self, group: Group) -> bool:
         """Whether D6 needs the variable w."""
-        if not self.terms.honest_and_obedient or self.population.groups[g].reversibility == 0:
+        if not self.terms.honest_and_obedient or group.reversibility == 0:
             return False
         return self.terms.incentive == "bic" or self.population.levels > 1
 
     def add_incentives(self) -> None:
         model, bic = self.model, self.terms.incentive == "bic"
+        thoughtful = [lie for lie in self.lies if self.thoughtful[lie[0]]]
         plain = [
-            lie
-            for lie in model.LIES
-            if not self.second_thoughts(lie[0]) and (bic or abs(lie[1] - lie[2]) == 1)
+            lie for lie in self.lies if lie not in thoughtful and (bic or abs(lie[1] - lie[2]) == 1)
         ]
-        thoughtful = [lie for lie in model.LIES if self.second_thoughts(lie[0])]
-        cases = [(*lie, o) for lie in thoughtful for g, o in model.FACED if g == lie[0]]
+        cases = self.in_every_state(thoughtful)
         if thoughtful:
             model.fallback = pyo.Var(
                 model.LEVELS, cases, doc="(D6) best of staying and withdrawing, money"
@@ -325,7 +365,7 @@ class _Sheet:
                 cases,
                 rule=lambda m, k, g, true, told, o: (
                     m.fallback[k, g, true, told, o]
-                    >= self.staying(k, self.state(g, o, told), told, true)
+                    >= linear(self.staying(k, self.state_when(g, o, told), told, true))
                 ),
                 doc="(D6) a misreporter may stay",
             )
@@ -334,7 +374,7 @@ class _Sheet:
                 cases,
                 rule=lambda m, k, g, true, told, o: (
                     m.fallback[k, g, true, told, o]
-                    >= self.leaving(k, self.state(g, o, told), told, true)
+                    >= linear(self.leaving(k, self.state_when(g, o, told), told, true))
                 ),
                 doc="(D6) a misreporter may withdraw",
             )
@@ -342,9 +382,11 @@ class _Sheet:
             model.bayesian = pyo.Constraint(
                 [*plain, *thoughtful],
                 rule=lambda m, g, true, told: (
-                    sum(
-                        chance * self.regretted(g, true, told, o)
-                        for o, chance in enumerate(self.space.others[g].probability.tolist())
+                    linear(
+                        *(
+                            scaled(chance, self.regretted(g, true, told, o))
+                            for o, chance in enumerate(self.chance[g])
+                        )
                     )
                     >= 0
                 ),
@@ -352,38 +394,40 @@ class _Sheet:
             )
             return
         model.dominant = pyo.Constraint(
-            [(*lie, o) for lie in [*plain, *thoughtful] for g, o in model.FACED if g == lie[0]],
-            rule=lambda m, g, true, told, o: self.regretted(g, true, told, o) >= 0,
+            self.in_every_state([*plain, *thoughtful]),
+            rule=lambda m, g, true, told, o: linear(self.regretted(g, true, told, o)) >= 0,
             doc="(D3) nobody gains by misreporting, whatever the others report",
         )
         if self.terms.honest_and_obedient:
             model.leave = pyo.Constraint(
-                [
-                    (*lie, o)
-                    for lie in model.LIES
-                    for g, o in model.FACED
-                    if g == lie[0] and self.leaving_matters(g)
-                ],
+                self.in_every_state([lie for lie in self.lies if self.leaving_matters(lie[0])]),
                 rule=lambda m, g, true, told, o: (
-                    self.gain(1, self.state(g, o, true), true)
-                    >= self.leaving(1, self.state(g, o, told), told, true)
+                    linear(self.gain(1, self.state_when(g, o, true), true))
+                    >= linear(self.leaving(1, self.state_when(g, o, told), told, true))
                 ),
                 doc="(D6) nobody gains by misreporting and withdrawing",
             )
 
-    def regretted(self, g: int, true: int, told: int, o: int) -> Any:
+    def in_every_state(self, lies: list[tuple[int, int, int]]) -> list[tuple[int, int, int, int]]:
+        """Each lie with each ω_−i that its group may face."""
+        return [(*lie, o) for lie in lies for o in range(len(self.chance[lie[0]]))]
+
+    def regretted(self, g: int, true: int, told: int, o: int) -> Form:
         """Σ_k utility of the truth minus that of the lie."""
-        honest, lying = self.state(g, o, true), self.state(g, o, told)
-        levels = self.model.LEVELS
-        truth = sum(self.gain(k, honest, true) for k in levels)
-        if self.second_thoughts(g):
-            return truth - sum(self.model.fallback[k, g, true, told, o] for k in levels)
-        return truth - sum(self.staying(k, lying, told, true) for k in levels)
+        honest, lying = self.state_when(g, o, true), self.state_when(g, o, told)
+        form: Form = []
+        for k in self.levels:
+            form += self.gain(k, honest, true)
+            if self.thoughtful[g]:
+                form.append((-1, self.model.fallback[k, g, true, told, o]))
+            else:
+                form += scaled(-1, self.staying(k, lying, told, true))
+        return form
 
     def leaving_matters(self, g: int) -> bool:
         """DSIC, one threshold: whether D6 says more than u ≥ 0 and D3."""
-        group, j = self.population.groups[g], self.population.first_type[g]
-        if group.reversibility == 0 or self.second_thoughts(g):
+        group, j = self.population.groups[g], self.first[g]
+        if group.reversibility == 0 or self.thoughtful[g]:
             return False
         safe = self.terms.participation == "ex-post" or group.reversibility == 1
         return not (safe and self.keep(1, j) == 0)
@@ -393,20 +437,21 @@ class _Sheet:
         if self.terms.participation == "ex-post":
             if not self.terms.transfers:
                 model.participation = pyo.Constraint(
-                    model.LEVELS,
                     model.CELLS,
-                    rule=lambda m, k, s, j: self.gain(k, s, j) >= 0,
+                    rule=lambda m, k, s, j: linear(self.gain(k, s, j)) >= 0,
                     doc="(D4) ex-post participation",
                 )
             return
         model.participation = pyo.Constraint(
             model.TYPES,
             rule=lambda m, j: (
-                sum(
-                    chance * self.gain(k, self.state(g, o, j), j)
-                    for g in [int(self.population.group_of_type[j])]
-                    for o, chance in enumerate(self.space.others[g].probability.tolist())
-                    for k in m.LEVELS
+                linear(
+                    *(
+                        scaled(chance, self.gain(k, self.state_when(g, o, j), j))
+                        for g in [self.group_of[j]]
+                        for o, chance in enumerate(self.chance[g])
+                        for k in self.levels
+                    )
                 )
                 >= 0
             ),
@@ -417,18 +462,13 @@ class _Sheet:
         if not self.terms.obedient:
             return
         self.model.obedience = pyo.Constraint(
-            [
-                (k, s, j)
-                for k in self.model.LEVELS
-                for s, j in self.model.CELLS
-                if self.obedience_matters(k, j)
-            ],
-            rule=lambda m, k, s, j: self.gain(k, s, j) >= self.leaving(k, s, j, j),
+            [cell for cell in self.cells if self.obedience_matters(cell[0], cell[2])],
+            rule=lambda m, k, s, j: linear(self.gain(k, s, j)) >= linear(self.leaving(k, s, j, j)),
             doc="(D5) obedience of truthful users",
         )
 
     def obedience_matters(self, k: int, j: int) -> bool:
-        group, keeps = self.group(j), self.keep(k, j)
+        group, keeps = self.groups[j], self.keep(k, j)
         if group.reversibility == 0:
             return False
         if self.terms.participation == "ex-post" and keeps == 0:
@@ -436,10 +476,12 @@ class _Sheet:
         return not (self.terms.transfers and keeps == 0 and group.reversibility == 1)
 
     def share_reached(self) -> Any:
-        law = self.space.probability.tolist()
-        model = self.model
-        return sum(
-            law[s] * self.shares[k] * model.run[k, s] for k in model.LEVELS for s in model.STATES
+        return linear(
+            *(
+                self.run(k, s, chance * self.shares[k])
+                for k in self.levels
+                for s, chance in enumerate(self.law)
+            )
         )
 
     def add_target(self) -> None:
@@ -449,23 +491,27 @@ class _Sheet:
                 doc="(D7) target of the expected share",
             )
 
-    def add_objective(self) -> None:
-        model, name, population = self.model, self.terms.objective, self.population
-        law = self.space.probability.tolist()
-        cost = sum(
-            law[s] * self.users(s, j) * self.theta(j) * self.shape(k, s, j)
-            for k in model.LEVELS
-            for s, j in model.CELLS
+    def expected_cost(self) -> Any:
+        return linear(
+            *(
+                scaled(self.law[s] * self.users[s][j] * self.theta[j], self.shape(k, s, j))
+                for k, s, j in self.cells
+            )
         )
-        paid = self.expected_payments() if self.terms.transfers else 0.0
+
+    def add_objective(self) -> None:
+        name, population = self.terms.objective, self.population
         enjoyed = sum(group.size * group.value for group in population.groups)
         everybody = population.provider_value + enjoyed
         expression = {
-            "improvement": lambda: self.share_reached(),
-            "provider-surplus": lambda: population.provider_value * self.share_reached() - paid,
-            "welfare": lambda: everybody * self.share_reached() - cost,
-            "expenditure": lambda: paid,
-            "social-cost": lambda: cost,
+            "improvement": self.share_reached,
+            "provider-surplus": lambda: (
+                population.provider_value * self.share_reached()
+                - (self.expected_payments() if self.terms.transfers else 0.0)
+            ),
+            "welfare": lambda: everybody * self.share_reached() - self.expected_cost(),
+            "expenditure": lambda: self.expected_payments() if self.terms.transfers else 0.0,
+            "social-cost": self.expected_cost,
         }[name]()
         sense = pyo.maximize if self.terms.maximise else pyo.minimize
-        model.objective = pyo.Objective(expr=expression, sense=sense, doc=f"(D8) {name}")
+        self.model.objective = pyo.Objective(expr=expression, sense=sense, doc=f"(D8) {name}")
