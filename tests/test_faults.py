@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt.certificates import verify
+from mechopt.certificates import checker
 from tests.strategies import random_instance
 
 ALLOWED = 1.0  # seconds beyond 110 % of a time limit
@@ -225,7 +225,7 @@ def test_solve_exact_and_verify_on_the_command_line(tmp_path: Path) -> None:
     assert "another problem" in text
     document = json.loads((tmp_path / "m.certificate.json").read_text())
     document["claim"]["optimum"] = "28/35"
-    document["seal"] = verify.seal_of(document)
+    document["seal"] = checker.seal_of(document)
     (tmp_path / "forged.json").write_text(json.dumps(document))
     status, text = run("verify", "forged.json", "--format", "json")
     assert status == 3

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import mechopt as mo
 from mechopt import files
-from mechopt.certificates import verify
+from mechopt.certificates import checker
 
 FEW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
@@ -132,8 +132,8 @@ def test_any_table(rows: list[list[str]], header: str) -> None:
 @given(document=ANYTHING)
 def test_any_certificate(document: Any) -> None:
     if isinstance(document, dict):
-        with pytest.raises(verify.Refuted):
-            verify.verify(document)
+        with pytest.raises(checker.Refuted):
+            checker.verify(document)
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +156,8 @@ def test_certificates_with_one_wrong_entry(
     """Refused or verified, never another exception, whatever stands anywhere."""
     document = certificates[which]
     mutant = put(document, data.draw(st.sampled_from(places(document))), value)
-    with suppress(verify.Refuted):
-        verify.verify({**mutant, "seal": verify.seal_of(mutant)})
+    with suppress(checker.Refuted):
+        checker.verify({**mutant, "seal": checker.seal_of(mutant)})
 
 
 @st.composite
@@ -210,7 +210,7 @@ def test_solve_check_certify_write_read(
     plan = mo.solve(instance, mechanism, objective=objective, **options)
     certificate = mo.certify(instance, plan)
     assert certificate.agrees, certificate.remark
-    verify.verify(json.loads(json.dumps(dict(certificate.document))))
+    checker.verify(json.loads(json.dumps(dict(certificate.document))))
     if plan.status is mo.Status.UNKNOWN:
         assert plan.reason
         return

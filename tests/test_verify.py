@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,14 +17,18 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt.certificates import verify
+from mechopt.certificates import checker
+from mechopt.certificates.checker import Refuted
+from mechopt.certificates.checker.claims import problem_of
+from mechopt.certificates.checker.data import _NUMBER, Levels, User
+from mechopt.certificates.checker.withdrawal import all_stay_in_turn
 from mechopt.certificates.exact_prices import LevelProblem
-from mechopt.certificates.verify import Design, Provider, Refuted
+from mechopt.certificates.mechanism_proofs import Search
 from tests.strategies import random_instance
 
 
 def sealed(document: dict[str, Any]) -> dict[str, Any]:
-    return {**document, "seal": verify.seal_of(document)}
+    return {**document, "seal": checker.seal_of(document)}
 
 
 @pytest.fixture
@@ -58,8 +63,7 @@ def by_hand() -> dict[str, Any]:
                 "status": "optimal",
                 "optimum": 4,
                 "bound": "4",
-                "payments": None,
-                "withdrawal": {"simultaneous": True, "sequential": True},
+                "also": {"stays": {"simultaneous": True, "coalition": True, "sequential": True}},
             },
             "answer": {"level": 1, "burden": ["2", 1], "payment": [0, 0]},
             "proof": {"1": {"shows": "bound", "data_price": "2", "budget_price": "0"}},
@@ -105,26 +109,78 @@ def branching() -> dict[str, Any]:
             return document
 
 
+@pytest.fixture(scope="module")
+def price() -> dict[str, Any]:
+    """A posted price that reaches the second of two thresholds."""
+    instance = mo.Instance(
+        cost=[1, "3/2", 4],
+        value=[2, 0, 6],
+        capacity=[4, 5, 10],
+        thresholds=[3, 8],
+        shares=["1/2", 1],
+        provider_value=40,
+    )
+    return dict(mo.certify(instance, mo.solve(instance, "posted-price")).document)
+
+
+@pytest.fixture(scope="module")
+def contract() -> dict[str, Any]:
+    instance = mo.Instance(
+        cost=[1, "3/2", 4], value=1, capacity=[4, 5, 10], thresholds=[8], provider_value=40
+    )
+    plan = mo.solve(instance, "posted-contract", objective="improvement")
+    return dict(mo.certify(instance, plan).document)
+
+
+@pytest.fixture(scope="module")
+def together() -> dict[str, Any]:
+    """The coalition protocol with a reserve above the first of two thresholds."""
+    instance = mo.Instance(
+        cost=[1, "3/2", 4],
+        value=[7, 5, 6],
+        capacity=[4, 5, 10],
+        thresholds=[3, 8],
+        shares=["1/2", 1],
+        provider_value=40,
+    )
+    plan = mo.solve(instance, "burdens", objective="welfare", protocol="coalition", reserve=0.5)
+    document = dict(mo.certify(instance, plan).document)
+    assert document["claim"]["status"] == "optimal"
+    return document
+
+
 def test_a_certificate_written_by_hand(by_hand: dict[str, Any]) -> None:
-    facts = verify.verify(by_hand)
+    facts = checker.verify(by_hand)
     assert "social-cost 4 is reached; any answer has at least 4" in facts
     assert "everyone stays, sequential: True" in facts
 
 
+FOLDER = Path(checker.__file__).parent
+
+
 def test_only_the_standard_library_is_imported() -> None:
-    tree = ast.parse(Path(verify.__file__).read_text(encoding="utf-8"))
-    names = {
-        (node.module or "").split(".")[0] if isinstance(node, ast.ImportFrom) else alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-        for alias in node.names
-    }
-    assert names <= {*sys.stdlib_module_names, "__future__"}
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                assert (node.module or "").split(".")[0] in {*sys.stdlib_module_names, "__future__"}
+            elif isinstance(node, ast.Import):
+                assert {alias.name for alias in node.names} <= set(sys.stdlib_module_names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 1, path
 
 
-def test_it_runs_as_a_lone_file(by_hand: dict[str, Any], tmp_path: Path) -> None:
-    """Copied elsewhere, without the package, isolated from site-packages."""
-    (tmp_path / "verify.py").write_bytes(Path(verify.__file__).read_bytes())
+def test_a_sceptic_reads_it_in_ten_minutes() -> None:
+    """What one certificate needs: claims, data, and the module of its kind of problem."""
+    lines = {path.stem: len(path.read_text().splitlines()) for path in FOLDER.glob("*.py")}
+    shared = lines["claims"] + lines["data"]
+    assert shared + lines["plans"] + lines["withdrawal"] < 500
+    assert shared + lines["posted"] < 400
+    assert shared + lines["mechanisms"] < 530
+
+
+def test_it_runs_as_a_lone_folder(by_hand: dict[str, Any], tmp_path: Path) -> None:
+    """Copied elsewhere, without the package and without site-packages."""
+    shutil.copytree(FOLDER, tmp_path / "checker", ignore=shutil.ignore_patterns("__pycache__"))
     forged = copy.deepcopy(by_hand)
     forged["claim"]["optimum"] = forged["claim"]["bound"] = 3
     for name, document in (("good", by_hand), ("forged", sealed(forged))):
@@ -133,7 +189,7 @@ def test_it_runs_as_a_lone_file(by_hand: dict[str, Any], tmp_path: Path) -> None
 
     def run(*names: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "verify.py", *names],
+            [sys.executable, "-E", "-s", "-S", "-m", "checker", *names],
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout
@@ -157,9 +213,9 @@ def test_it_runs_as_a_lone_file(by_hand: dict[str, Any], tmp_path: Path) -> None
         (lambda d: d["answer"].update(level=2), "level"),
         (lambda d: d["claim"].update(optimum=3), "objective"),
         (lambda d: d["claim"].update(bound=3), "bound"),
-        (lambda d: d["claim"].update(status="null"), "nothing"),
+        (lambda d: d["claim"].update(status="null"), "null"),
         (lambda d: d["claim"].update(status="infeasible"), "infeasible"),
-        (lambda d: d["claim"].update(withdrawal=None), "withdrawal"),
+        (lambda d: d["claim"].update(also={}), "besides"),
         (lambda d: d["proof"]["1"].update(data_price="3/2"), "bound"),
         (lambda d: d["proof"]["1"].update(data_price="-2"), "bound"),
         (lambda d: d["proof"]["1"].update(budget_price="1"), "budget"),
@@ -182,9 +238,9 @@ def test_what_a_forger_may_try(by_hand: dict[str, Any], change: Any, why: str) -
     document = copy.deepcopy(by_hand)
     change(document)
     with pytest.raises(Refuted, match="seal"):
-        verify.verify(document)
+        checker.verify(document)
     with pytest.raises(Refuted, match=why):
-        verify.verify(sealed(document))
+        checker.verify(sealed(document))
 
 
 def test_deep_or_huge_certificates_do_not_crash(by_hand: dict[str, Any]) -> None:
@@ -192,10 +248,10 @@ def test_deep_or_huge_certificates_do_not_crash(by_hand: dict[str, Any]) -> None
     for _ in range(100_000):
         node = {"user": 0, "cut": 1, "below": node, "above": by_hand["proof"]["1"]}
     with pytest.raises((Refuted, RecursionError)):
-        verify.verify({**by_hand, "proof": {"1": node}})
+        checker.verify({**by_hand, "proof": {"1": node}})
     huge = {**by_hand, "problem": {**by_hand["problem"], "thresholds": ["9" * 2_000_000]}}
     with pytest.raises(Refuted, match="malformed"):
-        verify.verify(sealed(huge))
+        checker.verify(sealed(huge))
 
 
 # -- mutants ---------------------------------------------------------------------------------------
@@ -213,7 +269,7 @@ def numbers_in(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
     elif isinstance(node, list):
         for place, value in enumerate(node):
             yield from numbers_in(value, (*path, place))
-    elif type(node) is int or (isinstance(node, str) and verify._NUMBER.fullmatch(node)):
+    elif type(node) is int or (isinstance(node, str) and _NUMBER.fullmatch(node)):
         yield path
 
 
@@ -254,45 +310,52 @@ def mutants(
 
 def true_claim(document: dict[str, Any]) -> bool:
     """Whether the claim holds, found out without the certificate's proof."""
-    claim, terms = document["claim"], document["terms"]
-    if document["problem"]["kind"] == "instance":
-        provider = Provider(document["problem"], terms)
-        level, spent, stays = provider.check(document["answer"])
-        found = [LevelProblem(provider, k) for k in range(1, len(provider.levels.T) + 1)]
-        for one in found:
-            one.solve()
-        worth = [provider.worth(one.level, one.best[0]) for one in found if one.best is not None]
-        lowest = [one for one in found if one.level >= provider.lowest and one.best is not None]
-        best = (
-            min(provider.worth(one.level, one.best[0]) for one in lowest if one.best)
-            if provider.objective in provider.MINIMISED
-            else max([F(0), *worth])
-        )
-        reached = provider.worth(level, spent)
-        return bool(F(claim["optimum"]) == reached == best and claim["withdrawal"] == stays)
-    from mechopt.certificates.certify import _MechanismSearch
-
-    design = Design(document["problem"], terms)
-    search = _MechanismSearch(design)
-    search.solve()
-    assert search.best is not None
-    return bool(search.best[0] == F(claim["optimum"]))
+    claim = document["claim"]
+    problem = problem_of(document["problem"], document["terms"])
+    value = problem.value(document["answer"])
+    if document["problem"]["kind"] == "population":
+        search = Search(problem)
+        search.solve()
+        assert search.best is not None
+        sign = -1 if problem.aim.minimised else 1
+        return bool(sign * search.best[0] == F(claim["optimum"]) == value)
+    if document["terms"]["mechanism"].startswith("posted-"):
+        return bool(value == F(claim["optimum"]) == problem.bound({}))
+    found = [LevelProblem(problem, k) for k in range(1, problem.levels.K + 1)]
+    for one in found:
+        one.solve()
+    worth = [
+        problem.aim.worth(one.level, one.best[0])
+        for one in found
+        if one.best is not None and one.level >= problem.aim.lowest
+    ]
+    best = problem.aim.best(worth if problem.aim.lowest else [F(0), *worth])
+    return bool(value == F(claim["optimum"]) == best)
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("by_hand", 500), ("paying", 500), ("branching", 300), ("lottery", 300)]
+    ("name", "count"),
+    [
+        ("by_hand", 400),
+        ("paying", 400),
+        ("branching", 300),
+        ("lottery", 300),
+        ("price", 200),
+        ("contract", 200),
+        ("together", 300),
+    ],
 )
 def test_mutants(name: str, count: int, request: pytest.FixtureRequest) -> None:
     """Every mutant breaks the seal; with a new seal, whatever survives still makes a true claim."""
     document = request.getfixturevalue(name)
-    verify.verify(document)
+    checker.verify(document)
     rng = np.random.default_rng([11, count])
     killed = survivors = 0
     for path, mutant in mutants(document, rng, count):
         with pytest.raises(Refuted, match="seal"):
-            verify.verify(mutant)
+            checker.verify(mutant)
         try:
-            verify.verify(sealed(mutant))
+            checker.verify(sealed(mutant))
         except Refuted:
             killed += 1
             continue
@@ -308,7 +371,7 @@ def test_a_million_digits_are_read_but_python_keeps_its_limit(by_hand: dict[str,
     before = sys.get_int_max_str_digits()
     tiny = {**by_hand, "claim": {**by_hand["claim"], "bound": "4" + "0" * 5000}}
     with pytest.raises(Refuted, match="bound"):
-        verify.verify(sealed(tiny))
+        checker.verify(sealed(tiny))
     assert sys.get_int_max_str_digits() == before
 
 
@@ -323,7 +386,7 @@ def test_the_recursion_agrees_with_the_game_tree() -> None:
         t = [F(int(a), 4) for a in rng.integers(0, 9, 4)]
         order = [int(i) for i in rng.permutation(4)]
         users = [
-            verify.User(
+            User(
                 {
                     "cost": instance.exact("cost")[i],
                     "value": instance.exact("value")[i],
@@ -337,7 +400,7 @@ def test_the_recursion_agrees_with_the_game_tree() -> None:
         ]
         if any(given > user.curve.capacity for given, user in zip(x, users)):
             continue
-        levels = verify.Levels(
+        levels = Levels(
             {
                 "thresholds": instance.exact("thresholds").tolist(),
                 "shares": instance.exact("shares").tolist(),
@@ -345,14 +408,14 @@ def test_the_recursion_agrees_with_the_game_tree() -> None:
                 "budget": None,
             }
         )
-        mine = verify.all_stay_in_turn(levels, users, x, t, order)
+        mine = all_stay_in_turn(levels, users, x, t, order)
         assert mine is _backward_induction(levels, users, x, t, order)
         outcomes.add(mine)
     assert outcomes == {True, False}
 
 
 def _backward_induction(
-    levels: verify.Levels, users: list[verify.User], x: list[F], t: list[F], order: list[int]
+    levels: Levels, users: list[User], x: list[F], t: list[F], order: list[int]
 ) -> bool:
     def payoff(i: int, stays: bool, level: int) -> F:
         cost, share = users[i].curve.cost(x[i]), levels.b[level]

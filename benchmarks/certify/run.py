@@ -25,7 +25,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import mechopt as mo
-from mechopt.certificates import verify
+from mechopt.certificates import checker
 from tests import brute_force, oracle_levels
 
 F = Fraction
@@ -207,7 +207,7 @@ def check(rng: np.random.Generator) -> tuple[str, list[str]]:
     # solve → certify → verify
     certificate = mo.certify(instance, plan)
     document = json.loads(json.dumps(dict(certificate.document)))
-    verify.verify(document)
+    checker.verify(document)
     if not certificate.agrees:
         wrong.append(certificate.remark)
 
@@ -271,7 +271,7 @@ def main() -> int:
     for number in range(options.first, options.first + options.count):
         try:
             kind, faults = check(np.random.default_rng([options.seed, number]))
-        except (mo.MechoptError, verify.Refuted, AssertionError, ArithmeticError) as error:
+        except (mo.MechoptError, checker.Refuted, AssertionError, ArithmeticError) as error:
             kind, faults = "exception", [f"{type(error).__name__}: {error}"]
         counts[kind] += 1
         wrong += bool(faults)

@@ -1,7 +1,7 @@
 """Exact optimum of the known-cost problem: prices of data and budget that prove it, in fractions.
 
 For given prices every user's problem is separate and linear between the corners of her offers
-(`verify.Provider.offers`). Convexified offers, sorted by marginal key, give the price of data at
+(`PlanProblem.offers`). Convexified offers, sorted by marginal key, give the price of data at
 which the threshold is reached; supporting lines give the price of the budget. Where convexifying
 loses something (several thresholds: withdrawal makes needs jump), a user's range is split.
 """
@@ -13,13 +13,12 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from mechopt.certificates.verify import Offer, Provider, Refuted
+from mechopt.certificates.checker.data import ONE, ZERO, Refuted
+from mechopt.certificates.checker.plans import Boxes, Offer, PlanProblem
 
-ZERO, ONE = Fraction(0), Fraction(1)
 MOST_NODES = 200  # splits of ranges per level before the bound is left as it is
 MOST_LINES = 100  # supporting lines of the budget; a handful are needed
 
-Boxes = dict[int, tuple[Fraction, Fraction]]
 Point = tuple[Fraction, Fraction, Fraction]  # burden, cost, payment needed
 
 
@@ -42,7 +41,7 @@ class Mix:
 class LevelProblem:
     """Reach T_level + R at least payment or cost; `solve` returns (proof node, answer)."""
 
-    def __init__(self, provider: Provider, level: int) -> None:
+    def __init__(self, provider: PlanProblem, level: int) -> None:
         self.provider, self.level = provider, level
         self.amount = provider.amount(level)
         self.budget = provider.levels.budget
@@ -51,6 +50,8 @@ class LevelProblem:
 
     def solve(self) -> dict[str, Any]:
         """The proof tree; `best` is then (value, burdens, payments), or None."""
+        if not self.provider.offered(self.level):
+            return _leaf("unreachable", ZERO, ZERO)
         return self._node({})
 
     # -- branch and bound -----------------------------------------------------------------------
@@ -99,7 +100,7 @@ class LevelProblem:
         """Keep an answer at this level if it holds A1–A6 and is the best so far."""
         answer = {"level": self.level, "burden": burden, "payment": payment}
         try:
-            _, value, _ = self.provider.check(answer)
+            _, value, _ = self.provider.outcome(answer)
         except Refuted:
             return
         if self.best is None or value < self.best[0]:
@@ -135,7 +136,7 @@ class LevelProblem:
             fewest = sum((min(x for x, _, _ in corners) for corners in offers), ZERO)
             if fewest > self.amount:
                 return _leaf("unreachable", -ONE, ZERO), None
-        counts_cost = self.provider.counts_cost
+        counts_cost = self.provider.aim.counts_cost
         cheap = self._mix(offers, ZERO, ONE, (ONE, ZERO))  # least payments, then least cost
         if self.budget is not None and cheap.pay > self.budget:
             return _leaf("unreachable", cheap.price, ONE), None

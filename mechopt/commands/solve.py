@@ -101,7 +101,7 @@ def _certify(
 ) -> None:
     """Print the exact optimum with its proof; beside `out` the certificate."""
     import mechopt as mo
-    from mechopt.certificates import verify
+    from mechopt.certificates import checker
     from mechopt.errors import SolverError
     from mechopt.files.documents import dumps
 
@@ -120,7 +120,7 @@ def _certify(
     decimal = "" if certificate.optimum is None else f" = {float(certificate.optimum):.12g}"
     emit(f"{certificate.status}{value}{decimal}\n")
     emit(f"data: {document['about']['reading']}\n")
-    emit("".join(f"  {fact}\n" for fact in verify.verify(document)))
+    emit("".join(f"  {fact}\n" for fact in checker.verify(document)))
 
 
 def settings(

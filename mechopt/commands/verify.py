@@ -23,12 +23,12 @@ def verify(
 ) -> None:
     """Check a certificate in exact arithmetic, from the problem's data, without any solver.
 
-    The checker is one file of Python's standard library and does the same when called as
-    `python -m mechopt.certificates.verify CERT`. Exit status: 0 it proves its claim, 3 it does
+    The checker is a folder of Python's standard library and does the same when called as
+    `python -m mechopt.certificates.checker CERT`. Exit status: 0 it proves its claim, 3 it does
     not, 2 it cannot be read.
     """
-    from mechopt.certificates.verify import Refuted
-    from mechopt.certificates.verify import verify as check
+    from mechopt.certificates.checker import Refuted
+    from mechopt.certificates.checker import verify as check
     from mechopt.files import documents
 
     document = documents.load(certificate)

@@ -90,9 +90,9 @@ def _exactly_short(
     reserve: float,
 ) -> bool:
     """Whether exact prices prove that nothing reaches the level."""
+    from mechopt.certificates.checker.plans import PlanProblem
     from mechopt.certificates.exact_data import decimal, instance_data
     from mechopt.certificates.exact_prices import LevelProblem
-    from mechopt.certificates.verify import Provider
 
     terms = {
         "mechanism": mechanism,
@@ -103,6 +103,6 @@ def _exactly_short(
         "reserve": str(decimal(reserve)) if instance.levels == 1 else "0",
         "target": None,
     }
-    provider = Provider(instance_data(instance), terms)
+    provider = PlanProblem(instance_data(instance), terms)
     problem = LevelProblem(provider, level)
-    return provider.least(level, problem.solve(), {}) is None
+    return provider.least(level, problem.solve()) is None

@@ -1,0 +1,86 @@
+"""Who stays: the withdrawal verdicts on a plan, from their definitions."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from fractions import Fraction
+from typing import Any
+
+from .data import ZERO, Levels, User, require, total
+
+Column = list[Fraction]
+Steps = tuple[Column, list[int]]
+
+
+def verdicts(
+    levels: Levels, users: list[User], x: Column, t: Column, order: Any
+) -> dict[str, bool]:
+    """Whether everyone stays, by protocol.
+
+    No coalition gains by leaving together iff nobody gains alone: whoever gains with others keeps
+    v B of what they all leave behind; alone he leaves behind more, and gains at least as much.
+    """
+    alone = all_stay(levels, users, x, t)
+    in_turn = all_stay_in_turn(levels, users, x, t, order)
+    return {"simultaneous": alone, "coalition": alone, "sequential": in_turn}
+
+
+def at_risk(users: list[User], x: Column, t: Column) -> Column:
+    """r_i = ρ_i C_i(x_i) − t_i: what withdrawing recovers beyond the payment forgone."""
+    return [user.rho * user.curve.cost(given) - paid for user, given, paid in zip(users, x, t)]
+
+
+def all_stay(levels: Levels, users: list[User], x: Column, t: Column) -> bool:
+    """(W1) v_i (B(X) − B(X − δ_i x_i)) ≥ r_i for everyone who gives something, and B(X) > 0."""
+    everything, b = total(x), levels.b
+    share = b[levels.level(everything)]
+    return share > 0 and all(
+        user.value * (share - b[levels.level(everything - user.delta * given)]) >= r
+        for user, given, r in zip(users, x, at_risk(users, x, t))
+        if given > 0
+    )
+
+
+def all_stay_in_turn(levels: Levels, users: list[User], x: Column, t: Column, order: Any) -> bool:
+    """Whether everyone stays in the subgame-perfect outcome (F3), an indifferent user staying.
+
+    `after`: the level finally reached, from the last mover to the first, as a step function of
+    the total that those before leave behind: (totals at which it changes, levels from there on).
+    """
+    places = list(range(len(users)))
+    if order in ("small-first", "large-first"):
+        places.sort(key=lambda i: x[i] if order == "small-first" else -x[i])
+    else:
+        require(sorted(order) == places, "the order is no permutation of the users")
+        places = order
+    places = [i for i in places if x[i] > 0]
+    r, b = at_risk(users, x, t), levels.b
+
+    def stays(i: int, high: int, low: int) -> bool:
+        """Whether i prefers staying, with level `high`, to leaving, with level `low`."""
+        return users[i].value * b[high] - (r[i] if high else ZERO) >= users[i].value * b[low]
+
+    def choices(i: int, before: Fraction, then: Steps) -> tuple[int, int]:
+        """The level finally reached if i stays, and if i leaves."""
+        kept = before + (1 - users[i].delta) * x[i]
+        high, low = (bisect_right(then[0], one) - 1 for one in (before + x[i], kept))
+        return then[1][high], then[1][low]
+
+    after: list[Steps] = [([ZERO, *levels.T], list(range(levels.K + 1)))]
+    for i in reversed(places):
+        shifts = (x[i], (1 - users[i].delta) * x[i])
+        changes: Column = []
+        outcome: list[int] = []
+        for start in sorted({max(ZERO, s - shift) for s in after[-1][0] for shift in shifts}):
+            high, low = choices(i, start, after[-1])
+            final = high if stays(i, high, low) else low
+            if not outcome or outcome[-1] != final:
+                changes.append(start)
+                outcome.append(final)
+        after.append((changes, outcome))
+    before = ZERO
+    for i, then in zip(places, reversed(after[:-1])):
+        if not stays(i, *choices(i, before, then)):
+            return False
+        before += x[i]
+    return levels.level(before) > 0

@@ -1,0 +1,138 @@
+"""Exact answers and proofs where costs are known: burdens, subsidies, posted offers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from mechopt.certificates.checker.plans import PlanProblem
+from mechopt.certificates.checker.posted import PostedProblem
+from mechopt.certificates.draft import Draft
+from mechopt.certificates.exact_data import decimal, instance_data, spelled, target_share
+from mechopt.certificates.exact_prices import LevelProblem
+from mechopt.errors import InvalidOption, TooLarge
+from mechopt.instance import Instance
+from mechopt.plan import Plan
+
+MOST_EVALUATIONS = 2_000_000  # of cost curves, in an enumeration of contracts: about a minute
+
+
+def _aim(instance: Instance, plan: Plan) -> dict[str, Any]:
+    if plan.objective_name is None:
+        raise InvalidOption("certify: the plan does not say which objective it optimises")
+    target = plan.options.get("target")
+    return {
+        "mechanism": plan.mechanism,
+        "objective": plan.objective_name,
+        "target": None if target is None else target_share(target, instance),
+    }
+
+
+def _terms(instance: Instance, plan: Plan) -> dict[str, Any]:
+    order = plan.order if isinstance(plan.order, str) else [int(user) for user in plan.order]
+    if order == "cost":
+        costs = instance.exact("cost")
+        order = sorted(range(instance.n), key=lambda user: costs[user])
+    if order == "designed":  # no order was found; the bound holds in every order
+        order = "small-first"
+    return {
+        **_aim(instance, plan),
+        "protocol": "none" if plan.mechanism == "complete-information" else plan.protocol,
+        "order": order,
+        "transfers": plan.options.get("transfers", True),
+        "reserve": decimal(plan.reserve),
+    }
+
+
+def plan_draft(instance: Instance, plan: Plan) -> Draft:
+    """The best exact plan over all levels, with a proof for each level that matters."""
+    terms, data = _terms(instance, plan), instance_data(instance)
+    problem = PlanProblem(data, spelled(terms))
+    aim = problem.aim
+    proof: dict[str, Any] = {}
+    best: tuple[Fraction, dict[str, Any]] | None = None
+    # all levels that count, down to the first reached if only the share counts
+    last = instance.levels + 1 if aim.minimised and aim.lowest == 0 else max(1, aim.lowest)
+    for level in range(instance.levels, last - 1, -1):
+        one = LevelProblem(problem, level)
+        if problem.protocol == "sequential" and (instance.levels > 1 or problem.reserve > 0):
+            _suggest(one, data, terms, plan)
+        proof[str(level)] = one.solve()
+        if one.best is None:
+            continue
+        spent, burden, payment = one.best
+        worth = aim.worth(level, spent)
+        if best is None or (worth < best[0] if aim.minimised else worth > best[0]):
+            best = worth, {"level": level, "burden": burden, "payment": payment}
+        if aim.objective == "improvement":
+            break
+    nothing = [Fraction(0)] * instance.n
+    answer: dict[str, Any] = {"level": 0, "burden": nothing, "payment": nothing}
+    if best is not None and (aim.minimised or best[0] > 0):
+        answer = best[1]
+    remark = "whether the exact bound is attained"
+    if problem.protocol == "sequential":
+        remark += " (sequential: it counts participation only)"
+    return Draft(data, terms, problem, answer, proof, remark)
+
+
+def _suggest(
+    problem: LevelProblem, data: dict[str, Any], terms: dict[str, Any], plan: Plan
+) -> None:
+    """Answers for the sequential protocol: the simultaneous one (F1), and the plan's own."""
+    simultaneous = PlanProblem(data, spelled({**terms, "protocol": "simultaneous"}))
+    other = LevelProblem(simultaneous, problem.level)
+    other.solve()
+    if other.best is not None:
+        problem.consider(other.best[1], other.best[2])
+    if plan.level != problem.level or plan.burden is None or plan.payment is None:
+        return
+    burden, payment = (
+        [decimal(number) for number in column]
+        for column in (plan.burden.tolist(), plan.payment.tolist())
+    )
+    users = problem.provider.users
+    missing = problem.amount - sum(burden)
+    for i, user in enumerate(users):  # rounding left the total a little off
+        if missing and burden[i] > 0 and 0 <= burden[i] + missing <= user.curve.capacity:
+            burden[i] += missing
+            break
+    problem.consider(burden, payment)
+
+
+def posted_draft(instance: Instance, plan: Plan) -> Draft:
+    """The best posted offer; the checker itself compares all there are."""
+    terms, data = {**_aim(instance, plan), "offer": _given_offer(plan)}, instance_data(instance)
+    evaluations = instance.n**2 * instance.levels * instance.slopes.shape[1]
+    if plan.mechanism == "posted-contract" and evaluations > MOST_EVALUATIONS:
+        raise TooLarge(
+            f"certify: comparing the contracts of {instance.n:,} users takes {evaluations:,} "
+            f"evaluations in fractions; the limit is {MOST_EVALUATIONS:,}. Certify a posted price, "
+            "or fewer users"
+        )
+    problem = PostedProblem(data, spelled(terms))
+    ranked = problem.ranked()
+    sign = -1 if problem.aim.minimised else 1
+    answer: dict[str, Any] | None = None if problem.offer else {}
+    if ranked:
+        best = max(ranked, key=lambda one: (sign * one[0], -one[1]))
+        answer = best[2] if problem.offer or problem.aim.lowest or best[0] > 0 else {}
+    return Draft(data, terms, problem, answer, {})
+
+
+def _given_offer(plan: Plan) -> dict[str, Any] | None:
+    """The only offer allowed, if there is one."""
+    if plan.options.get("price") is None:
+        return None
+    if plan.mechanism == "posted-price":
+        return {"price": decimal(plan.options["price"])}
+    return {"floor": decimal(plan.options["floor"]), "pay": decimal(plan.options["price"])}
+
+
+DRAFTS = {
+    "burdens": plan_draft,
+    "subsidy": plan_draft,
+    "complete-information": plan_draft,
+    "posted-price": posted_draft,
+    "posted-contract": posted_draft,
+}
