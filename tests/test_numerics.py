@@ -216,3 +216,19 @@ def test_a_budget_of_zero_is_no_payments_not_no_rounding() -> None:
         answer, certificate = judged(instance, "burdens", objective="welfare", protocol=protocol)
         assert answer.status is mo.Status.OPTIMAL
         assert certificate.optimum == F(31, 8)
+
+
+@pytest.mark.parametrize("kind", [float, F])
+def test_a_posted_price_whose_total_is_the_threshold(kind: Any) -> None:
+    """0.2 + 0.6 + 0.8 + 0.3 is 1.9 as typed; in binary it falls short by an ulp."""
+    instance = mo.Instance(
+        cost=[kind(one) for one in (F("0.6"), F("0.6"), F("0.3"), F("0.5"))],
+        value=0,
+        capacity=[kind(one) for one in (F("0.2"), F("0.6"), F("0.8"), F("0.3"))],
+        thresholds=[kind(F("1.5")), kind(F("1.9"))],
+        shares=[kind(F(1, 8)), kind(F(5, 8))],
+    )
+    answer, certificate = judged(instance, "posted-price", objective="improvement")
+    assert answer.objective == 0.625
+    assert certificate.optimum == F(5, 8)
+    assert mo.audit(instance, answer).ok

@@ -48,24 +48,25 @@ def _typed(number: Fraction, exact: bool) -> Fraction:
     return decimal(nearest) if Fraction(nearest) == number else number
 
 
-def _column(source: Any, field: str) -> Any:
-    typed = np.vectorize(lambda number: _typed(number, source.is_exact), otypes=[object])
-    return typed(source.exact(field)).tolist()
+def typed(source: Any, field: str) -> Any:
+    """A field of an instance, a group or a population as nested lists of what was typed."""
+    read = np.vectorize(lambda number: _typed(number, source.is_exact), otypes=[object])
+    return read(source.exact(field)).tolist()
 
 
 def instance_data(instance: Instance) -> dict[str, Any]:
     """The instance as a certificate's `problem`."""
     columns = {
-        name: _column(instance, name)
+        name: typed(instance, name)
         for name in ("cost", "value", "reversibility", "removable", "widths", "slopes")
     }
     return spelled(
         {
             "kind": "instance",
-            "thresholds": _column(instance, "thresholds"),
-            "shares": _column(instance, "shares"),
-            "provider_value": _column(instance, "provider_value"),
-            "budget": None if instance.budget == inf else _column(instance, "budget"),
+            "thresholds": typed(instance, "thresholds"),
+            "shares": typed(instance, "shares"),
+            "provider_value": typed(instance, "provider_value"),
+            "budget": None if instance.budget == inf else typed(instance, "budget"),
             "users": [
                 {"id": str(name), **dict(zip(columns, row))}
                 for name, row in zip(instance.ids, zip(*columns.values()))
@@ -76,7 +77,7 @@ def instance_data(instance: Instance) -> dict[str, Any]:
 
 def _group(group: Group) -> dict[str, Any]:
     fields = ("costs", "probabilities", "value", "reversibility", "removable", "widths", "slopes")
-    data = {field: _column(group, field) for field in fields}
+    data = {field: typed(group, field) for field in fields}
     law = data["probabilities"]
     law[law.index(max(law))] += 1 - sum(law)  # what rounding left open (at most 1e-9)
     return {"size": group.size, **data}
@@ -84,7 +85,7 @@ def _group(group: Group) -> dict[str, Any]:
 
 def target_share(number: float, problem: Instance | Population) -> Fraction:
     """A target share: the b_k it is, if it is one, else its decimal."""
-    same = [share for share in _column(problem, "shares") if float(share) == number]
+    same = [share for share in typed(problem, "shares") if float(share) == number]
     return same[0] if same else decimal(number)
 
 
@@ -93,11 +94,11 @@ def population_data(population: Population) -> dict[str, Any]:
     data = {
         "kind": "population",
         "groups": [_group(group) for group in population.groups],
-        "thresholds": _column(population, "thresholds"),
-        "shares": _column(population, "shares"),
-        "provider_value": _column(population, "provider_value"),
+        "thresholds": typed(population, "thresholds"),
+        "shares": typed(population, "shares"),
+        "provider_value": typed(population, "provider_value"),
     }
     for field in ("budget", "expected_budget"):
         limited = getattr(population, field) < inf
-        data[field] = _column(population, field) if limited else None
+        data[field] = typed(population, field) if limited else None
     return spelled(data)

@@ -79,7 +79,8 @@ def rank_candidates(
         "social-cost": -cost,
         "improvement": share,
     }[objective]
-    allowed = np.flatnonzero((spent <= instance.budget) & (level >= lowest))
+    within = instance.budget * (1 + tolerances.REACH)
+    allowed = np.flatnonzero((spent <= within) & (level >= lowest))
     if allowed.size == 0:
         return None if lowest else (0.0, -1)
     second = spent if objective == "improvement" else cost

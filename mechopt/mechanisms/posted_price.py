@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from mechopt import arrays
+from mechopt import arrays, tolerances
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.instance import Instance
@@ -89,7 +90,7 @@ def only_offer(plan: Plan) -> Plan:
     """The plan of the only offer allowed: best among one, if it is within the budget."""
     assert plan.payment is not None
     over = arrays.exact_sum(plan.payment) - plan.instance.budget
-    if over > 0:
+    if over > tolerances.REACH * plan.instance.budget:
         return plan.replace(
             status=Status.INFEASIBLE,
             burden=None,
@@ -113,11 +114,21 @@ def supply_curve(instance: Instance) -> Supply:
     total = np.append(0.0, total[last])
     cost = np.append(0.0, cost[last])
     level = np.searchsorted(instance.thresholds, total, side="right")
-    near = np.abs(total[:, None] - instance.thresholds) <= 1e-9 * instance.thresholds
-    for place in np.flatnonzero(near.any(axis=1)):  # a running sum is not exact: sum again
-        exact = [arrays.exact_sum(width[rate <= price[place]], -t) for t in instance.thresholds]
-        level[place] = sum(surplus >= 0 for surplus in exact)
+    near = np.abs(total[:, None] - instance.thresholds) <= tolerances.DATA * instance.thresholds
+    for place in np.flatnonzero(near.any(axis=1)):
+        level[place] = _level_typed(instance, float(price[place]))
     return Supply(price, total, cost, level)
+
+
+def _level_typed(instance: Instance, price: float) -> int:
+    """Thresholds reached at a price, from the data as typed: 0.6 + 1.2 reaches 1.8."""
+    from mechopt.certificates.exact_data import typed
+
+    taken = instance.cost[:, None] * instance.slopes <= price
+    given = [width for row, mine in zip(typed(instance, "widths"), taken)
+             for width, one in zip(row, mine) if one]  # fmt: skip
+    total = sum(given, Fraction(0))
+    return sum(total >= threshold for threshold in typed(instance, "thresholds"))
 
 
 def floor_response(instance: Instance, price: float) -> FloatArray:
@@ -126,8 +137,21 @@ def floor_response(instance: Instance, price: float) -> FloatArray:
     return np.where(taken, instance.widths, 0.0).sum(axis=1)
 
 
+def _settled(burden: FloatArray, thresholds: FloatArray, level: int) -> FloatArray:
+    """`burden` with its largest entry moved by ulps until the binary sum reaches just `level`."""
+    if not burden.any():
+        return burden
+    place = int(np.argmax(burden))
+    for k, threshold in enumerate(thresholds.tolist()):
+        reached, towards = k < level, np.inf if k < level else -np.inf
+        while ((over := arrays.exact_sum(burden, -threshold)) >= 0) is not reached:
+            burden[place] = np.nextafter(burden[place] - over, towards)
+    return burden
+
+
 def _at_price(instance: Instance, price: float, objective: str, fields: dict[str, Any]) -> Plan:
-    burden = floor_response(instance, price)
+    level = _level_typed(instance, price)
+    burden = _settled(floor_response(instance, price), instance.thresholds, level)
     plan = Plan(
         instance=instance,
         status=Status.FEASIBLE,
@@ -137,7 +161,6 @@ def _at_price(instance: Instance, price: float, objective: str, fields: dict[str
         details={"price": price, **equilibria(instance, price)},
         **fields,
     )
-    level = sum(arrays.exact_sum(burden, -threshold) >= 0 for threshold in instance.thresholds)
     share = instance.share_at(level)
     spent = arrays.exact_sum(price * burden)
     cost = arrays.exact_sum(instance.cost_of(burden))
