@@ -11,7 +11,7 @@ No sorting: the cut is found by selection, in linear time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum, inf, isqrt
 
 import numpy as np
@@ -23,12 +23,17 @@ from mechopt.instance import Instance
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Pieces of all users' curves, shape (S,): owner, length (data), cost and pay (money/data)."""
+    """Pieces of all users' curves, shape (S,): owner, length (data), cost and pay (money/data).
+
+    free : if not 0, the pieces are whole rounds through all users in order, and so many of the
+        first ones have pay 0
+    """
 
     user: IntArray
     length: FloatArray
     cost: FloatArray
     pay: FloatArray
+    free: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,25 +64,31 @@ def user_pieces(
     transfers only what needs no payment is offered.
     """
     n, segments = instance.widths.shape
-    with np.errstate(divide="ignore", invalid="ignore"):
-        secured = gain / (1 - unsecured)
-    secured[unsecured >= 1] = inf
-    blocks: list[tuple[FloatArray, FloatArray, FloatArray]] = []  # length, cost, pay of all users
-    spent = np.zeros(n)
+    secure = not unsecured.any()
+    left = gain  # money, what may still be spent without payment
+    if not secure:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            left = np.where(unsecured >= 1, inf, gain / (1 - unsecured))
+    # Memory is what this takes time for: every block of n is written once, in place.
+    blocks = 2 * segments if transfers else segments
+    length, cost, pay = np.empty((blocks, n)), np.empty((blocks, n)), np.empty((blocks, n))
     for j in range(segments):
-        rate = instance.cost * instance.slopes[:, j]
         width = instance.widths[:, j]
-        early = np.minimum(width, np.maximum(secured - spent, 0.0) / rate)
-        for length, pay in ((early, unsecured * rate), (width - early, rate)):
-            offered = length if transfers else np.where(pay == 0, length, 0.0)
-            if offered.any():
-                blocks.append((offered, rate, pay))
-        spent = spent + rate * width
-    if not blocks:
-        empty = np.zeros(0)
-        return Pieces(np.zeros(0, dtype=np.int64), empty, empty, empty)
-    columns = (np.concatenate(column) for column in zip(*blocks))
-    return Pieces(np.tile(np.arange(n), len(blocks)), *columns)
+        early, rate = length[j], cost[j]
+        np.multiply(instance.cost, instance.slopes[:, j], out=rate)
+        np.divide(left, rate, out=early)
+        np.minimum(early, width, out=early)
+        np.multiply(unsecured, rate, out=pay[j])
+        if transfers:
+            np.subtract(width, early, out=length[segments + j])
+            cost[segments + j] = pay[segments + j] = rate
+        elif not secure:
+            early[unsecured > 0] = 0.0
+        if j + 1 < segments:
+            left = np.maximum(left - rate * width, 0.0)
+    user = np.tile(np.arange(n), blocks)
+    free = segments * n if secure else 0
+    return Pieces(user, length.reshape(-1), cost.reshape(-1), pay.reshape(-1), free=free)
 
 
 def reachable(pieces: Pieces) -> float:
@@ -99,13 +110,16 @@ def cheapest(pieces: Pieces, amount: float, upper: FloatArray, *, first: str) ->
     `upper` (n,) is what each user can give at most. Needs `can_reach`.
     """
     keys = (pieces.pay, pieces.cost) if first == "pay" else (pieces.cost, pieces.pay)
-    taken = _take(pieces.length, keys, amount)
+    free = pieces.free if first == "pay" else 0
+    taken = _take(pieces.length, keys, amount, free)
     part = np.flatnonzero((taken > 0) & (taken < pieces.length))
     cut = int(pieces.user[part[0]]) if part.size else None
     burden = settle(_per_user(pieces, taken, upper), upper, amount, cut)
-    value = _dot(keys[0], taken)
-    price = float(np.max(keys[0], where=taken > 0, initial=0.0))
-    bound = min(value, _dual_value(pieces.length, keys[0], amount, price))
+    key, length, used = keys[0][free:], pieces.length[free:], taken[free:]
+    value = _dot(key, used)
+    price = float(np.max(key, where=used > 0, initial=0.0))
+    rest = amount - float(pieces.length[:free].sum())  # priced like the others, free ones cost 0
+    bound = min(value, _dual_value(length, key, rest, price))
     return Allocation(burden, value, bound, price, 0.0)
 
 
@@ -157,13 +171,31 @@ def cheapest_within_budget(
 _MOST_STEPS = 200  # supporting lines; a handful are needed
 
 
-def _take(length: FloatArray, keys: Sequence[FloatArray], amount: float) -> FloatArray:
-    """How much of each piece is taken: by keys lexicographically, then by position."""
+def _take(
+    length: FloatArray, keys: Sequence[FloatArray], amount: float, free: int = 0
+) -> FloatArray:
+    """How much of each piece is taken: by keys lexicographically, then by position.
+
+    free : so many of the first pieces come before all others; see `Pieces`
+    """
     taken = np.zeros(length.size)
     if amount <= 0 or length.size == 0:
         return taken
+    first = float(length[:free].sum())
+    if free and first <= amount:
+        taken[:free] = length[:free]
+        _fill(taken[free:], length[free:], [key[free:] for key in keys], amount - first)
+    else:
+        _fill(taken, length, keys, amount)
+    return taken
+
+
+def _fill(taken: FloatArray, length: FloatArray, keys: Sequence[FloatArray], amount: float) -> None:
+    """`_take` into an array of zeros."""
+    if amount <= 0 or length.size == 0:
+        return
     cut = _cut(keys[0], length, amount)
-    np.copyto(taken, length, where=keys[0] < cut)
+    np.multiply(length, keys[0] < cut, out=taken)
     left = amount - float(taken.sum())
     chosen = np.flatnonzero(keys[0] == cut)
     for key in keys[1:]:
@@ -178,7 +210,6 @@ def _take(length: FloatArray, keys: Sequence[FloatArray], amount: float) -> Floa
     if left > 0 and chosen.size:
         reach = np.cumsum(length[chosen])
         taken[chosen] = np.clip(left - (reach - length[chosen]), 0.0, length[chosen])
-    return taken
 
 
 def _cut(key: FloatArray, weight: FloatArray, amount: float) -> float:
@@ -195,18 +226,18 @@ def _cut(key: FloatArray, weight: FloatArray, amount: float) -> float:
             low, high = _bracket(key, weight, amount)
         else:
             low = high = float(np.partition(key, size // 2)[size // 2])
-        under, over = key < low, key > high
-        within = ~(under | over)
-        below, middle = float(weight[under].sum()), float(weight[within].sum())
+        under = key < low
+        within = np.flatnonzero(~under & (key <= high))
+        below, middle = float((weight * under).sum()), float(weight[within].sum())
         if below >= amount:
-            kept = under
+            key, weight = key[under], weight[under]
         elif below + middle >= amount:
             if low == high:
                 return low
-            amount, kept = amount - below, within
+            key, weight, amount = key[within], weight[within], amount - below
         else:
-            amount, kept = amount - below - middle, over
-        key, weight = key[kept], weight[kept]
+            over = key > high
+            key, weight, amount = key[over], weight[over], amount - below - middle
         if key.size == 0:
             return top
         halved = key.size <= size // 2
@@ -238,12 +269,18 @@ def _dot(a: FloatArray, b: FloatArray) -> float:
 
 def _dual_value(length: FloatArray, key: FloatArray, amount: float, price: float) -> float:
     """price · amount − Σ (price − key)⁺ length ≤ Σ key · taken, for any price ≥ 0."""
-    return float(price * amount - _dot(np.maximum(price - key, 0.0), length))
+    gain = price - key
+    np.maximum(gain, 0.0, out=gain)
+    gain *= length
+    return float(price * amount - gain.sum())
 
 
 def _per_user(pieces: Pieces, taken: FloatArray, upper: FloatArray) -> FloatArray:
-    burden = np.bincount(pieces.user, weights=taken, minlength=upper.size)
-    return np.minimum(burden, upper)
+    if pieces.free:
+        burden = taken.reshape(-1, upper.size).sum(axis=0)
+    else:
+        burden = np.bincount(pieces.user, weights=taken, minlength=upper.size)
+    return np.minimum(burden, upper, out=burden)
 
 
 def settle(

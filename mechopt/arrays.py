@@ -96,13 +96,17 @@ def exact_parts(column: FloatArray) -> list[float]:
     if column.size < 2000:
         return column.tolist()
     parts: list[float] = []
+    size = min(_BLOCK, column.size)
+    head, buffer = np.empty(size), np.empty(size)
     for start in range(0, column.size, _BLOCK):
         rest = column[start : start + _BLOCK]
-        while largest := float(np.abs(rest).max()):
+        upper, left = head[: rest.size], buffer[: rest.size]
+        while largest := max(float(rest.max()), -float(rest.min())):
             grid = ldexp(1.0, frexp(largest)[1] + frexp(float(rest.size))[1])
-            head = (rest + grid) - grid
-            parts.append(float(head.sum()))
-            rest = rest - head
+            np.add(rest, grid, out=upper)
+            upper -= grid
+            parts.append(float(upper.sum()))
+            rest = np.subtract(rest, upper, out=left)
     return parts
 
 

@@ -122,9 +122,10 @@ def unsecured_share(instance: Instance, protocol: str) -> FloatArray:
     Whoever removes data by leaving is pivotal, and participation implies obedience (F7): 0. If
     nothing leaves with him (δ_i = 0) the reversible part ρ_i C_i must be paid for.
     """
-    if protocol == "none":
+    stuck = instance.removable == 0
+    if protocol == "none" or not stuck.any():
         return np.zeros(instance.n)
-    return np.where(instance.removable == 0, instance.reversibility, 0.0)
+    return np.where(stuck, instance.reversibility, 0.0)
 
 
 def one_level(
@@ -144,8 +145,10 @@ def one_level(
     if not allocation.can_reach(pieces, amount):
         reason, shortfall = _why_short(instance, level, amount, pieces, gain, unsecured, transfers)
         return LevelAnswer(level, None, None, quantity, reason, shortfall)
-    offered = np.bincount(pieces.user, weights=pieces.length, minlength=instance.n)
-    upper: FloatArray = np.minimum(offered, instance.capacity)
+    upper: FloatArray = instance.capacity
+    if not transfers:
+        offered = np.bincount(pieces.user, weights=pieces.length, minlength=instance.n)
+        upper = np.minimum(offered, instance.capacity)
     found: Allocation | None
     if quantity == "cost" and transfers and instance.budget < np.inf:
         found = allocation.cheapest_within_budget(pieces, amount, upper, instance.budget)
@@ -177,8 +180,9 @@ def payments(
     Payments that are only the rounding of C − w are set to 0.
     """
     cost = instance.cost_of(burden)
-    need = np.maximum(cost - gain, unsecured * cost)
-    need[need <= tolerances.REACH * cost] = 0.0
+    need = cost - gain
+    np.maximum(need, unsecured * cost, out=need)
+    need *= need > tolerances.REACH * cost
     return arrays.freeze(need)
 
 
