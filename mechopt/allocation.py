@@ -280,6 +280,7 @@ def _per_user(pieces: Pieces, taken: FloatArray, upper: FloatArray) -> FloatArra
         burden = taken.reshape(-1, upper.size).sum(axis=0)
     else:
         burden = np.bincount(pieces.user, weights=taken, minlength=upper.size)
+        burden = burden.astype(np.float64, copy=False)  # of no pieces, bincount makes integers
     return np.minimum(burden, upper, out=burden)
 
 
