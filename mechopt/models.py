@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from mechopt import registry
 from mechopt.errors import InvalidOption, OutputError
+from mechopt.files.atomic import replacing
 from mechopt.solving import problem_kind
 
 
@@ -73,20 +75,21 @@ def export_model(
     if target.suffix not in (".lp", ".mps"):
         raise InvalidOption(f"{target.name}: models are written as .lp or .mps")
     model = build_model(problem, name, **options)
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
-            draft = Path(folder) / target.name
+    place = target.with_name(target.name + ".labels.json")
+    # Pyomo takes its time to write: what a kill leaves then lies among the system's temporary files
+    with tempfile.TemporaryDirectory(prefix="mechopt-") as folder:
+        draft = Path(folder) / target.name
+        try:
             _, symbols = model.write(
                 str(draft), io_options={"symbolic_solver_labels": True}, format=None
             )
-            labels = _labels(problem, model, symbols)
-            listing = Path(folder) / "labels.json"
-            listing.write_text(json.dumps(labels, indent=1, ensure_ascii=False) + "\n", "utf-8")
-            place = target.with_name(target.name + ".labels.json")
-            os.replace(listing, place)
-            os.replace(draft, target)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+        except OSError as error:
+            raise OutputError(f"{target}: cannot be drafted: {error.strerror or error}") from error
+        labels = _labels(problem, model, symbols)
+        with replacing(place) as stream:
+            stream.write(json.dumps(labels, indent=1, ensure_ascii=False) + "\n")
+        with replacing(target, binary=True) as stream, draft.open("rb") as written:
+            shutil.copyfileobj(written, stream)
     counts = labels["counts"]
     return ExportedModel(target, place, counts["columns"], counts["rows"])
 

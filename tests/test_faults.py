@@ -152,6 +152,42 @@ def test_killed_at_any_moment_the_old_file_is_whole(
     assert text == "the old plan\n" or text.count("\n") == 60_001
 
 
+_EXPORT = """
+import sys, time
+from pathlib import Path
+import mechopt as mo
+from pyomo.core.base.PyomoModel import ConcreteModel
+
+def half(self, name, **options):
+    Path(name).write_text("half a model")
+    print("writing", flush=True)
+    time.sleep(60)
+
+ConcreteModel.write = half
+instance = mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[8])
+mo.export_model(instance, "burdens", sys.argv[1])
+"""
+
+
+def test_killed_while_a_model_is_written_its_folder_is_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "models" / "model.lp"
+    target.parent.mkdir()
+    target.write_text("the old model")
+    (tmp_path / "temporary").mkdir()
+    work = subprocess.Popen(
+        [sys.executable, "-c", _EXPORT, str(target)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+    )
+    assert work.stdout is not None
+    assert work.stdout.readline() == "writing\n"
+    work.kill()
+    work.communicate()
+    assert target.read_text() == "the old model"
+    assert [path.name for path in target.parent.iterdir()] == ["model.lp"]
+
+
 @pytest.mark.parametrize("moment", [0.5, 1.5])
 def test_interrupted_the_exit_status_is_130_and_nothing_is_left(
     moment: float, large: Path, tmp_path: Path
