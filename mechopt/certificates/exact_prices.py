@@ -62,7 +62,7 @@ class LevelProblem:
         leaf, mix = self._prices(offers)
         if mix is None:
             return leaf
-        self._consider(mix)
+        self.consider_burdens([point[0] for point in mix.points])
         split = self._split(mix, offers, boxes)
         if split is None or self.nodes >= MOST_NODES:
             return leaf
@@ -84,10 +84,9 @@ class LevelProblem:
             for i, user in enumerate(self.provider.users)
         ]
 
-    def _consider(self, mix: Mix) -> None:
-        """Try the burdens of a mix with the payments they really need."""
+    def consider_burdens(self, burden: list[Fraction]) -> None:
+        """Try burdens with the payments they really need."""
         provider = self.provider
-        burden = [point[0] for point in mix.points]
         payment = []
         for user, x in zip(provider.users, burden):
             corner = provider.offers(user, self.level, x, x)

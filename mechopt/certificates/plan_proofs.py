@@ -55,8 +55,10 @@ def plan_draft(instance: Instance, plan: Plan) -> Draft:
     last = instance.levels + 1 if aim.minimised and aim.lowest == 0 else max(1, aim.lowest)
     for level in range(instance.levels, last - 1, -1):
         one = LevelProblem(problem, level)
-        if problem.protocol == "sequential" and (instance.levels > 1 or problem.reserve > 0):
-            _suggest(one, data, terms, plan)
+        if instance.levels > 1 or problem.reserve > 0:
+            if problem.protocol == "sequential":
+                _suggest_simultaneous(one, data, terms)
+            _suggest(one, plan)
         proof[str(level)] = one.solve()
         if one.best is None:
             continue
@@ -76,15 +78,19 @@ def plan_draft(instance: Instance, plan: Plan) -> Draft:
     return Draft(data, terms, problem, answer, proof, remark)
 
 
-def _suggest(
-    problem: LevelProblem, data: dict[str, Any], terms: dict[str, Any], plan: Plan
+def _suggest_simultaneous(
+    problem: LevelProblem, data: dict[str, Any], terms: dict[str, Any]
 ) -> None:
-    """Answers for the sequential protocol: the simultaneous one (F1), and the plan's own."""
+    """The simultaneous answer is one of the sequential protocol too (F1)."""
     simultaneous = PlanProblem(data, spelled({**terms, "protocol": "simultaneous"}))
     other = LevelProblem(simultaneous, problem.level)
     other.solve()
     if other.best is not None:
         problem.consider(other.best[1], other.best[2])
+
+
+def _suggest(problem: LevelProblem, plan: Plan) -> None:
+    """The plan's own numbers as decimals, with the total put right."""
     if plan.level != problem.level or plan.burden is None or plan.payment is None:
         return
     burden, payment = (
@@ -97,7 +103,10 @@ def _suggest(
         if missing and burden[i] > 0 and 0 <= burden[i] + missing <= user.curve.capacity:
             burden[i] += missing
             break
-    problem.consider(burden, payment)
+    if problem.provider.exactly:
+        problem.consider_burdens(burden)
+    else:
+        problem.consider(burden, payment)
 
 
 def posted_draft(instance: Instance, plan: Plan) -> Draft:
