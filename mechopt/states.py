@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mechopt import memory
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import TooLarge
 
@@ -123,6 +124,13 @@ class StateSpace:
                 f"the population has {size:,} count states, more than the {STATE_LIMIT:,} that "
                 "are enumerated; use fewer types per group, or fewer or larger groups"
             )
+        types = sum(group.types for group in population.groups)
+        memory.refuse_beyond(
+            "population",
+            f"{size:,} count states of {types} types",
+            60.0 * size * types,  # counts, cells and what each user may face
+            "Use fewer types per group, or fewer or larger groups.",
+        )
         self.population = population
         self._counts = [compositions(g.size, g.types) for g in population.groups]
         self._laws = [

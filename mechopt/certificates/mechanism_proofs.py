@@ -13,10 +13,12 @@ from mechopt.certificates.checker.data import ONE, ZERO
 from mechopt.certificates.checker.mechanisms import MechanismProblem, Row, named
 from mechopt.certificates.draft import Draft
 from mechopt.certificates.exact_data import decimal, population_data, spelled, target_share
-from mechopt.errors import SolverError
+from mechopt.errors import SolverError, TooLarge
 from mechopt.mechanisms.direct import DirectMechanism
 from mechopt.mechanisms.direct_arrays import PAYMENT_FACTOR
+from mechopt.mechanisms.direct_size import predict_size
 
+MOST_ROWS = 20_000
 MOST_NODES = 200  # of the exact tree of a deterministic mechanism
 Values = dict[Any, Fraction]
 
@@ -28,6 +30,12 @@ def draft(mechanism: DirectMechanism) -> Draft:
         terms["levels"] = "safe"  # the two readings are the same
     if terms["target"] is not None:
         terms["target"] = target_share(terms["target"], mechanism.population)
+    size = predict_size(mechanism.population, mechanism.terms)
+    if size.rows > MOST_ROWS:
+        raise TooLarge(
+            f"certify: the problem has {size}; in fractions a few thousand rows take seconds to "
+            f"minutes, and the limit is {MOST_ROWS:,}. Certify a smaller population of the kind"
+        )
     data = population_data(mechanism.population)
     problem = MechanismProblem(data, spelled(terms))
     search = Search(problem, mechanism)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mechopt import memory
 from mechopt.errors import InvalidFile
 from mechopt.files import numbers
 from mechopt.highs import paused_gc
@@ -54,6 +55,9 @@ def check_size(path: Path, limit: int) -> None:
             raise InvalidFile(
                 f"{path}: has {size:,} bytes; files of this kind are read up to {limit:,}"
             )
+        memory.refuse_beyond(
+            str(path), f"a file of {size:,} bytes", 6.0 * size, "Split it, or read it elsewhere."
+        )
 
 
 def load(path: Path, *, exact: bool = False) -> dict[str, Any]:

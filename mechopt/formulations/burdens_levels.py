@@ -27,6 +27,7 @@ from __future__ import annotations
 import numpy as np
 import pyomo.environ as pyo
 
+from mechopt import memory
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
 from mechopt.instance import Instance
@@ -74,6 +75,14 @@ def add_intervals(model: Model, instance: Instance, reserve: float) -> None:
         for k in range(1, instance.levels + 1)
         for m in range(k + 1)
     }
+    count = sum(int((interval[:, 0] <= interval[:, 1]).sum()) for interval in ends.values())
+    memory.refuse_beyond(
+        "formulation burdens-levels",
+        f"a Pyomo model with {count:,} intervals of burdens ({instance.n:,} users, "
+        f"{instance.levels} thresholds)",
+        count * memory.PER_COMPONENT * (6 + 4 * instance.widths.shape[1]),
+        "`solve` needs no model, or take fewer thresholds",
+    )
     choices = [
         (i, k, m)
         for (k, m), interval in ends.items()

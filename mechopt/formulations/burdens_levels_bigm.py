@@ -25,6 +25,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
+from mechopt import memory
 from mechopt.formulations import parts
 from mechopt.formulations.burdens import add_participation
 from mechopt.formulations.parts import Model
@@ -42,6 +43,14 @@ def build(
 ) -> Model:
     """The MILP for all levels. Options as for `burdens.solve`; InvalidOption if they are not."""
     lowest = check_options(instance, objective, target, reserve)
+    coefficients = instance.n**2 * instance.levels * instance.widths.shape[1]
+    memory.refuse_beyond(
+        "formulation burdens-levels-bigm",
+        f"a Pyomo model with {coefficients:,} coefficients ({instance.n:,} users in all rows, "
+        f"{instance.levels} thresholds)",
+        memory.PER_COEFFICIENT * coefficients,
+        "It is the reference for small instances: use burdens-levels, or `solve`",
+    )
     model = parts.new_model(instance, "burdens-levels-bigm")
     parts.add_burdens(model, instance)
     parts.add_payments(model, instance, transfers=transfers)

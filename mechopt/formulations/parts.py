@@ -10,6 +10,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
+from mechopt import memory
 from mechopt.errors import InvalidOption
 from mechopt.instance import Instance
 
@@ -17,7 +18,13 @@ Model = Any  # pyomo.environ.ConcreteModel
 
 
 def new_model(instance: Instance, name: str) -> Model:
-    """An empty model with the index sets."""
+    """An empty model with the index sets. TooLarge if the users alone are too many for Pyomo."""
+    memory.refuse_beyond(
+        f"formulation {name}",
+        f"a Pyomo model of {instance.n:,} users with {instance.widths.shape[1]} cost segments",
+        4 * memory.PER_COMPONENT * instance.widths.size,
+        "`solve` needs no model",
+    )
     model = pyo.ConcreteModel(name=name)
     model.USERS = pyo.RangeSet(0, instance.n - 1, doc="users i")
     model.SEGMENTS = pyo.RangeSet(0, instance.widths.shape[1] - 1, doc="cost segments j")

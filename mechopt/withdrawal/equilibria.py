@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mechopt import tolerances
-from mechopt.arrays import BoolArray, FloatArray
+from mechopt import memory, tolerances
+from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import TooLarge
 from mechopt.status import Status
 from mechopt.withdrawal.knapsack import cheapest_cover
@@ -106,6 +106,12 @@ def list_equilibria(stage: Stage) -> BoolArray:
         keeps, goes = slack >= -tolerance, slack <= tolerance
         fits &= np.where(stays, keeps[level, other], goes[other, level])
     chosen = np.flatnonzero(fits)
+    memory.refuse_beyond(
+        "equilibria",
+        f"a list of {chosen.size:,} equilibria among {stage.n:,} users",
+        chosen.size * stage.n,
+        "Ask for the best and worst instead.",
+    )
     stay = np.ones((chosen.size, stage.n), dtype=bool)
     stay[:, users] = (chosen[:, None] >> np.arange(users.size) & 1).astype(bool)
     return stay
@@ -229,12 +235,21 @@ class Intervals:
     may_leave: BoolArray
 
 
-def _intervals(stage: Stage, level: int) -> Intervals:
-    """The level's range of totals, cut wherever a user's choices change."""
-    users = stage.movers
+def _settled(stage: Stage, level: int) -> BoolArray:
+    """Who stays in every equilibrium of the level, (n,).
+
+    From level 1 on those are users with r_i < 0: staying gains them money, whatever the others do.
+    """
+    if not level:
+        return np.zeros(stage.n, dtype=bool)
+    return np.asarray((stage.x > 0) & (stage.r < -stage.money_tolerance), dtype=bool)
+
+
+def _intervals(stage: Stage, level: int, users: IntArray, base: float) -> Intervals:
+    """The level's range of totals, cut where a choice of `users` changes; the others give `base`."""
     removed = stage.removed[users]
     edges = np.concatenate(([-inf], stage.reached, [inf]))
-    low = max(float(edges[level]), float(stage.left_behind))
+    low = max(float(edges[level]), base)
     high = min(float(edges[level + 1]), float(stage.total + stage.reached[0]))
     cuts = np.concatenate([edge + removed for edge in stage.reached])
     cuts = np.concatenate([cuts, *(edge - removed for edge in stage.reached)])
@@ -264,13 +279,16 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             return Found(None, Status.INFEASIBLE, level, level, None, None)
         if failing is not None and anyone:
             return Found(failing, Status.OPTIMAL, level, level, 0.0, 0.0)
-    users = stage.movers
+    settled = _settled(stage, level)
+    users = stage.movers[~settled[stage.movers]]
     removed, cost = stage.removed[users], weight[users]
+    base = float(stage.left_behind) + float(stage.removed[settled].sum())
+    certain = 0.0 if anyone else float(weight[settled].sum())
     if stage.levels == 1 and level == 1 and not worst:
-        intervals = _cover_only(stage)
+        intervals = _cover_only(stage, users, base)
     else:
         try:
-            intervals = _intervals(stage, level)
+            intervals = _intervals(stage, level, users, base)
         except TooLarge:
             return Found(None, Status.UNKNOWN, level, level, None, None)
     if anyone:
@@ -279,7 +297,7 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
     bounds: list[float] = []  # of all intervals
     unsettled = False
     sign = -1.0 if worst else 1.0
-    tasks = _tasks(stage, intervals, removed, cost, worst=worst)
+    tasks = _tasks(stage, intervals, removed, cost, (base, certain), worst=worst)
     for task in tasks:
         if best is not None and task.relaxed >= best[0] - _gap(best[0]):
             bounds.append(task.relaxed)
@@ -298,7 +316,7 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             cutoff=None if best is None else sign * best[0] - task.fixed,
         )
         if cover.taken is not None:
-            stay = stage.x == 0
+            stay = (stage.x == 0) | settled
             stay[users[task.must]] = True
             stay[users[task.free]] = cover.taken
             value = sign * (task.fixed + float(cost[task.free][cover.taken].sum()))
@@ -345,17 +363,27 @@ class Task(NamedTuple):
 
 
 def _tasks(
-    stage: Stage, intervals: Intervals, removed: FloatArray, cost: FloatArray, *, worst: bool
+    stage: Stage,
+    intervals: Intervals,
+    removed: FloatArray,
+    cost: FloatArray,
+    given: tuple[float, float],
+    *,
+    worst: bool,
 ) -> list[Task]:
-    """The intervals that can hold an equilibrium, most promising first."""
-    base = float(stage.left_behind)
+    """The intervals that can hold an equilibrium, most promising first.
+
+    given : data and cost of the users who are not in question
+    """
+    base, certain = given
     margin = tolerances.TOTALS * 100 * float(stage.total)  # more than the solver overlooks
     fits = (intervals.may_stay | intervals.may_leave).all(axis=1)
     tasks = []
     for row in np.flatnonzero(fits).tolist():
         must = ~intervals.may_leave[row]
         free = intervals.may_stay[row] & ~must
-        data, fixed = base + float(removed[must].sum()), float(cost[must].sum())
+        data = base + float(removed[must].sum())
+        fixed = certain + float(cost[must].sum())
         low, high = float(intervals.low[row]) - data, float(intervals.high[row]) - data
         if high <= 0 or removed[free].sum() < low:
             continue
@@ -369,12 +397,11 @@ def _gap(value: float) -> float:
     return tolerances.SOLVER * abs(value)
 
 
-def _cover_only(stage: Stage) -> Intervals:
+def _cover_only(stage: Stage, users: IntArray, base: float) -> Intervals:
     """K = 1, best: one interval, the willing with r_i > 0 free (the cheapest cover is pivotal)."""
-    users = stage.movers
     r, tolerance = stage.r[users], stage.money_tolerance[users]
     willing = stage.v[users] * stage.shares[1] - r >= -tolerance
-    low = np.array([max(float(stage.reached[0]), float(stage.left_behind))])
+    low = np.array([max(float(stage.reached[0]), base)])
     high = np.array([float(stage.total) * (1 + 1e-9) + 1e-300])
     return Intervals(low, high, willing[None, :], (r >= -tolerance)[None, :])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechopt import registry
+from mechopt import memory, registry
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption
 from mechopt.withdrawal.report import check_withdrawal
@@ -74,7 +74,8 @@ def simulate_withdrawal(
     recursion F3, expecting no more mistakes; then his decision goes wrong or not. Users with
     x_i = 0 decide nothing. Vectorised over draws; memory O(draws + users).
 
-    Raises InvalidOption if `mistake` is outside [0, 1] or `draws` is not a positive integer.
+    Raises InvalidOption if `mistake` is outside [0, 1] or `draws` is not a positive integer,
+    TooLarge if the draws do not fit into memory.
     """
     registry.choose("protocol", protocol, registry.PROTOCOLS)
     if isinstance(mistake, bool) or not isinstance(mistake, (int, float)) or not 0 <= mistake <= 1:
@@ -83,6 +84,7 @@ def simulate_withdrawal(
         raise InvalidOption(f"draws: must be a positive integer, got {draws!r}")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise InvalidOption(f"seed: must be a non-negative integer, got {seed!r}")
+    memory.refuse_beyond("simulate_withdrawal", f"{draws:,} draws", 100.0 * draws, "Ask for fewer.")
     stage = stage_of(instance, plan, exact=False)
     rng = np.random.default_rng(seed)
     report = check_withdrawal(instance, plan, protocol, order)

@@ -1,0 +1,102 @@
+"""What would not fit into memory is refused before it is built, with the size and a way out."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mechopt as mo
+from mechopt import memory
+
+
+@pytest.fixture
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "limit", lambda: 1e6)
+
+
+@pytest.fixture(scope="module")
+def many() -> mo.Instance:
+    rng = np.random.default_rng(1)
+    n, levels = 3000, 6
+    return mo.Instance(
+        cost=rng.lognormal(0, 1, n),
+        value=rng.lognormal(0, 1, n),
+        capacity=rng.lognormal(0, 1, n),
+        thresholds=np.linspace(0.2, 0.9, levels) * n,
+        shares=np.linspace(0.2, 1, levels),
+    )
+
+
+def refused(call: Any, *words: str) -> None:
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, process_time()
+    with pytest.raises(mo.TooLarge) as caught:
+        call()
+    assert process_time() - began < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+    for word in (*words, "GB"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["burdens", "subsidy", "burdens-levels", "burdens-levels-bigm"])
+def test_pyomo_models(name: str, many: mo.Instance, small_machine: None) -> None:
+    one = many.replace(thresholds=many.thresholds[:1], shares=[1.0])
+    instance = many if name.startswith("burdens-levels") else one
+    refused(lambda: mo.build_model(instance, name), "formulation", "3,000 users", "solve")
+
+
+def test_a_model_that_grows_with_the_square_is_refused_on_any_machine() -> None:
+    instance = mo.Instance(
+        cost=np.ones(60_000), value=1, capacity=1, thresholds=[20_000, 50_000], shares=[0.5, 1]
+    )
+    refused(lambda: mo.build_model(instance, "burdens-levels-bigm"), "coefficients")
+
+
+def test_count_states(small_machine: None) -> None:
+    groups = [mo.Group(1, [1, 2], [0.5, 0.5], 1, 4) for _ in range(14)]
+    population = mo.Population(groups, 4)
+    refused(lambda: population.states, "16,384 count states of 28 types", "groups")
+
+
+def test_draws_of_mistakes() -> None:
+    instance = mo.Instance(cost=[1, 2], value=3, capacity=5, thresholds=[4])
+    plan = mo.solve(instance, "burdens", objective="expenditure")
+    refused(lambda: mo.simulate_withdrawal(instance, plan, draws=10**12), "draws")
+
+
+def test_a_list_of_equilibria_among_many_users(small_machine: None) -> None:
+    """Nobody minds: all 2^12 stay-sets are equilibria, each with 3,000 users."""
+    n = 3000
+    instance = mo.Instance(cost=np.ones(n), value=0, capacity=1, thresholds=[n], reversibility=0)
+    burden = np.zeros(n)
+    burden[:12] = 1
+    report = mo.check_withdrawal(instance, mo.Plan.from_arrays(instance, burden))
+    refused(lambda: report.equilibria, "equilibria", "3,000 users")
+
+
+def test_files_larger_than_the_memory(tmp_path: Path, small_machine: None) -> None:
+    path = tmp_path / "instance.json"
+    path.write_text("{" + " " * 400_000 + "}")
+    refused(lambda: mo.read(path), "instance.json", "400,002 bytes")
+
+
+def test_a_certificate_of_too_many_rows() -> None:
+    group = mo.Group(60, np.arange(1, 6) / 8, [0.2] * 5, value=1.0, capacity=9.0)
+    population = mo.Population([group], thresholds=[60.0])
+    mechanism = mo.DirectMechanism(population, _terms(), mo.Status.UNKNOWN)
+    with pytest.raises(mo.TooLarge, match=r"rows.*limit is 20,000"):
+        mo.certify(population, mechanism)
+
+
+def _terms() -> Any:
+    from mechopt.mechanisms.direct_terms import DirectTerms
+
+    return DirectTerms(objective="improvement", transfers=False)
+
+
+def test_the_limit_is_half_of_the_machine() -> None:
+    assert memory.limit() > 1e8
