@@ -71,14 +71,15 @@ def user_pieces(
             left = np.where(unsecured >= 1, inf, gain / (1 - unsecured))
     # Memory is what this takes time for: every block of n is written once, in place.
     blocks = 2 * segments if transfers else segments
-    length, cost, pay = np.empty((blocks, n)), np.empty((blocks, n)), np.empty((blocks, n))
+    length, cost, pay = np.empty((blocks, n)), np.empty((blocks, n)), np.zeros((blocks, n))
     for j in range(segments):
         width = instance.widths[:, j]
         early, rate = length[j], cost[j]
         np.multiply(instance.cost, instance.slopes[:, j], out=rate)
         np.divide(left, rate, out=early)
         np.minimum(early, width, out=early)
-        np.multiply(unsecured, rate, out=pay[j])
+        if not secure:
+            np.multiply(unsecured, rate, out=pay[j])
         if transfers:
             np.subtract(width, early, out=length[segments + j])
             cost[segments + j] = pay[segments + j] = rate

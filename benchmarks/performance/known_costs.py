@@ -7,6 +7,7 @@ import tools
 from spec import OURS, Route, Spec
 
 import mechopt as mo
+from mechopt.formulations.posted_price import MOST_USERS
 from mechopt.highs import LinearProgram, from_pyomo
 
 LEVELS = 10
@@ -27,14 +28,33 @@ def one_threshold(n: int) -> mo.Instance:
 
 
 def ten_thresholds(n: int) -> mo.Instance:
-    """The same top; the thresholds lie closer together than users' capacities, so that a user's
-    leaving may cost several levels."""
-    instance = one_threshold(n)
-    top = float(instance.thresholds[0])
-    gap = min(2.0, top / (LEVELS + 1))
-    return instance.replace(
-        thresholds=top - gap * np.arange(LEVELS)[::-1], shares=np.linspace(0.1, 1, LEVELS)
+    """Thresholds closer together than users' capacities: a user's leaving may cost several levels.
+
+    Data are integers, so that solvers of integer programs find the same optimum: what is given
+    without payment is even at every level, and so are capacities, while leaving drops a level
+    from an odd burden on, so that nobody's capacity ends just where it would have to be exceeded.
+    """
+    rng = np.random.Generator(np.random.PCG64(n))
+    cost, capacity, ratio = rng.lognormal(0, 1, (3, n))
+    cost = np.maximum(1.0, np.round(10 * cost))
+    capacity = 2 * np.maximum(1.0, np.round(5 * capacity))
+    value = 20 * cost * np.round(ratio / 2)  # a tenth of it is worth an even amount of data
+    free = np.minimum(capacity, value / cost).sum()
+    top = np.floor(min(1.2 * free, 0.9 * capacity.sum()))
+    gap = 2 * max(1.0, np.floor(min(10.0, top / (2 * LEVELS + 2))))
+    drop = gap * np.arange(LEVELS)[::-1]
+    drop[:-1] -= 1
+    return mo.Instance(
+        cost, value, capacity, top - drop, np.linspace(0.1, 1, LEVELS), provider_value=1e9
     )
+
+
+def price_instance(n: int) -> mo.Instance:
+    """One threshold, integral costs and capacities; what users value plays no part."""
+    rng = np.random.Generator(np.random.PCG64(n))
+    cost, capacity = np.maximum(1.0, np.round([[10_000], [10]] * rng.lognormal(0, 1, (2, n))))
+    top = np.floor(0.6 * capacity.sum())
+    return mo.Instance(cost, 0.0, capacity, [top], provider_value=1e12)
 
 
 def expenditure(instance: mo.Instance) -> float:
@@ -161,6 +181,7 @@ BURDENS_LEVELS = Spec(
     {
         OURS: Route(expenditure),
         **{name: Route(tool, bigm, 1e-5) for name, tool in tools.MIP_TOOLS.items()},
+        "OR-tools CP-SAT": Route(tools.ortools_cpsat, bigm),
     },
 )
 
@@ -170,10 +191,14 @@ POSTED = Spec(
     "users",
     (10, 100, 1000, 10_000, 100_000, 1_000_000),
     (100, 1_000_000),
-    one_threshold,
+    price_instance,
     {
         OURS: Route(best_price),
         "NumPy, every price": Route(every_price, tolerance=1e-9),
-        **{name: Route(tool, price_milp, 1e-5) for name, tool in tools.MIP_TOOLS.items()},
+        **{
+            name: Route(tool, price_milp, 1e-5, MOST_USERS)
+            for name, tool in tools.MIP_TOOLS.items()
+        },
+        "OR-tools CP-SAT": Route(tools.ortools_cpsat, price_milp, most=MOST_USERS),
     },
 )

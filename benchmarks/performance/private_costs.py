@@ -6,6 +6,7 @@ The other tools get the textbook model: payments as variables, every incentive p
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ import tools
 from spec import OURS, Route, Spec
 
 import mechopt as mo
+from mechopt import highs
 from mechopt.highs import LinearProgram
+from mechopt.mechanisms import direct_arrays
+from mechopt.mechanisms.direct_solve import SETTINGS
+from mechopt.mechanisms.direct_terms import DirectTerms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "direct"))
 import textbook
@@ -49,6 +54,12 @@ def procurement(states: int) -> mo.Population:
 
 def dsic(problem: mo.Population) -> float:
     return mo.solve(problem, "direct").objective
+
+
+def scaled_lp(problem: mo.Population) -> float:
+    """Our linear program instead of the closed form, with the settings of `direct`."""
+    program = direct_arrays.build(problem, DirectTerms()).program
+    return float(highs.solve(program, **SETTINGS).objective)
 
 
 def bic(problem: mo.Population) -> float:
@@ -103,8 +114,6 @@ def cold_sweep(problem: mo.Population) -> float:
 def array_sweep(problem: mo.Population) -> float:
     """The textbook arrays in highspy, costs changed in place."""
     import highspy
-
-    from mechopt import highs
 
     program = textbook.arrays(problem)
     session = highs.Session(program)
@@ -168,10 +177,7 @@ def _states(problem: mo.Population) -> mo.Population:
 
 
 def _with_copy(routes: dict[str, Route]) -> dict[str, Route]:
-    return {
-        name: Route(route.run, _states, route.tolerance, route.most)
-        for name, route in routes.items()
-    }
+    return {name: replace(route, prepare=_states) for name, route in routes.items()}
 
 
 DSIC = Spec(
@@ -200,7 +206,13 @@ CLOSED = Spec(
     (66, 46_376),
     procurement,
     # Their objective is not scaled: at 10,626 states HiGHS is optimal to 5e-6 only.
-    _with_copy({OURS: Route(dsic), **_tools(textbook.arrays, 1e-5)}),
+    _with_copy(
+        {
+            OURS: Route(dsic),
+            "mechopt, LP": Route(scaled_lp, tolerance=1e-9),
+            **_tools(textbook.arrays, 1e-5),
+        }
+    ),
 )
 SWEEPS = Spec(
     "sweep",

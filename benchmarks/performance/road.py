@@ -98,7 +98,7 @@ HANDOFF = Spec(
     "Handing a built Pyomo model to HiGHS (answer: rows)",
     "states",
     SIZES,
-    (286,),
+    (286, 969),
     population,
     {
         OURS: Route(hand_over, build),
@@ -113,7 +113,7 @@ TOTAL = Spec(
     "Building, handing over and solving the direct mechanism",
     "states",
     SIZES,
-    (286,),
+    (286, 969),
     population,
     {
         OURS: Route(by_road),

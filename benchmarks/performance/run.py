@@ -1,11 +1,14 @@
 """Every problem through mechopt and through what people would use instead, in one run.
 
-    python benchmarks/performance/run.py [--quick] [--only SPEC ...] [--out FOLDER]
+    python benchmarks/performance/run.py [--quick] [--problem NAME ...] [--limit S] [--out FOLDER]
 
 Routes run in a process each, round by round in turn, so that noise falls on all of them alike;
 times are medians over the rounds, ratios are taken within a size. Every answer must be that of
-the reference route. A route is not taken beyond the size at which it needs `--limit` seconds.
-Writes results.csv (one row per spec, size and route), environment.json and plot.svg to --out.
+the reference route. A route that needs more than `--limit` seconds is not tried at larger sizes;
+nor is one whose growth predicts more, and the table then says what was predicted.
+--out gets results.csv (one row per problem, size and route), environment.json and plot.svg; each
+problem's rows are written as soon as it is done and replace its older ones, so that a run can be
+done in parts. The goals of the issue are judged at the end, from everything in --out.
 """
 
 from __future__ import annotations
@@ -15,9 +18,8 @@ import csv
 import json
 import os
 import platform
-import select
-import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,78 +29,49 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import goals
 from spec import Route, Spec
 from specs import SPECS
+from worker import Worker, import_tools
 
-HERE = Path(__file__).resolve().parent
 COLUMNS = (
     *("spec", "size", "route", "seconds", "fastest", "cpu", "rounds", "answer", "peak_mb"),
     *("ratio", "note"),
 )
 PACKAGES = ("mechopt", "numpy", "scipy", "pyomo", "highspy", "linopy", "ortools", "pyscipopt")
-START_UP = 60.0  # seconds a worker may take to import its tools
-
-
-class Worker:
-    """A process that measures one route; `ask` returns None if the limit passes."""
-
-    def __init__(self, spec: Spec, name: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), spec.name, name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self.ready = False
-
-    def wait_ready(self) -> bool:
-        self.ready = self.ready or self._reply(START_UP) is not None
-        return self.ready
-
-    def ask(self, size: int, patience: float) -> dict[str, Any] | None:
-        assert self.process.stdin is not None
-        try:
-            print(json.dumps({"size": size}), file=self.process.stdin, flush=True)
-        except BrokenPipeError:
-            return {"error": "its process died"}
-        return self._reply(patience)
-
-    def _reply(self, patience: float) -> dict[str, Any] | None:
-        stream = self.process.stdout
-        assert stream is not None
-        if not select.select([stream], [], [], patience)[0]:
-            self.stop()
-            return None
-        line = stream.readline()
-        return json.loads(line) if line else {"error": "its process died"}
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+SHORT = 0.05  # seconds: below this, fixed costs hide growth
 
 
 def rounds_for(seconds: float) -> int:
     """More rounds where they are cheap."""
-    return 5 if seconds < 1 else 3 if seconds < 5 else 1
+    return 5 if seconds < 0.5 else 3 if seconds < 3 else 1
 
 
 def run_spec(spec: Spec, sizes: Iterable[int], limit: float) -> list[dict[str, Any]]:
     """One row per size and route, in the order of the sizes."""
-    workers = {name: Worker(spec, name) for name in spec.routes}
+    workers: dict[str, Worker] = {}
     rows: list[dict[str, Any]] = []
     past: dict[str, list[tuple[int, float]]] = {name: [] for name in spec.routes}
-    out = {name for name, worker in workers.items() if not worker.wait_ready()}
+    out: set[str] = set()
     try:
         for size in sizes:
-            going = {
-                name: route
-                for name, route in spec.routes.items()
-                if name not in out and size <= route.most and _worth(past[name], size, limit)
-            }
+            going: dict[str, Route] = {}
+            for name, route in spec.routes.items():
+                if name in out or size > route.most:
+                    continue
+                expected = predicted(past[name], size)
+                if expected > limit:
+                    out.add(name)
+                    note = f"predicted > {limit:g} s ({expected:.0f} s)"
+                    rows.append(_row(spec, size, name, [{"error": note}]))
+                    _print(rows[-1])
+                    continue
+                going[name] = route
+                if name not in workers:
+                    workers[name] = Worker(spec, name)
             replies, stopped = _rounds(workers, going, size, limit)
             out |= stopped
-            found = [_row(spec, size, name, replies[name], limit) for name in going]
+            found = [_row(spec, size, name, replies[name]) for name in going]
             for row in found:
                 if row["seconds"] is not None:
                     past[row["route"]].append((size, row["seconds"]))
@@ -111,16 +84,19 @@ def run_spec(spec: Spec, sizes: Iterable[int], limit: float) -> list[dict[str, A
     return rows
 
 
-def _worth(past: list[tuple[int, float]], size: int, limit: float) -> bool:
-    """Whether growth as between the last two sizes, and at least linear, stays within the limit."""
-    if not past:
-        return True
+def predicted(past: list[tuple[int, float]], size: int) -> float:
+    """Seconds at `size` if growth goes on as between the last two sizes, at least linearly.
+
+    0, that is nothing to go by, from times in which growth does not show yet.
+    """
+    if not past or past[-1][1] < SHORT:
+        return 0.0
     last, seconds = past[-1]
     slope = 1.0
-    if len(past) > 1 and seconds > 0.1:
+    if len(past) > 1:
         before, earlier = past[-2]
-        slope = min(3.0, max(1.0, log(seconds / earlier) / log(last / before)))
-    return seconds * (size / last) ** slope <= limit
+        slope = max(1.0, log(seconds / earlier) / log(last / before))
+    return seconds * float(size / last) ** slope
 
 
 def _rounds(
@@ -128,23 +104,19 @@ def _rounds(
 ) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
     replies: dict[str, list[dict[str, Any]]] = {name: [] for name in going}
     stopped: set[str] = set()
-    for number in range(5 if limit > 2 else 3):
+    for number in range(5 if limit > 5 else 3):
         for name in going:
             mine = replies[name]
             if name in stopped or (mine and number >= rounds_for(mine[0]["seconds"])):
                 continue
-            reply = workers[name].ask(size, 2 * limit)  # making the problem is not its time
-            if reply is None or "error" in reply:
+            reply = workers[name].ask(size, limit)
+            if "error" in reply:
                 stopped.add(name)
-                mine.append(reply or {"error": f"more than {limit:g} s"})
-            else:
-                mine.append(reply)
+            mine.append(reply)
     return replies, stopped
 
 
-def _row(
-    spec: Spec, size: int, name: str, replies: list[dict[str, Any]], limit: float
-) -> dict[str, Any]:
+def _row(spec: Spec, size: int, name: str, replies: list[dict[str, Any]]) -> dict[str, Any]:
     good = [reply for reply in replies if "error" not in reply]
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row.update(spec=spec.name, size=size, route=name, rounds=len(good), note="")
@@ -230,34 +202,37 @@ def _short(value: Any) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few sizes, 2 s per route, 3 minutes")
-    parser.add_argument("--only", nargs="+", choices=list(SPECS), default=list(SPECS))
-    parser.add_argument("--limit", type=float, help="seconds per route and size (60; quick: 2)")
+    parser.add_argument("--quick", action="store_true", help="few sizes, 3 s per route, 3 minutes")
+    parser.add_argument("--problem", nargs="+", choices=list(SPECS), default=list(SPECS))
+    parser.add_argument("--limit", type=float, help="seconds per route and size (60; quick: 3)")
     parser.add_argument("--out", type=Path, help="folder for results.csv and plot.svg")
     options = parser.parse_args()
-    limit = options.limit or (2.0 if options.quick else 60.0)
+    limit = options.limit or (3.0 if options.quick else 60.0)
     began = perf_counter()
-    rows: list[dict[str, Any]] = []
+    import_tools()
+    wrong = 0
     about: dict[str, Any] = {**environment(), "runs": {}}
-    for name in options.only:
-        spec, started = SPECS[name], perf_counter()
-        print(f"\n{spec.title}", flush=True)
-        load = os.getloadavg()[0]
-        rows += run_spec(spec, spec.quick if options.quick else spec.sizes, limit)
-        about["runs"][name] = {
-            "date": datetime.now(UTC).isoformat(timespec="minutes"),
-            "limit": limit,
-            "minutes": round((perf_counter() - started) / 60, 1),
-            "load": [round(load, 1), round(os.getloadavg()[0], 1)],
-        }
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.out or Path(temporary)
+        for name in options.problem:
+            spec, started = SPECS[name], perf_counter()
+            print(f"\n{spec.title}", flush=True)
+            load = os.getloadavg()[0]
+            rows = run_spec(spec, spec.quick if options.quick else spec.sizes, limit)
+            wrong += sum(row["note"].startswith("WRONG") for row in rows)
+            about["runs"][name] = {
+                "date": datetime.now(UTC).isoformat(timespec="minutes"),
+                "limit": limit,
+                "minutes": round((perf_counter() - started) / 60, 1),
+                "load": [round(load, 1), round(os.getloadavg()[0], 1)],
+            }
+            write(folder, rows, about)
+        print("\n" + "\n".join(goals.table(folder)))
         if options.out:
-            write(options.out, rows, about)
-    if options.out:
-        from plot import draw
+            from plot import draw
 
-        draw(options.out)
-    wrong = [row for row in rows if row["note"].startswith("WRONG")]
-    print(f"\n{(perf_counter() - began) / 60:.1f} minutes, {len(wrong)} answers differ")
+            draw(options.out)
+    print(f"\n{(perf_counter() - began) / 60:.1f} minutes, {wrong} answers differ")
     if wrong:
         sys.exit(1)
 

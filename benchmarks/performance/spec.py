@@ -20,12 +20,14 @@ class Route:
 
     tolerance : relative, of this route's answer against ours
     most : largest size it is tried at (where its memory or arithmetic ends, not its patience)
+    check : it is there for its answer; it is told what the others have to find out
     """
 
     run: Callable[[Any], float]
     prepare: Callable[[Any], Any] = same
     tolerance: float = 1e-6
     most: float = float("inf")
+    check: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     python benchmarks/performance/startup.py [--out FOLDER]
 
-Start-up is the median of nine fresh processes, wall and processor seconds. A profile lists the
+Start-up is the median of five fresh processes, wall and processor seconds. A profile lists the
 functions that take most of a call, by their own time.
 """
 
@@ -40,7 +40,7 @@ COMMANDS = {
 def start_up(arguments: list[str]) -> tuple[float, float]:
     """Median wall and processor seconds of a fresh process."""
     wall, cpu = [], []
-    for _ in range(9):
+    for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         began = perf_counter()
         subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)

@@ -236,6 +236,40 @@ def ortools_scip(program: LinearProgram) -> float:
     return _ortools(program, "SCIP")
 
 
+def ortools_cpsat(program: LinearProgram) -> float:
+    """OR-tools, CP-SAT: integer variables only, coefficients times 10 must be integers."""
+    from ortools.sat.python import cp_model
+
+    def integral(numbers: Any) -> list[int]:
+        scaled = 10 * np.asarray(numbers, dtype=np.float64)
+        whole = np.rint(scaled)
+        assert np.allclose(scaled, whole, rtol=0, atol=1e-6), "coefficients are no tenths"
+        return [int(number) for number in whole]
+
+    def side(number: float) -> int:
+        return integral([number])[0] if abs(number) < inf else (-FAR if number < 0 else FAR)
+
+    model = cp_model.CpModel()
+    columns = [
+        model.new_int_var(int(low), int(min(high, FAR / 1e6)), "")
+        for low, high in zip(program.lower.tolist(), program.upper.tolist())
+    ]
+    weighted_sum = cp_model.LinearExpr.weighted_sum
+    for index, value, low, high in _rows(program):
+        body = weighted_sum([columns[j] for j in index], integral(value))
+        model.add_linear_constraint(body, side(low), side(high))
+    goal = weighted_sum(columns, integral(program.cost))
+    model.maximize(goal) if program.maximize else model.minimize(goal)
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    status = solver.solve(model)
+    assert status == cp_model.OPTIMAL, solver.status_name(status)
+    return float(solver.objective_value) / 10 + program.offset
+
+
+FAR = 10**15  # in place of infinite bounds of rows; columns without one may reach a millionth of it
+
+
 def scip(program: LinearProgram) -> float:
     """SCIP through pyscipopt."""
     from pyscipopt import Model, quicksum

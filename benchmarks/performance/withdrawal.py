@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from known_costs import LEVELS, users
 from spec import OURS, Route, Spec
@@ -25,6 +27,33 @@ def game(n: int, levels: int) -> Game:
     cost = people["cost"] * burden
     excess = np.maximum(cost - rng.uniform(0.2, 1.1, n) * people["value"], 0.0)
     return instance, mo.Plan.from_arrays(instance, burden, excess)
+
+
+RISKY = 12  # users who may leave
+
+
+def risky_game(n: int, levels: int) -> Game:
+    """The largest dozen (of few users: every other one) may leave, the others are paid in full.
+
+    The thresholds lie within what the dozen give, so that the best equilibrium trains, with some
+    of them or all.
+    """
+    people = users(n)
+    rng = np.random.Generator(np.random.PCG64(n + levels))
+    burden = np.minimum(people["capacity"], rng.lognormal(0, 1, n))
+    cost = people["cost"] * burden
+    some = np.argsort(-burden)[:RISKY] if n > 2 * RISKY else np.arange(0, n, 2)
+    total, at_stake = float(burden.sum()), float(burden[some].sum())
+    drop = at_stake * np.linspace(0.95, 0.05, levels) if levels > 1 else np.array([0.3 * at_stake])
+    instance = mo.Instance(
+        **people,
+        thresholds=total - drop,
+        shares=np.linspace(0.1, 1, levels) if levels > 1 else None,
+    )
+    payment = 1.05 * cost
+    least = cost[some] - rng.uniform(0.0, 0.2, some.size) * people["value"][some]
+    payment[some] = np.maximum(least, 0.0)
+    return instance, mo.Plan.from_arrays(instance, burden, payment)
 
 
 def sequential(case: Game) -> float:
@@ -67,47 +96,62 @@ def tree(case: Game) -> float:
 
 def stay_sets(case: Game) -> float:
     """All 2^n stay-sets, in NumPy; the best Nash equilibrium by share, then social cost."""
+    return _best_of(case, np.arange(case[0].n))
+
+
+def risky_sets(case: Game) -> float:
+    """The stay-sets of those who are not paid in full; the others gain by staying in any case."""
     instance, plan = case
-    n = instance.n
-    burden = plan.burden
-    cost = instance.cost * burden
-    risk = instance.reversibility * cost - plan.payment
-    sets = (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
-    totals = sets @ burden
+    return _best_of(case, np.flatnonzero(plan.payment < instance.cost * plan.burden))
+
+
+def _best_of(case: Game, some: np.ndarray) -> float:
+    """The best Nash equilibrium in which all but `some` stay."""
+    instance, plan = case
+    burden, value = plan.burden[some], instance.value[some]
+    cost = instance.cost * plan.burden
+    risk = instance.reversibility[some] * cost[some] - plan.payment[some]
+    others = np.ones(instance.n, dtype=bool)
+    others[some] = False
+    sets = (np.arange(2**some.size)[:, None] >> np.arange(some.size)) & 1 == 1
+    totals = plan.burden[others].sum() + sets @ burden
     levels = np.append(0.0, instance.shares)
     share = levels[np.searchsorted(instance.thresholds, totals, side="right")]
-    stable = np.ones(2**n, dtype=bool)
-    for i in range(n):
+    stable = np.ones(len(sets), dtype=bool)
+    for i in range(some.size):
         staying = sets[:, i]
-        other = np.where(staying, totals - burden[i], totals + burden[i])
-        with_i = np.where(
-            staying, share, levels[np.searchsorted(instance.thresholds, other, "right")]
-        )
-        without = np.where(
-            staying, levels[np.searchsorted(instance.thresholds, other, "right")], share
-        )
-        stays = instance.value[i] * with_i - risk[i] * (with_i > 0)
-        leaves = instance.value[i] * without
+        changed = np.where(staying, totals - burden[i], totals + burden[i])
+        other = levels[np.searchsorted(instance.thresholds, changed, "right")]
+        with_i, without = np.where(staying, share, other), np.where(staying, other, share)
+        stays = value[i] * with_i - risk[i] * (with_i > 0)
+        leaves = value[i] * without
         stable &= np.where(staying, stays >= leaves, leaves >= stays)
-    trained = share > 0
-    spent = np.where(trained, sets @ cost, 0.0)
+    spent = np.where(share > 0, cost[others].sum() + sets @ cost[some], 0.0)
     best = share[stable].max()
     return float(best + 1e-3 * spent[stable & (share == best)].min())
 
 
-def _spec(levels: int, name: str, title: str, top: tuple[int, ...], **routes: Route) -> Spec:
+def _spec(
+    make: Callable[[int, int], Game],
+    levels: int,
+    name: str,
+    title: str,
+    top: tuple[int, ...],
+    **routes: Route,
+) -> Spec:
     return Spec(
         name,
         title,
         "users",
         (4, 8, 12, 16, 18, 100, 1000, 10_000, *top),
         (4, 12, 1000, top[-1]),
-        lambda n: game(n, levels),
+        lambda n: make(n, levels),
         routes,
     )
 
 
 SEQUENTIAL = _spec(
+    game,
     1,
     "sequential-1",
     "Sequential check, one threshold: who stays",
@@ -115,6 +159,7 @@ SEQUENTIAL = _spec(
     **{OURS: Route(sequential), "game tree 2^n": Route(tree, most=22)},
 )
 SEQUENTIAL_LEVELS = _spec(
+    game,
     LEVELS,
     "sequential-10",
     "Sequential check, ten thresholds: who stays",
@@ -122,16 +167,26 @@ SEQUENTIAL_LEVELS = _spec(
     **{OURS: Route(sequential), "game tree 2^n": Route(tree, most=22)},
 )
 SIMULTANEOUS = _spec(
+    risky_game,
     1,
     "simultaneous-1",
     "Simultaneous check, one threshold: best equilibrium",
     (100_000, 1_000_000),
-    **{OURS: Route(simultaneous), "stay-sets 2^n": Route(stay_sets, most=22)},
+    **{
+        OURS: Route(simultaneous),
+        "stay-sets 2^n": Route(stay_sets, most=22),
+        "stay-sets of the risky (check)": Route(risky_sets, check=True),
+    },
 )
 SIMULTANEOUS_LEVELS = _spec(
+    risky_game,
     LEVELS,
     "simultaneous-10",
     "Simultaneous check, ten thresholds: best equilibrium",
     (100_000,),
-    **{OURS: Route(simultaneous), "stay-sets 2^n": Route(stay_sets, most=22)},
+    **{
+        OURS: Route(simultaneous),
+        "stay-sets 2^n": Route(stay_sets, most=22),
+        "stay-sets of the risky (check)": Route(risky_sets, check=True),
+    },
 )

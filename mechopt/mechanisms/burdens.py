@@ -181,8 +181,8 @@ def payments(
     """
     cost = instance.cost_of(burden)
     need = cost - gain
-    np.maximum(need, unsecured * cost, out=need)
-    need *= need > tolerances.REACH * cost
+    np.maximum(need, unsecured * cost if unsecured.any() else 0.0, out=need)
+    need *= need > np.multiply(cost, tolerances.REACH, out=cost)
     return arrays.freeze(need)
 
 

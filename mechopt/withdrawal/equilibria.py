@@ -246,7 +246,7 @@ def _settled(stage: Stage, level: int) -> BoolArray:
 
 
 def _intervals(stage: Stage, level: int, users: IntArray, base: float) -> Intervals:
-    """The level's range of totals, cut where a choice of `users` changes; the others give `base`."""
+    """The level's range of totals, cut where one of `users` changes; the others give `base`."""
     removed = stage.removed[users]
     edges = np.concatenate(([-inf], stage.reached, [inf]))
     low = max(float(edges[level]), base)
