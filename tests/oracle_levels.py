@@ -221,9 +221,9 @@ def everyone_stays(x, r, v, delta, thresholds, shares, order):
     return everyone & (level > 0)
 
 
-def sequential_grid(instance, order, *, step, exact_total=True):
+def sequential_grid(instance, order, *, step, exact_total=True, reserve=0.0):
     """Least Σ C at the top level without payments over a grid; order "small-first", … or given."""
-    n, top = instance.n, float(instance.thresholds[-1])
+    n, top = instance.n, float(instance.thresholds[-1]) + reserve
     axes = [np.arange(0, instance.capacity[i] + 1e-12, step) for i in range(n)]
     grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
     total = grid.sum(axis=1)
@@ -245,6 +245,27 @@ def sequential_grid(instance, order, *, step, exact_total=True):
     data = (instance.value, instance.removable, instance.thresholds, instance.shares)
     stays = everyone_stays(grid, r, *data, place)
     return float(cost.sum(axis=1)[stays].min(initial=inf))
+
+
+def sequential_payment_grid(instance, order, *, step):
+    """Least Σ t at the top level over a grid of burdens and payments (n = 2, X = T_K)."""
+    n, top = instance.n, float(instance.thresholds[-1])
+    axes = [np.arange(0, instance.capacity[i] + 1e-12, step) for i in range(n)]
+    most = [float(instance.cost[i] * instance.capacity[i]) for i in range(n)]
+    axes += [np.arange(0, most[i] + 1e-12, step) for i in range(n)]
+    grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    x, t = grid[:, :n], grid[:, n:]
+    met = np.abs(x.sum(axis=1) - top) < 1e-12
+    x, t = x[met], t[met]
+    cost = instance.cost * x
+    joins = (cost <= instance.value * instance.shares[-1] + t + 1e-12).all(axis=1)
+    x, t, cost = x[joins], t[joins], cost[joins]
+    if not len(x):
+        return inf
+    place = np.argsort(x if order == "small-first" else -x, axis=1, kind="stable")
+    data = (instance.value, instance.removable, instance.thresholds, instance.shares)
+    stays = everyone_stays(x, instance.reversibility * cost - t, *data, place)
+    return float(t.sum(axis=1)[stays].min(initial=inf))
 
 
 # -- random instances ---------------------------------------------------------------------------

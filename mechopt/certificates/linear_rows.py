@@ -76,8 +76,10 @@ class _Reader:
         from pyomo.core.base.expression import ExpressionData, ScalarExpression
         from pyomo.core.base.var import ScalarVar, VarData
         from pyomo.core.expr import numeric_expr
+        from pyomo.core.expr.numvalue import NumericConstant
 
         self.order = order
+        self.constant = NumericConstant
         self.numbers = native_numeric_types
         self.variable_kinds = (VarData, ScalarVar)
         self.named = (ExpressionData, ScalarExpression)
@@ -139,6 +141,9 @@ class _Reader:
                 parts = (node,)
             elif kind in numbers:
                 constant += factor * node
+                continue
+            elif kind is self.constant:
+                constant += factor * node.value
                 continue
             elif kind in self.named:
                 known = self.known.get(id(node))

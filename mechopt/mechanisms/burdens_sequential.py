@@ -1,24 +1,24 @@
-"""Personalized burdens under sequential withdrawal, several thresholds.
+"""Personalized burdens under sequential withdrawal, several thresholds or a reserve.
 
 At every level the bound comes from a relaxation and the plan from constructions, each of them
-decided by the exact recursion (F3); they are proved optimal where the two meet.
+decided by what a withdrawal sets off (`mechopt.withdrawal.cascades`) or by the exact recursion
+(F3); they are proved optimal where the two meet.
 
-- Bound: participation alone (every user fully pivotal), which (W2) never falls below. With two
-  thresholds and no reserve, the exact MILP of `mechopt.formulations.burdens_sequential`: for a
-  given or designed order its optimum, for small-first and large-first a slight relaxation.
+- Bound: participation alone (every user fully pivotal), and the MILP of
+  `mechopt.formulations.burdens_sequential` that counts every possible threat, stronger than (W2).
+  With two thresholds it is exact (F10) for a given or designed order.
 - Plans: the participation optimum itself; the simultaneous optimum (F1: sustained in every
-  order); the MILP's; and *key users*: one user whose burden bridges the gap to a lower threshold
-  and who is unwilling at every level below k, moving last. Whoever leaves before him sets him off
-  as well, so everyone is pivotal for both (the collapse of F5, with one user instead of all).
-
-Data above T_k only weakens the threats, so X = T_k (proved for K = 2; for K > 2 the bound does
-not depend on it).
+  order); the MILP's; the same MILP counting only certain threats; and, for many users, *key
+  users*: one user whose burden bridges the gap to a lower threshold and who is unwilling at every
+  level below k, moving last. Whoever leaves before him sets him off as well, so everyone is
+  pivotal for both (the collapse of F5, with one user instead of all).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -28,30 +28,39 @@ import numpy as np
 from mechopt import allocation, arrays, highs, tolerances
 from mechopt.allocation import Allocation
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
+from mechopt.errors import TooLarge
 from mechopt.formulations import burdens_sequential as formulation
+from mechopt.formulations.burdens_sequential import Step
 from mechopt.instance import Instance
 from mechopt.mechanisms import burdens, burdens_levels, level_curves
 from mechopt.mechanisms.burdens_levels import LevelSolution
 from mechopt.mechanisms.levels import LevelAnswer
 from mechopt.plan import Plan
 from mechopt.status import Status
-from mechopt.withdrawal import least_extra_payments, sequential_everyone_stays
-from mechopt.withdrawal.stage import ORDERS, permutation
+from mechopt.withdrawal import cascades, least_extra_payments
+from mechopt.withdrawal.sequential import final_levels, follow
+from mechopt.withdrawal.stage import ORDERS, Stage, permutation
 
+_QUICK = 0.25  # of the time left: constructions before the MILPs
+_BUILDING = 1e-3  # seconds to build the MILP, per user and level that can collapse, at most
 _KEYS = 24  # key users tried per level
-_MODELLED = 2000  # users up to which the MILP is built
-_RECURSION = 40  # users up to which the recursion decides a candidate, K > 2
+_MODELLED = 2000  # users times levels that can collapse, up to which the MILPs are built
+_PIECES = 3_000_000  # of the recursion for one candidate; beyond, it is dropped
 _REPAIRED = 30  # users up to which unstable plans are repaired by extra payments
 _AGREE = 1e-7  # relative: a plan and the MILP's optimum this close are the same (HiGHS: 1e-7)
 
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """Burdens to try (n,), with what leaving is expected to cost each user (n,), money."""
+    """Burdens to try (n,), with what leaving is expected to cost each user (n,), money.
+
+    threats : users (n,) whose burdens others count on
+    """
 
     found_by: str
     burden: FloatArray
     kept: FloatArray
+    threats: BoolArray
     order: IntArray | None = None
 
 
@@ -60,6 +69,7 @@ class _Task:
     instance: Instance
     level: int
     quantity: str
+    reserve: float
     total: float
     order: Any
     budget: float
@@ -74,6 +84,17 @@ class _Task:
     @property
     def designed(self) -> bool:
         return isinstance(self.order, str) and self.order == "designed"
+
+    @cached_property
+    def below(self) -> Instance:
+        """The instance without the thresholds above `level`."""
+        kept = slice(self.level)
+        thresholds, shares = self.instance.thresholds[kept], self.instance.shares[kept]
+        return self.instance.replace(thresholds=thresholds, shares=shares)
+
+    def steps(self, threats: str) -> list[Step]:
+        """The levels that a withdrawal can collapse."""
+        return formulation.steps(self.below, reserve=self.reserve, threats=threats)
 
 
 def solve_level(
@@ -100,7 +121,7 @@ def solve_level(
     if refusal is not None:
         return LevelSolution(refusal)
     budget = instance.budget if transfers else 0.0
-    task = _Task(instance, level, quantity, total, order, budget, deadline, seed)
+    task = _Task(instance, level, quantity, reserve, total, order, budget, deadline, seed)
     unsecured = burdens.unsecured_share(instance, "sequential")
     relaxed = burdens.one_level(
         instance,
@@ -115,21 +136,38 @@ def solve_level(
         return LevelSolution(relaxed)
     bound = relaxed.allocation.bound if quantity == "cost" or transfers else 0.0
     best = alone if alone.answer.allocation is not None else None
-    full = _Candidate("participation optimum", relaxed.allocation.burden, task.gain)
-    best = _better_of(best, _decide(task, full))
-    if not _closed(best, bound) and instance.levels == 2 and reserve == 0:
-        exact, candidates = _by_model(task)
-        bound = max(bound, exact)
+    full = _Candidate(
+        "participation optimum",
+        relaxed.allocation.burden,
+        task.gain,
+        np.zeros(instance.n, dtype=bool),
+    )
+    modelled = False  # whether the bound comes from a MILP
+    for until, exact, candidates in () if _closed(best, bound) else _proposals(task, full):
         if exact == inf:
             return LevelSolution(_none_sustained(level, quantity, task))
+        modelled, bound = modelled or exact > bound, max(bound, exact)
         for candidate in candidates:
-            best = _better_of(best, _decide(task, candidate))
-    if not _closed(best, bound):
-        for candidate in _key_users(task):
-            best = _better_of(best, _decide(task, candidate))
-            if _closed(best, bound) or perf_counter() > deadline:
-                break
-    return _finish(task, best, bound)
+            best = _improved(task, candidate, best, until)
+        if _closed(best, bound) or perf_counter() > deadline:
+            break
+    return _finish(task, best, bound, modelled=modelled)
+
+
+def _proposals(task: _Task, full: _Candidate) -> Iterator[tuple[float, float, list[_Candidate]]]:
+    """(until when to work on them, a bound, candidates): quick constructions, then the MILPs.
+
+    A bound of inf says that no plan is sustained.
+    """
+    now = perf_counter()
+    until = now + _QUICK * max(0.0, task.deadline - now)
+    yield until, 0.0, [full]
+    for candidate in _key_users(task):
+        yield until, 0.0, [candidate]
+        if perf_counter() > until:
+            break
+    for bound, candidates in _rounds(task):
+        yield task.deadline, bound, candidates
 
 
 def _closed(best: LevelSolution | None, bound: float) -> bool:
@@ -139,15 +177,9 @@ def _closed(best: LevelSolution | None, bound: float) -> bool:
     return value - bound <= tolerances.REACH * max(value, bound)
 
 
-def _better_of(one: LevelSolution | None, two: LevelSolution | None) -> LevelSolution | None:
-    if one is None or two is None:
-        return one or two
-    assert one.answer.allocation is not None
-    assert two.answer.allocation is not None
-    return two if two.answer.allocation.value < one.answer.allocation.value else one
-
-
-def _finish(task: _Task, best: LevelSolution | None, bound: float) -> LevelSolution:
+def _finish(
+    task: _Task, best: LevelSolution | None, bound: float, *, modelled: bool
+) -> LevelSolution:
     if best is None:
         reason = (
             f"level {task.level}: no plan was found that is sustained in sequence, and none was "
@@ -160,7 +192,7 @@ def _finish(task: _Task, best: LevelSolution | None, bound: float) -> LevelSolut
     assert best.answer.allocation is not None
     value = best.answer.allocation.value
     spread = exact_sum(task.instance.cost_of(best.answer.allocation.burden))
-    if value - bound <= _AGREE * spread and task.instance.levels == 2:
+    if modelled and value - bound <= _AGREE * spread:
         bound = value
     answer = replace(
         best.answer, allocation=replace(best.answer.allocation, bound=min(bound, value))
@@ -183,29 +215,106 @@ def _none_sustained(level: int, quantity: str, task: _Task) -> LevelAnswer:
 # -- deciding a candidate ---------------------------------------------------------------------
 
 
-def _decide(task: _Task, candidate: _Candidate) -> LevelSolution | None:
-    """The candidate with the least payments that the recursion accepts; None if there are none."""
+def _decide(task: _Task, candidate: _Candidate, best: LevelSolution | None) -> LevelSolution | None:
+    """The candidate, with the least payments that sustain it, if it is better than `best`."""
     instance = task.instance
     burden = allocation.settle(candidate.burden, instance.capacity, task.total)
-    cost = instance.cost_of(burden)
+    cost, need = _needed(task, candidate, burden)
     recovered = instance.reversibility * cost
-    need = np.maximum(cost - task.gain, recovered - candidate.kept)
-    need = np.maximum(need, np.where(instance.removable == 0, recovered, 0.0))
-    need[need <= tolerances.REACH * (cost + task.gain)] = 0.0
+    limit = inf if best is None or best.answer.allocation is None else best.answer.allocation.value
+
+    def worse(need: FloatArray) -> bool:
+        over = exact_sum(need) > task.budget * (1 + tolerances.REACH)
+        return over or exact_sum(need if task.quantity == "pay" else cost) >= limit
+
+    if worse(need):
+        return best
     order = _order(task, candidate, burden)
     if not _stays(task, burden, recovered - need, order):
         repaired = _repaired(task, burden, need, order)
-        if repaired is None:
-            return None
+        if repaired is None or worse(repaired):
+            return best
         need = repaired
-    if exact_sum(need) > task.budget * (1 + tolerances.REACH):
-        return None
     value = exact_sum(need if task.quantity == "pay" else cost)
     final = Allocation(arrays.freeze(burden), value, 0.0, 0.0, 0.0)
     answer = LevelAnswer(task.level, final, arrays.freeze(need), task.quantity)
     return LevelSolution(
         answer, order=order if task.designed else None, found_by=candidate.found_by
     )
+
+
+def _improved(
+    task: _Task, candidate: _Candidate, best: LevelSolution | None, until: float
+) -> LevelSolution | None:
+    """The best of `best`, the candidate, and what is left of it when those who leave give less."""
+    found = _decide(task, candidate, best)
+    if found is not best:
+        return found
+    for everyone in (True, False):
+        for milder in _milder(task, candidate, everyone=everyone):
+            found = _decide(task, milder, best)
+            if found is not best:
+                return found
+            if perf_counter() > until:
+                return best
+    return best
+
+
+def _milder(task: _Task, candidate: _Candidate, *, everyone: bool) -> Iterator[_Candidate]:
+    """Plans from the candidate's: those who leave, or only the last of them, are asked for less.
+
+    What keeps them becomes what leaving truly costs them, all burdens but the threats' are chosen
+    again, and so on until everyone stays, or nothing is left to choose.
+    """
+    instance, level = task.instance, task.level
+    while True:
+        burden = allocation.settle(candidate.burden, instance.capacity, task.total)
+        cost, need = _needed(task, candidate, burden)
+        order = _order(task, candidate, burden)
+        movers = order[burden[order] > 0]
+        stage = _stage(task, burden, instance.reversibility * cost - need)
+        after = np.minimum(_levels_after(stage, movers), level)
+        lost = stage.v[movers] * (stage.shares[level] - stage.shares[after])
+        leaves = np.flatnonzero(lost - stage.r[movers] < -stage.money_tolerance[movers])
+        if not leaves.size:
+            return
+        leaves = leaves if everyone else leaves[-1:]
+        kept, threats = candidate.kept.copy(), candidate.threats.copy()
+        kept[movers[leaves]] = lost[leaves]
+        threats[movers[leaves]] = False
+        base = np.where(threats, burden, 0.0)
+        pieces = burdens_levels.pieces_kept_by(instance, task.gain, kept, 0 * base, 0 * base)
+        some = ~threats[pieces.user]
+        if task.budget == 0:
+            some &= pieces.pay == 0
+        chosen = _choose_rest(task, pieces, some, pieces.length, base, kept)
+        if chosen is None:
+            return
+        candidate = replace(candidate, burden=chosen, kept=kept, threats=threats)
+        yield candidate
+
+
+def _levels_after(stage: Stage, movers: IntArray) -> IntArray:
+    """The level finally reached if this mover is the first to leave, (m,); undecided: no less."""
+    try:
+        final = final_levels(stage, movers, most=_PIECES)
+    except TooLarge:
+        return cascades.levels_after(stage, movers)[1]
+    left = np.cumsum(stage.x[movers]) - stage.removed[movers]
+    return np.array([final.at(place + 1, total) for place, total in enumerate(left.tolist())])
+
+
+def _needed(
+    task: _Task, candidate: _Candidate, burden: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """What `burden` (n,) costs and the least payments for it, leaving costing what is kept."""
+    instance = task.instance
+    cost = instance.cost_of(burden)
+    recovered = instance.reversibility * cost
+    need = np.maximum(cost - task.gain, recovered - candidate.kept)
+    need = np.maximum(need, np.where(instance.removable == 0, recovered, 0.0))
+    need[need <= tolerances.REACH * (cost + task.gain)] = 0.0
+    return cost, need
 
 
 def _order(task: _Task, candidate: _Candidate, burden: FloatArray) -> IntArray:
@@ -221,60 +330,27 @@ def _order(task: _Task, candidate: _Candidate, burden: FloatArray) -> IntArray:
 
 
 def _stays(task: _Task, burden: FloatArray, r: FloatArray, order: IntArray) -> bool:
-    """Whether everyone surely stays: by proof where there is one, else by the recursion.
+    """Whether everyone surely stays: by the bounds on cascades, else by the recursion.
 
-    Where payments are scarce everybody is nearly indifferent, and the recursion then has to tell
-    apart exponentially many subsets (it is a subset sum); with K > 2 it is not tried above
-    `_RECURSION` users, and the candidate is dropped.
+    Where payments are scarce everybody is nearly indifferent, and the recursion may have to tell
+    apart exponentially many subsets (it is a subset sum); then the candidate is dropped.
     """
-    instance = task.instance
+    stage = _stage(task, burden, r)
     movers = order[burden[order] > 0]
-    value, taken = instance.value, instance.removable * burden
-    ahead = np.cumsum(burden[movers]) - burden[movers]  # S_{i−1}
-    shares = np.append(0.0, instance.shares)
-    tolerance = 0.5 * tolerances.MONEY * (task.gain + np.abs(r))
-    reached = instance.thresholds * (1 - tolerances.DATA)
-    held = np.searchsorted(reached, ahead, side="right")
-    most = value[movers] * (shares[task.level] - shares[np.minimum(held, task.level)])
-    if (r[movers] > most + 2 * tolerance[movers]).any():
-        return False  # (W2) fails
-    if _key_holds(task, movers, taken, r, tolerance):
-        return True
-    if instance.levels > 2 and movers.size > _RECURSION:
+    decided = cascades.everyone_stays(stage, movers)
+    if decided is not None:
+        return decided
+    try:
+        return bool(follow(stage, movers, final_levels(stage, movers, most=_PIECES)).stay.all())
+    except TooLarge:
         return False
-    return sequential_everyone_stays(
-        burden, r, value, instance.removable, instance.thresholds, instance.shares, order
-    )
 
 
-def _key_holds(
-    task: _Task, movers: IntArray, taken: FloatArray, r: FloatArray, tolerance: FloatArray
-) -> bool:
-    """Whether (W1) holds from some key user on, and he makes everyone before him fully pivotal.
-
-    If anybody before the key leaves, the key can reach at most level k − 1 by staying, where he is
-    unwilling, and leaving ends training: he leaves, and whoever left first has lost v_i b_k.
-    """
-    instance, level = task.instance, task.level
-    if task.total > instance.thresholds[level - 1]:
-        return False
-    shares = np.append(0.0, instance.shares)
-    rest = task.total - taken
-    alone = np.searchsorted(
-        instance.thresholds * (1 - 0.75 * level_curves.MARGIN), rest, side="right"
+def _stage(task: _Task, burden: FloatArray, r: FloatArray) -> Stage:
+    instance = task.instance
+    return Stage.from_arrays(
+        burden, r, instance.value, instance.removable, instance.thresholds, instance.shares
     )
-    alone = np.minimum(alone, level)
-    kept = instance.value * (shares[level] - shares[alone])
-    stable = (r <= kept + tolerance)[movers]
-    stable_from = np.flatnonzero(~stable).max(initial=-1) + 1  # (W1) from this position on
-    ends = rest < instance.thresholds[0] * (1 - level_curves.MARGIN / 2)
-    unwilling = r > instance.value * shares[level - 1] + 4 * tolerance
-    keys = np.flatnonzero((ends & unwilling)[movers])
-    before = movers[:stable_from]
-    pivotal = (r <= task.gain + tolerance) & (
-        taken > instance.thresholds[level - 1] * level_curves.MARGIN
-    )
-    return stable_from == 0 or bool(keys.size and keys[-1] >= stable_from and pivotal[before].all())
 
 
 def _repaired(
@@ -293,45 +369,126 @@ def _repaired(
     return paid if _stays(task, burden, recovered - paid, order) else None
 
 
-# -- two thresholds: the exact MILP -----------------------------------------------------------
+# -- the MILP -----------------------------------------------------------------------------------
 
 
-def _by_model(task: _Task) -> tuple[float, list[_Candidate]]:
+def _rounds(task: _Task) -> Iterator[tuple[float, list[_Candidate]]]:
+    """Bounds (inf: proved infeasible) and plans from the MILPs, better and better ones.
+
+    First every possible threat counts; where a plan relies on followers who would stay, the model
+    is told to name the followers, and solved again. Then only certain threats count.
+    """
+    size = len(task.steps("possible")) * task.instance.n
+
+    def affordable() -> bool:
+        return size <= _MODELLED and perf_counter() + 2 * _BUILDING * size < task.deadline
+
+    followed: list[tuple[int, int]] = []
+    while affordable():
+        bound, candidates = _by_model(task, "possible", followed)
+        yield bound, candidates
+        found = [pair for plan in candidates[:1] for pair in _illusions(task, plan)]
+        fresh = [pair for pair in found if pair not in followed]
+        if not fresh or len(followed) * task.instance.n > _MODELLED:
+            break
+        followed += fresh
+    if affordable() and any(step.level > 1 for step in task.steps("certain")):
+        yield 0.0, _by_model(task, "certain", [])[1]
+
+
+def _illusions(task: _Task, candidate: _Candidate) -> list[tuple[int, int]]:
+    """(m, i) for users i who would leave, as level m then is surely reached."""
+    instance, level = task.instance, task.level
+    burden = candidate.burden
+    cost, need = _needed(task, candidate, burden)
+    r = instance.reversibility * cost - need
+    order = _order(task, candidate, burden)
+    movers = order[burden[order] > 0]
+    stage = _stage(task, burden, r)
+    least = np.minimum(cascades.least_levels_after(stage, movers), level)
+    lost = stage.v[movers] * (stage.shares[level] - stage.shares[least])
+    leaves = lost - r[movers] < -stage.money_tolerance[movers]
+    highest = max((step.level for step in task.steps("possible")), default=0)
+    return [
+        (int(least[place]), int(movers[place]))
+        for place in np.flatnonzero(leaves).tolist()
+        if 1 <= least[place] <= highest
+    ]
+
+
+def _by_model(
+    task: _Task, threats: str, followed: list[tuple[int, int]]
+) -> tuple[float, list[_Candidate]]:
     """The MILP's bound (inf: proved infeasible) and the plans it leads to."""
     instance = task.instance
-    if instance.n > _MODELLED:
-        return 0.0, []
     given = _given_order(task)
     model = formulation.build(
-        instance,
+        task.below,
         objective="expenditure" if task.quantity == "pay" else "social-cost",
         order=task.order if given is None else given,
         transfers=task.budget > 0,
+        reserve=task.reserve,
+        threats=threats,
+        followed=followed,
     )
-    left = max(1.0, (task.deadline - perf_counter()) / 2)
-    solution = highs.solve_model(model, twice=True, time_limit=left, seed=task.seed)
+    left = max(0.1, 0.8 * (task.deadline - perf_counter()))
+    bounding = threats == "possible"
+    solution = highs.solve_model(model, twice=bounding, time_limit=left, seed=task.seed)
     if solution.status is Status.INFEASIBLE:
         return inf, []
     bound = max(0.0, solution.bound) if solution.bound is not None else 0.0
     if solution.x is None:
         return bound, []
-    collapse = np.array([round(model.collapse[i].value) for i in model.USERS], dtype=bool)
-    unwilling = np.array([round(model.unwilling[i].value) for i in model.USERS], dtype=bool)
-    burden = np.array([sum(model.give[i, j].value for j in model.SEGMENTS) for i in model.USERS])
-    burden = np.clip(burden, 0.0, instance.capacity)
+    steps = task.steps(threats)
+    collapse = np.zeros((len(steps), instance.n), dtype=bool)
+    unwilling, late = np.zeros_like(collapse), np.zeros_like(collapse)
+    for row, step in enumerate(steps):
+        for user in range(instance.n):
+            place = step.level, user
+            collapse[row, user] = round(model.collapse[place].value)
+            if place in model.ABLE:
+                unwilling[row, user] = round(model.unwilling[place].value)
+                late[row, user] = given is None and round(model.late[place].value)
+    burden = _burden(instance, model)
     if given is not None:
         order = given
     elif task.order == "large-first":
         order = np.argsort(-burden, kind="stable")
     elif task.designed:
-        late = np.array([i in model.ABLE and round(model.late[i].value) for i in model.USERS])
-        order = np.lexsort((burden, late.astype(int) + unwilling))
+        order = np.lexsort((burden, (late.astype(int) + unwilling).sum(axis=0)))
     else:
         order = np.argsort(burden, kind="stable")
+    kept = _kept(task, steps, collapse)
+    plans = [burden]
+    if followed:
+        plans.insert(0, _away_from_edges(task, model))
+    else:
+        plans.insert(0, _polish(task, steps, burden, collapse, unwilling, order))
     chosen = order if given is not None or task.designed else None
-    kept = _kept(instance, collapse)
-    polished = _polish(task, burden, collapse, unwilling, order)
-    return bound, [_Candidate("MILP (F10)", found, kept, chosen) for found in (polished, burden)]
+    name = f"MILP, {threats} threats" if len(steps) > 1 or task.reserve > 0 else "MILP (F10)"
+    counted = unwilling.max(axis=0)
+    return bound, [_Candidate(name, found, kept, counted, chosen) for found in plans]
+
+
+def _burden(instance: Instance, model: Any) -> FloatArray:
+    """The burdens of a solved model (n,), within capacity."""
+    burden = np.array([sum(model.give[i, j].value for j in model.SEGMENTS) for i in model.USERS])
+    return np.clip(burden, 0.0, instance.capacity)
+
+
+def _away_from_edges(task: _Task, model: Any) -> FloatArray:
+    """The model's plan with the same decisions, but thresholds left by followers met for sure."""
+    before = _burden(task.instance, model)
+    model.leeway.value = -level_curves.MARGIN
+    for variable in (model.collapse, model.unwilling, model.follows, *_of_order(model)):
+        for index in variable:
+            variable[index].fix(round(variable[index].value))
+    solution = highs.solve_model(model, time_limit=5.0, seed=task.seed)
+    return before if solution.x is None else _burden(task.instance, model)
+
+
+def _of_order(model: Any) -> list[Any]:
+    return [model.late, model.before] if hasattr(model, "late") else []
 
 
 def _given_order(task: _Task) -> IntArray | None:
@@ -340,13 +497,17 @@ def _given_order(task: _Task) -> IntArray | None:
     return np.argsort(task.instance.cost, kind="stable") if task.order == "cost" else None
 
 
-def _kept(instance: Instance, collapse: BoolArray) -> FloatArray:
-    b1, b2 = instance.shares[:2]
-    return instance.value * np.where(collapse, b2, b2 - b1)
+def _kept(task: _Task, steps: list[Step], collapse: BoolArray) -> FloatArray:
+    """What leaving is counted on to cost each user, money, shape (n,); collapse is (steps, n)."""
+    shares = np.append(0.0, task.below.shares)
+    sure = 0.0 if task.reserve > 0 else float(shares[-1] - shares[-2])
+    gains = np.array([step.gain for step in steps])
+    return task.instance.value * (sure + gains @ collapse)
 
 
 def _polish(
     task: _Task,
+    steps: list[Step],
     burden: FloatArray,
     collapse: BoolArray,
     unwilling: BoolArray,
@@ -356,19 +517,21 @@ def _polish(
     chosen again, knowing who collapses what."""
     instance = task.instance
     removable = instance.removable
-    low, high = formulation.unwilling_range(instance)
-    gap = formulation.gap_between(instance)
-    base = np.where(unwilling, np.clip(burden, low, np.maximum(low, high)), 0.0)
-    sure = unwilling.copy()
-    behind = 0.0  # threats of those who move later
+    base = np.zeros(instance.n)
+    for step, unwilling_here in zip(steps, unwilling):
+        meant = np.clip(burden, step.low, np.maximum(step.low, step.high))
+        base = np.where(unwilling_here, np.maximum(base, meant), base)
+    sure: BoolArray = unwilling.max(axis=0)
+    behind = np.zeros(len(steps))  # threats of those who move later
     for user in order[::-1].tolist():
-        short = gap - behind
-        if collapse[user] and short > 0:  # his own data are needed
-            base[user] = max(float(burden[user]), short / float(removable[user]))
-            sure[user] = True
-        behind += float(removable[user] * base[user]) if unwilling[user] else 0.0
+        for row, step in enumerate(steps):
+            short = step.gap - behind[row]
+            if collapse[row, user] and short > 0 and removable[user] > 0:  # his own are needed
+                base[user] = max(base[user], float(burden[user]), short / float(removable[user]))
+                sure[user] = True
+        behind += removable[user] * base[user] * unwilling[:, user]
     base = np.minimum(base, instance.capacity)
-    kept = _kept(instance, collapse)
+    kept = _kept(task, steps, collapse)
     pieces = burdens_levels.pieces_kept_by(instance, task.gain, kept, 0 * base, 0 * base)
     some = ~sure[pieces.user]
     if task.budget == 0:
@@ -433,7 +596,7 @@ def _key_users(task: _Task) -> Iterator[_Candidate]:
             order = None
             if task.designed:
                 order = np.argsort(np.where(np.arange(instance.n) == key, inf, burden))
-            yield _Candidate("key user", burden, kept, order)
+            yield _Candidate("key user", burden, kept, np.arange(instance.n) == key, order)
 
 
 def _places(task: _Task) -> IntArray | None:

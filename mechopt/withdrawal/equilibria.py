@@ -139,14 +139,20 @@ def extreme_equilibrium(
     lowest, highest = (int(stage.level_of(end)) for end in (stage.left_behind, stage.total))
     levels = range(highest, lowest - 1, -1) if goal.high else range(lowest, highest + 1)
     level_bound: int | None = None
+    replies: BoolArray | None = None
     for level in levels:
-        found = _at_level(stage, weight, level, goal, max(until, perf_counter() + 0.5))
+        now = perf_counter()
+        if now > until and level != levels[0]:  # cutting a level into intervals takes time as well
+            found = Found(None, Status.UNKNOWN, level, level, None, None)
+        else:
+            found = _at_level(stage, weight, level, goal, max(until, now + 0.5))
         if found.status is Status.INFEASIBLE:
             continue
         if level_bound is None:
             level_bound = level
         if found.stay is None:
-            found = _by_best_replies(stage, weight, found)
+            replies = best_reply_outcome(stage) if replies is None else replies
+            found = _by_best_replies(stage, weight, found, replies)
         if found.stay is not None:
             proved = found.status is Status.OPTIMAL and level_bound == level
             status = Status.OPTIMAL if proved else Status.FEASIBLE
@@ -156,9 +162,8 @@ def extreme_equilibrium(
     return Found(None, Status.UNKNOWN, None, level_bound, None, None)
 
 
-def _by_best_replies(stage: Stage, weight: FloatArray, found: Found) -> Found:
+def _by_best_replies(stage: Stage, weight: FloatArray, found: Found, stay: BoolArray) -> Found:
     """Where best replies lead, if that is an equilibrium of the level at which none was found."""
-    stay = best_reply_outcome(stage)
     if found.level != stage.level_of(stage.total_of(stay)) or not is_equilibrium(stage, stay):
         return found
     value = float(weight[stay & (stage.x > 0)].sum())

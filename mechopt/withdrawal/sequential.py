@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mechopt.arrays import BoolArray, IntArray
 from mechopt.errors import TooLarge
+from mechopt.withdrawal import cascades
 from mechopt.withdrawal.stage import Array, Stage, ascending, permutation
 
 LevelArray = npt.NDArray[np.int32]
@@ -75,7 +76,9 @@ def sequential_everyone_stays(
         return True
     if not stage.level_of(stage.total):
         return False
-    return bool(sequential_path(stage, _order(stage, order)).stay.all())
+    place = _order(stage, order)
+    quickly = cascades.everyone_stays(stage, place[stage.x[place] > 0])
+    return bool(sequential_path(stage, place).stay.all()) if quickly is None else quickly
 
 
 def _order(stage: Stage, order: Any) -> IntArray:
@@ -92,42 +95,23 @@ def sequential_path(stage: Stage, order: IntArray) -> Path:
     try:
         final = final_levels(stage, movers)
     except TooLarge:
-        path = _held_by_a_key(stage, movers)
+        path = _held_by_cascades(stage, movers)
         if path is None:
             raise
         return path
     return follow(stage, movers, final)
 
 
-def _held_by_a_key(stage: Stage, movers: IntArray) -> Path | None:
+def _held_by_cascades(stage: Stage, movers: IntArray) -> Path | None:
     """The path on which everyone stays, proved without the recursion; None if that fails.
 
-    From some position on (W1) holds, so those users all stay if nobody left before (F1). If that
-    is not the first position, X meets T_k without any to spare and one of those users, the key,
-    would leave if only level k − 1 could be reached, and his leaving ends training: then whoever
-    leaves before him ends training too, and stays if it is worth as much. `if_leaves` is no lower
-    than the level truly reached, so slacks are understated, never overstated.
+    `if_leaves` is no lower than the level truly reached: slacks are understated, never overstated.
     """
     level = int(stage.level_of(stage.total))
-    alone = np.asarray(stage.level_of(stage.total - stage.removed[movers]))
-    if level == 0:
+    if level == 0 or not cascades.everyone_stays(stage, movers):
         return None
-    tolerance = stage.money_tolerance[movers]
-    staying = stage.v[movers] * stage.shares[level] - stage.r[movers]
-    stays = staying - stage.v[movers] * stage.shares[alone] >= -tolerance
-    begin = int(np.flatnonzero(~stays).max(initial=-1)) + 1
-    if begin:
-        unwilling = stage.r[movers] > stage.v[movers] * stage.shares[level - 1] + tolerance
-        keys = np.flatnonzero(unwilling & (alone == 0))
-        if not keys.size or keys[-1] < begin:
-            return None
-        before = slice(0, int(keys[-1]))
-        pivotal = (alone[before] < level) & (staying[before] >= -tolerance[before])
-        if not pivotal.all():
-            return None
-        alone = alone.copy()
-        alone[before] = 0
-    return Path(np.ones(stage.n, dtype=bool), level, movers, np.full(movers.size, level), alone)
+    most = cascades.levels_after(stage, movers)[1]
+    return Path(np.ones(stage.n, dtype=bool), level, movers, np.full(movers.size, level), most)
 
 
 # -- one threshold (F2) -------------------------------------------------------------------------
@@ -219,12 +203,14 @@ MOST_PIECES = 5_000_000  # of all step functions together; random plans need a f
 CHUNK = 4096  # movers whose preference tables are held at a time
 
 
-def final_levels(stage: Stage, movers: IntArray) -> FinalLevels:
+def final_levels(stage: Stage, movers: IntArray, *, most: int | None = None) -> FinalLevels:
     """The recursion F3 for users moving in the order `movers` (m,).
 
-    Only the pieces that the movers before i can reach are kept. Raises TooLarge beyond
-    `MOST_PIECES` (many users near indifference can double the pieces with every mover).
+    Only the pieces that the movers before i can reach are kept. Raises TooLarge beyond `most`
+    pieces, by default `MOST_PIECES` (many users near indifference can double the pieces with every
+    mover).
     """
+    most = MOST_PIECES if most is None else most
     count, width = movers.size, stage.levels + 1
     stays, leaves = stage.x[movers], (stage.x - stage.removed)[movers]
     top = np.concatenate((stage.x[:1] * 0, np.cumsum(stays)))
@@ -247,9 +233,9 @@ def final_levels(stage: Stage, movers: IntArray) -> FinalLevels:
                 at, level = at[left:right], level[left : right + 1]
             breaks[position], levels[position] = at, level
             pieces += at.size
-            if pieces > MOST_PIECES:
+            if pieces > most:
                 raise TooLarge(
-                    f"the sequential outcome takes more than {MOST_PIECES:,} pieces (reached at "
+                    f"the sequential outcome takes more than {most:,} pieces (reached at "
                     f"mover {position} of {count}): too many users are near indifference for the "
                     "exact recursion; check the protocol 'simultaneous', or fewer users"
                 )
