@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -71,13 +72,16 @@ def choose(kind: str, name: object, known: Iterable[str]) -> str:
     raise InvalidOption(f"{kind}: {name!r} is not known{hint} Choose from: {', '.join(names)}")
 
 
+@cache
+def keywords(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The keyword-only parameters of a mechanism or formulation, by name."""
+    parameters = inspect.signature(function).parameters.items()
+    return {name: it for name, it in parameters if it.kind is it.KEYWORD_ONLY}
+
+
 def call(function: Callable[..., Any], what: str, problem: Any, options: Mapping[str, Any]) -> Any:
     """Call with keyword options; InvalidOption names one the function does not take, or needs."""
-    taken = {
-        name: parameter
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
+    taken = keywords(function)
     for name, parameter in taken.items():
         if parameter.default is parameter.empty and name not in options:
             raise InvalidOption(f"{what} needs the option {name!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -160,9 +159,7 @@ def _columns(cell: Cell, answer: Any) -> dict[str, Any]:
 
 def _outcome(cell: Cell, plan: Any) -> dict[str, Any]:
     """What the plan comes to once users have withdrawn by the row's protocol."""
-    from mechopt.withdrawal import check_withdrawal
-
-    outcome = check_withdrawal(cell.problem, plan, protocol=cell.protocol, order=plan.order).outcome
+    outcome = plan.withdrawal(cell.protocol).outcome  # already there, its metrics needed it
     return {
         "outcome_share": outcome.share,
         "outcome_data": outcome.total if outcome.level else 0.0,
@@ -220,8 +217,7 @@ def _variants(
 
 
 def _taken(name: str, kind: str) -> set[str]:
-    parameters = inspect.signature(registry.load(registry.MECHANISMS[name][kind])).parameters
-    return {option for option, it in parameters.items() if it.kind is it.KEYWORD_ONLY}
+    return set(registry.keywords(registry.load(registry.MECHANISMS[name][kind])))
 
 
 def _check_options(
