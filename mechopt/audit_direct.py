@@ -8,10 +8,11 @@ that occurs in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import lgamma
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidPlan
 from mechopt.population import Population
+from mechopt.states import StateSpace
 
 if TYPE_CHECKING:
     from mechopt.auditing import Audit
@@ -147,24 +149,42 @@ class _Numbers:
                 left = left - step
         return shaped
 
-    def neighbours(self) -> Iterator[tuple[int, int, IntArray, IntArray]]:
-        """(true column, told column, states with a true-type user, state after misreporting)."""
-        random = np.random.default_rng(20261121)
-        marks: IntArray = random.integers(1, 2**62, size=(self.counts.shape[1],), dtype=np.int64)
-        keys: IntArray = self.counts @ marks
-        order: IntArray = np.argsort(keys)
-        for true in range(self.group.size):
-            for told in np.flatnonzero(self.group == self.group[true]):
-                if told == true:
-                    continue
-                states = np.flatnonzero(self.counts[:, true] > 0)
-                wanted = np.take(keys, states) + int(marks[told] - marks[true])
-                found: IntArray = np.take(order, np.searchsorted(keys, wanted, sorter=order))
-                moved = self.counts[states].copy()
-                moved[:, true] -= 1
-                moved[:, told] += 1
-                assert (self.counts[found] == moved).all()
-                yield true, int(told), states, found
+
+Neighbours = tuple[int, int, IntArray, IntArray]
+_KEPT = 1_000_000  # entries; lists up to this long are kept while their states are in use
+_KNOWN: WeakKeyDictionary[StateSpace, list[Neighbours]] = WeakKeyDictionary()
+
+
+def _neighbours(numbers: _Numbers) -> Iterable[Neighbours]:
+    """(true column, told column, states with a true-type user, state after misreporting).
+
+    A sweep has the same states at every point, and tiny ones spend a tenth of their time on this.
+    """
+    space, group = numbers.population.states, numbers.group
+    if numbers.counts.shape[0] * group.size**2 > _KEPT:
+        return _look_for_neighbours(numbers.counts, group)
+    if space not in _KNOWN:
+        _KNOWN[space] = list(_look_for_neighbours(numbers.counts, group))
+    return _KNOWN[space]
+
+
+def _look_for_neighbours(counts: IntArray, group: IntArray) -> Iterator[Neighbours]:
+    random = np.random.default_rng(20261121)
+    marks: IntArray = random.integers(1, 2**62, size=(counts.shape[1],), dtype=np.int64)
+    keys: IntArray = counts @ marks
+    order: IntArray = np.argsort(keys)
+    for true in range(group.size):
+        for told in np.flatnonzero(group == group[true]):
+            if told == true:
+                continue
+            states = np.flatnonzero(counts[:, true] > 0)
+            wanted = np.take(keys, states) + int(marks[told] - marks[true])
+            found: IntArray = np.take(order, np.searchsorted(keys, wanted, sorter=order))
+            moved = counts[states].copy()
+            moved[:, true] -= 1
+            moved[:, told] += 1
+            assert (counts[found] == moved).all()
+            yield true, int(told), states, found
 
 
 def families(mechanism: DirectMechanism) -> Iterator[Family]:
@@ -275,7 +295,7 @@ def _incentive_rows(numbers: _Numbers) -> Iterator[Family]:
     bic = numbers.terms.incentive == "bic"
     thoughtful = numbers.terms.honest_and_obedient
     scale = _money(numbers).sum(axis=1)
-    for true, told, states, moved in numbers.neighbours():
+    for true, told, states, moved in _neighbours(numbers):
         dearer = numbers.theta[told] - numbers.theta[true]
         stay = numbers.u[moved, :, told] + dearer * numbers.g[moved, :, told]
         tag = "D3"

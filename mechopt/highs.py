@@ -10,6 +10,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from math import inf, isfinite
 from time import perf_counter
 from typing import Any
@@ -84,6 +85,7 @@ class Solution:
     nodes: int = 0
 
 
+@cache
 def version() -> str:
     """'HiGHS x.y.z'."""
     import highspy

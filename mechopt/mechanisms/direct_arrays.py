@@ -115,8 +115,9 @@ class Rows:
         for rows, columns, coefficients in terms:
             use = (columns >= 0) & (coefficients != 0)
             self.terms.append((rows[use] + self.count, columns[use], coefficients[use]))
-        self.lower.append(np.broadcast_to(np.asarray(low, dtype=np.float64), (size,)))
-        self.upper.append(np.broadcast_to(np.asarray(high, dtype=np.float64), (size,)))
+        for side, sides in ((low, self.lower), (high, self.upper)):
+            given = isinstance(side, np.ndarray) and side.ndim
+            sides.append(side if given else np.full(size, side, dtype=np.float64))
         self.count += size
         self.families[name] = self.families.get(name, 0) + size
 
@@ -129,17 +130,24 @@ class Rows:
         return matrix
 
 
+def one_each(factor: Any, rows: IntArray) -> FloatArray:
+    """`factor` as one number per row (tiny programs spend their time on calls like this)."""
+    if isinstance(factor, np.ndarray) and factor.shape == rows.shape:
+        return factor
+    return np.full(rows.shape, factor, dtype=np.float64)
+
+
 def burden_terms(
     layout: Layout, k: int, rows: IntArray, cells: IntArray, factor: Any
 ) -> list[Term]:
     """factor · x."""
-    factors = np.broadcast_to(np.asarray(factor, dtype=np.float64), rows.shape)
+    factors = one_each(factor, rows)
     return [(rows, layout.y(k, j, cells), factors) for j in range(layout.J)]
 
 
 def shape_terms(layout: Layout, k: int, rows: IntArray, cells: IntArray, factor: Any) -> list[Term]:
     """factor · Σ_j s_j y_j, the burden weighted by its slopes."""
-    factors = np.broadcast_to(np.asarray(factor, dtype=np.float64), rows.shape)
+    factors = one_each(factor, rows)
     return [
         (rows, layout.y(k, j, cells), factors * layout.slope[cells, j]) for j in range(layout.J)
     ]
@@ -147,7 +155,7 @@ def shape_terms(layout: Layout, k: int, rows: IntArray, cells: IntArray, factor:
 
 def run_term(layout: Layout, k: int, rows: IntArray, cells: IntArray, factor: Any) -> list[Term]:
     """factor · p in the cell's state."""
-    factors = np.broadcast_to(np.asarray(factor, dtype=np.float64), rows.shape)
+    factors = one_each(factor, rows)
     return [(rows, layout.p(k, layout.space.cell_state[cells]), factors)]
 
 
@@ -155,7 +163,7 @@ def utility_terms(
     layout: Layout, k: int, rows: IntArray, cells: IntArray, factor: Any
 ) -> list[Term]:
     """factor · u: a column, or v b_k p − θ g without transfers."""
-    factors = np.broadcast_to(np.asarray(factor, dtype=np.float64), rows.shape)
+    factors = one_each(factor, rows)
     if layout.terms.transfers:
         return [(rows, layout.u_start + k * layout.C + cells, factors)]
     worth = layout.value[cells] * layout.b[k]
@@ -169,7 +177,7 @@ def payment_terms(
     layout: Layout, k: int, rows: IntArray, cells: IntArray, factor: Any
 ) -> list[Term]:
     """factor · t = factor · (u + θ g − v b_k p)."""
-    factors = np.broadcast_to(np.asarray(factor, dtype=np.float64), rows.shape)
+    factors = one_each(factor, rows)
     worth = layout.value[cells] * layout.b[k]
     return [
         *utility_terms(layout, k, rows, cells, factors),
