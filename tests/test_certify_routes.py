@@ -86,6 +86,16 @@ def worked() -> mo.Instance:
     return mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[8], provider_value=100)
 
 
+def test_posted_offers_to_a_population_are_refused() -> None:
+    group = mo.Group(2, costs=[1, 2], probabilities=["1/2", "1/2"], value=1, capacity=10)
+    population = mo.Population([group], thresholds="5/4", provider_value=9)
+    for mechanism in ("posted-price", "posted-contract"):
+        with pytest.raises(mo.NotSupported, match="no optimality proof"):
+            mo.certify(population, mo.solve(population, mechanism))
+    full = mo.solve(population, "complete-information", objective="improvement", transfers=False)
+    assert certified(population, full).optimum == F(3, 4)
+
+
 def test_an_enumeration_beyond_reach_is_refused(
     worked: mo.Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,36 @@ def test_time_limit_of_a_milp(limit: float) -> None:
     assert_honest(population, mechanism)
 
 
+def test_time_limit_of_an_equilibrium_search() -> None:
+    rng = np.random.default_rng(1)
+    n = 2000
+    instance = mo.Instance(
+        cost=rng.lognormal(0, 1, n),
+        value=rng.lognormal(1, 1, n),
+        capacity=rng.lognormal(1, 0.7, n),
+        thresholds=np.linspace(0.33, 1.2, 6) * n,
+        shares=np.linspace(0.2, 1, 6),
+    )
+    burden = instance.capacity
+    plan = mo.Plan.from_arrays(instance, burden, 0.3 * instance.cost_of(burden))
+    report = mo.check_withdrawal(instance, plan, time_limit=0.3)
+    began = time.process_time()
+    best = report.best
+    within(0.3, began)
+    assert best.status in (mo.Status.FEASIBLE, mo.Status.UNKNOWN)
+
+
+def test_time_limit_of_an_lp() -> None:
+    costs = np.sort(np.random.default_rng(3).uniform(0.2, 2, 4))
+    population = mo.Population([mo.Group(30, costs, np.full(4, 0.25), 1.0, 6.0)], 33.0)
+    began = time.process_time()
+    mechanism = mo.solve(
+        population, "direct", objective="improvement", incentive="bic", time_limit=1.0
+    )
+    within(1.0, began)
+    assert_honest(population, mechanism)
+
+
 def assert_honest(problem: Any, answer: Any) -> None:
     """An incumbent passes the audit and lies on the right side of its bound; or there is none."""
     if not answer.has_answer:

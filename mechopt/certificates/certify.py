@@ -66,7 +66,7 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
     NotSupported for what cannot be certified, TooLarge for an enumeration beyond reach, SolverError
     if exact arithmetic finds no optimum.
     """
-    known = (*plan_proofs.DRAFTS, "direct")
+    known = tuple(plan_proofs.DRAFTS) if isinstance(answer, Plan) else mechanism_proofs.CERTIFIED
     if answer.mechanism not in known:
         raise NotSupported(
             f"certify: {answer.mechanism!r} has no optimality proof; there is one for "

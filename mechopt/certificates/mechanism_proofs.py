@@ -18,6 +18,7 @@ from mechopt.mechanisms.direct import DirectMechanism
 from mechopt.mechanisms.direct_arrays import PAYMENT_FACTOR
 from mechopt.mechanisms.direct_size import predict_size
 
+CERTIFIED = ("direct", "complete-information")
 MOST_ROWS = 20_000
 MOST_NODES = 200  # of the exact tree of a deterministic mechanism
 Values = dict[Any, Fraction]

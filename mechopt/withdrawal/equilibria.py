@@ -33,6 +33,7 @@ from mechopt.withdrawal.stage import Array, Stage, as_float
 LISTED = 20  # users with x_i > 0 up to which all 2^n stay-sets are looked at
 ENUMERATED = 14  # … and up to which best and worst are found that way
 CELLS = 40_000_000  # intervals × users that are examined per level
+CELLS_PER_SECOND = 25_000_000
 
 
 class Goal(Enum):
@@ -250,8 +251,11 @@ def _settled(stage: Stage, level: int) -> BoolArray:
     return np.asarray((stage.x > 0) & (stage.r < -stage.money_tolerance), dtype=bool)
 
 
-def _intervals(stage: Stage, level: int, users: IntArray, base: float) -> Intervals:
-    """The level's range of totals, cut where one of `users` changes; the others give `base`."""
+def _intervals(stage: Stage, level: int, users: IntArray, base: float, seconds: float) -> Intervals:
+    """The level's range of totals, cut where one of `users` changes; the others give `base`.
+
+    TooLarge if that takes more memory than there is for it, or more than `seconds`.
+    """
     removed = stage.removed[users]
     edges = np.concatenate(([-inf], stage.reached, [inf]))
     low = max(float(edges[level]), base)
@@ -260,7 +264,7 @@ def _intervals(stage: Stage, level: int, users: IntArray, base: float) -> Interv
     cuts = np.concatenate([cuts, *(edge - removed for edge in stage.reached)])
     cuts = np.unique(cuts[(cuts > low) & (cuts < high)])
     lows, highs = np.concatenate(([low], cuts)), np.concatenate((cuts, [high]))
-    if lows.size * users.size > CELLS:
+    if lows.size * users.size > min(CELLS, seconds * CELLS_PER_SECOND):
         raise TooLarge(f"{lows.size} intervals of totals × {users.size} users")
     middle = ((lows + highs) / 2)[:, None]
     without, back = stage.level_of(middle - removed), stage.level_of(middle + removed)
@@ -293,7 +297,8 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
         intervals = _cover_only(stage, users, base)
     else:
         try:
-            intervals = _intervals(stage, level, users, base)
+            left = max(0.0, until - perf_counter())
+            intervals = _intervals(stage, level, users, base, left)
         except TooLarge:
             return Found(None, Status.UNKNOWN, level, level, None, None)
     if anyone:
