@@ -16,10 +16,11 @@ and if it collapses m but not m − 1 it costs him v_i (b_K − b_{m−1}). Who 
 
 For m = 1 they are the same: with K = 2 and R = 0, where only level 1 can collapse, the model is
 exact. X = T_K + R is without loss for the bound: giving up data beyond it by those who move first
-makes every collapse easier. With w_m = b_m − b_{m−1} or b_m, user j can be unwilling at his least
-payment iff his burden lies in [x̲_jm, x̄_jm], ρ_j C_j(x̲_jm) = v_j w_m and
-(1 − ρ_j) C_j(x̄_jm) = v_j (b_K − w_m), and what keeps him is more than v_j w_m: his own leaving
-collapses every level q with b_K − b_q ≤ w_m.
+makes every collapse easier, and leaves a given or small-first order as it is. (In large-first
+order it may not; there X may exceed it, and (S2) and (S8) require the excess as well.) With
+w_m = b_m − b_{m−1} or b_m, user j can be unwilling at his least payment iff his burden lies in
+[x̲_jm, x̄_jm], ρ_j C_j(x̲_jm) = v_j w_m and (1 − ρ_j) C_j(x̄_jm) = v_j (b_K − w_m), and what keeps him
+is more than v_j w_m: his own leaving collapses every level q with b_K − b_q ≤ w_m.
 
 Variables: give[i, j], pay[i]; for each level m that can collapse (1..K − 1, and K if R > 0)
 collapse[m, i] = 1: counted on; unwilling[m, i] = 1: counted on to leave after others; threat[m, i]:
@@ -164,11 +165,7 @@ def build(
     parts.add_burdens(model, instance)
     parts.add_payments(model, instance, transfers=transfers)
     model.share = pyo.Expression(expr=float(instance.shares[-1]), doc="share reached")
-    model.threshold = pyo.Constraint(
-        expr=sum(model.burden[i] for i in model.USERS)
-        == required_total(instance, instance.levels, reserve),
-        doc="(A1) threshold, met exactly",
-    )
+    add_total(model, instance, order, reserve)
     add_participation(model, instance)
     parts.add_budget(model, instance)
     add_obedience(model, instance, able, sure=_sure(instance, reserve))
@@ -183,6 +180,28 @@ def build(
         add_followers(model, instance, followed, order, reserve)
     parts.add_objective(model, instance, objective)
     return model
+
+
+def add_total(model: Model, instance: Instance, order: Any, reserve: float) -> None:
+    """The threshold is met exactly; in large-first order it may be exceeded by `excess`."""
+    total = required_total(instance, instance.levels, reserve)
+    if isinstance(order, str) and order == "large-first":
+        most = max(0.0, float(instance.capacity.sum()) - total)
+        model.excess = pyo.Var(bounds=(0, most), doc="data beyond the threshold")
+    model.threshold = pyo.Constraint(
+        expr=sum(model.burden[i] for i in model.USERS) == total + _excess(model),
+        doc="(A1) threshold",
+    )
+
+
+def _excess(model: Model) -> Any:
+    return model.excess if hasattr(model, "excess") else 0.0
+
+
+def _beyond(model: Model, counted: Any) -> Any:
+    """What (S2) must cover beyond G_m: the excess, if `counted` is 1."""
+    excess = _excess(model)
+    return excess - excess.ub * (1 - counted) if hasattr(model, "excess") else 0.0
 
 
 def _sure(instance: Instance, reserve: float) -> float:
@@ -378,7 +397,8 @@ def add_key(model: Model, instance: Instance, able: list[Step]) -> None:
         others = m.threats[k] - (m.threat[k, i] if (k, i) in m.ABLE else 0.0)
         own = float(instance.removable[i]) * m.burden[i]
         gap = at[k].gap
-        return own + others + gap * m.before[k, i] >= gap * m.collapse[k, i]
+        relied = m.collapse[k, i] - m.before[k, i]
+        return own + others >= gap * relied + _beyond(m, relied)
 
     model.collapses = pyo.Constraint(model.COLLAPSING, model.USERS, rule=rule, doc="(S2) collapse")
 
@@ -466,7 +486,7 @@ def add_followers(
         model.FOLLOWED,
         rule=lambda m, k, i: (
             own(m, i) + sum(m.taken[k, i, j] for j in takers[k, i])
-            >= at[k, 0].gap * m.collapse[k, i]
+            >= at[k, 0].gap * m.collapse[k, i] + _beyond(m, m.collapse[k, i])
         ),
         doc="(S8) followers: what leaves",
     )
@@ -514,7 +534,8 @@ def add_followers(
         gap = total - threshold * (1 - m.leeway)
         most = float(removable[i] * capacity[i] + removable[j] * capacity[j])
         loose = max(0.0, most - total + threshold)
-        return own(m, i) + own(m, j) <= gap + loose * (1 - m.follows[k, i, j, q])
+        rest = own(m, i) + own(m, j) - _excess(m)
+        return rest <= gap + loose * (1 - m.follows[k, i, j, q])
 
     def later(m: Model, k: int, i: int, j: int, q: int) -> Any:
         if order == "small-first":
