@@ -232,3 +232,24 @@ def test_a_posted_price_whose_total_is_the_threshold(kind: Any) -> None:
     assert answer.objective == 0.625
     assert certificate.optimum == F(5, 8)
     assert mo.audit(instance, answer).ok
+
+
+@pytest.mark.parametrize("protocol", ["simultaneous", "sequential"])
+def test_rounding_is_not_asked_of_a_user_who_gives_nothing(protocol: str) -> None:
+    """0.3 + 0.6 falls short of 0.9 by an ulp; user 0 loses by giving anything at all."""
+    instance = mo.Instance(
+        cost=[0.7, 0.1, 0.1],
+        value=[0, 0.1, 0.2],
+        capacity=[0.3, 0.3, 0.6],
+        thresholds=[0.9, 1.3],
+        shares=[0.5, 0.875],
+        reversibility=[0.5, 1, 0.5],
+        provider_value=15,
+    )
+    answer, certificate = judged(
+        instance, "burdens", objective="welfare", transfers=False, protocol=protocol
+    )
+    assert mo.audit(instance, answer).ok
+    assert answer.burden is not None
+    assert answer.burden[0] == 0
+    assert certificate.status == "optimal"

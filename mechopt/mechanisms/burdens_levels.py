@@ -171,7 +171,7 @@ def solve_level(
             return LevelSolution(nothing, True, max(0.0, found.bound))
         return LevelSolution(_over_budget(instance, level, quantity, least, budget))
     burden = level_curves.distinct(instance, level, total, found.burden)
-    burden = allocation.settle(burden, instance.capacity, total)
+    burden = allocation.settle(burden, np.where(burden > 0, instance.capacity, 0.0), total)
     payment = level_curves.payment_needed(instance, level, total, burden)
     if budget == 0:
         payment = np.zeros(instance.n)
@@ -306,6 +306,8 @@ def _by_selection(
         some = pieces.pay == 0
         free = Pieces(pieces.user[some], pieces.length[some], pieces.cost[some], pieces.pay[some])
         reachable = allocation.can_reach(free, total)
+        offered = np.bincount(free.user, weights=free.length, minlength=instance.n)
+        upper = np.minimum(offered, upper)  # rounding must not ask those who give nothing unpaid
         found = allocation.cheapest(free, total, upper, first="cost") if reachable else None
     elif quantity == "cost" and budget < inf:
         found = allocation.cheapest_within_budget(pieces, total, upper, budget)
