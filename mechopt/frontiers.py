@@ -1,9 +1,16 @@
 """Frontiers: what the provider gets as the budget, his value or the reversibility varies.
 
 One row per value: share reached, expenditure, provider surplus, social cost, welfare, with bound,
-gap and status. A row whose search was stopped by a limit takes over the plan of
-a tighter row if that is better: it stays feasible when the budget, the provider value or the
-reversibility changes in its favour. So a frontier is never worse where more is allowed.
+gap and status. Rows are not all solved: the ends are, and what is between two proved rows follows
+if they agree, else the middle is solved, and so on.
+
+- Budget, reversibility: what is feasible at the tighter end is feasible at every row between, and
+  nothing is better than at the looser end. Same objective at both: the tighter plan is optimal.
+- Provider value: the objective of each plan is linear in it. A plan that is optimal at both ends
+  is optimal between (the best of linear functions is convex).
+
+A row whose search was stopped by a limit takes over the plan of a tighter row if that is better.
+So a frontier is never worse where more is allowed.
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ import numpy as np
 
 from mechopt import registry
 from mechopt.arrays import exact_sum
-from mechopt.errors import InvalidOption, OutputError
+from mechopt.errors import InvalidOption
 from mechopt.instance import Instance
 from mechopt.mechanisms.levels import MINIMISED
 from mechopt.plan import Plan
@@ -38,6 +45,8 @@ COLUMNS = (
     "status",
     "seconds",
 )
+# Mechanisms whose plans stay feasible when the reversibility falls (W1, A5).
+_FEWER_WITH_RIGHTS = ("burdens", "subsidy", "complete-information")
 LABELS = {
     "share": "share of the improvement",
     "expenditure": "payments (money)",
@@ -88,10 +97,10 @@ class Frontier(Sequence[dict[str, Any]]):
             text = buffer.getvalue()
         else:
             raise InvalidOption(f"{place.name}: a frontier is written as .csv or .json")
-        try:
-            place.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{place}: cannot be written: {error.strerror or error}") from error
+        from mechopt.files.atomic import replacing
+
+        with replacing(place) as stream:
+            stream.write(text)
 
     def plot(
         self,
@@ -147,14 +156,56 @@ def frontier(
     numbers = _numbers(values)
     from mechopt.solving import solve
 
-    solved: list[Plan] = []
-    for number in numbers:
-        given = None if over == "budget" and number == inf else number
-        variant = instance.replace(**{over: given})
-        solved.append(solve(variant, mechanism, objective=objective, **options))
-    plans = _inherit(solved, over, objective)
+    variants = [
+        instance.replace(**{over: None if over == "budget" and number == inf else number})
+        for number in numbers
+    ]
+    solved: list[Plan | None] = [None] * len(variants)
+    nested = over != "reversibility" or (
+        mechanism in _FEWER_WITH_RIGHTS and options.get("protocol") != "sequential"
+    )
+    open_ = [(0, len(variants) - 1)]
+    while open_:
+        low, high = open_.pop()
+        first, last = (
+            solved[end] or solve(variants[end], mechanism, objective=objective, **options)
+            for end in (low, high)
+        )
+        solved[low], solved[high] = first, last
+        if high - low < 2:
+            continue
+        if nested and _agree(first, last):
+            kept = last if over == "reversibility" else first
+            for row in range(low + 1, high):
+                solved[row] = _carried(kept, variants[row])
+        else:
+            middle = (low + high) // 2
+            open_ += [(middle, high), (low, middle)]
+    plans = _inherit([plan for plan in solved if plan is not None], over, objective)
     rows = tuple(_row(over, number, plan) for number, plan in zip(numbers, plans))
     return Frontier(over, mechanism, rows, tuple(plans))
+
+
+def _agree(one: Plan, other: Plan) -> bool:
+    """Whether both ends are proved and give the same share, payments and social cost."""
+    if one.status is not other.status or one.status not in (Status.OPTIMAL, Status.NULL):
+        return False
+    return _outcome(one) == _outcome(other)
+
+
+def _outcome(plan: Plan) -> tuple[float, ...]:
+    if plan.burden is None or plan.payment is None:
+        return ()
+    cost = exact_sum(plan.instance.cost_of(plan.burden))
+    return (plan.share or 0.0, exact_sum(plan.payment), cost, plan.level or 0)
+
+
+def _carried(plan: Plan, variant: Instance) -> Plan:
+    """`plan` in `variant`, where it is optimal by the argument above."""
+    if not plan.level:
+        return plan.replace(instance=variant, seconds=0.0)
+    moved = _moved(plan, plan.replace(instance=variant, bound=None, seconds=0.0))
+    return moved.replace(status=plan.status, bound=moved.objective)
 
 
 def _numbers(values: Iterable[float]) -> list[float]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
+from tests import oracle_levels as oracle
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,36 @@ def test_more_budget_and_more_value_never_hurt(instance: mo.Instance, protocol: 
         shares = [row["share"] for row in table]
         if over == "provider_value":  # a larger V moves the optimum to weakly higher levels
             assert shares == sorted(shares)
+
+
+@pytest.mark.parametrize("over", ["budget", "provider_value", "reversibility"])
+@pytest.mark.parametrize("mechanism", ["burdens", "subsidy", "posted-price"])
+def test_rows_in_between_are_what_a_solve_finds(
+    over: str, mechanism: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every row equals its own solve, though few rows are solved."""
+    rng = np.random.default_rng(5)
+    solve, calls = mo.solve, []
+    monkeypatch.setattr("mechopt.solving.solve", lambda *a, **k: calls.append(1) or solve(*a, **k))
+    for objective in ("provider-surplus", "expenditure", "welfare", "improvement"):
+        instance = oracle.generic_instance(rng, 6, 3).replace(provider_value=30.0)
+        most = 1.0 if over == "reversibility" else 60.0
+        table = mo.frontier(
+            instance,
+            mechanism,
+            over=over,
+            values=np.linspace(0, most, 17),
+            objective=objective,
+        )
+        for row in table:
+            alone = solve(instance.replace(**{over: row[over]}), mechanism, objective=objective)
+            assert row["status"] == alone.status
+            assert row["share"] == alone.share
+            if alone.objective is None:
+                assert row["objective"] is None
+            else:
+                assert row["objective"] == pytest.approx(alone.objective, abs=1e-9)
+    assert len(calls) < 4 * 17 or (over, mechanism) == ("reversibility", "posted-price")
 
 
 def test_less_reversibility_never_costs_more(instance: mo.Instance) -> None:
