@@ -84,6 +84,25 @@ def test_time_limit_of_an_equilibrium_search() -> None:
     assert best.status in (mo.Status.FEASIBLE, mo.Status.UNKNOWN)
 
 
+@pytest.mark.parametrize("limit", [0.3, 1.0])
+def test_time_limit_of_the_sequential_search(limit: float) -> None:
+    """Here most of the time went into payments that would repair a candidate."""
+    rng = np.random.default_rng(5)
+    n = 12
+    instance = mo.Instance(
+        cost=rng.lognormal(0, 1, n),
+        value=rng.lognormal(1, 1, n),
+        capacity=rng.lognormal(1, 0.7, n),
+        thresholds=np.linspace(0.33, 1.85, 3) * n,
+        shares=np.linspace(0.2, 1, 3),
+        provider_value=6.67 * n,
+    )
+    began = time.process_time()
+    plan = mo.solve(instance, "burdens", protocol="sequential", time_limit=limit)
+    within(limit, began)
+    assert_honest(instance, plan)
+
+
 def test_time_limit_of_an_lp() -> None:
     costs = np.sort(np.random.default_rng(3).uniform(0.2, 2, 4))
     population = mo.Population([mo.Group(30, costs, np.full(4, 0.25), 1.0, 6.0)], 33.0)

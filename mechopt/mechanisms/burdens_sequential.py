@@ -361,7 +361,8 @@ def _repaired(
     if instance.n > _REPAIRED or task.budget == 0:
         return None
     plan = Plan.from_arrays(instance, burden, need, protocol="sequential", order=order)
-    restored = least_extra_payments(instance, plan, "sequential", order)
+    left = max(0.0, task.deadline - perf_counter())
+    restored = least_extra_payments(instance, plan, "sequential", order, time_limit=left)
     if restored.extra is None:
         return None
     paid = need + np.asarray(restored.extra, dtype=np.float64)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from math import inf
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +55,8 @@ def least_extra_payments(
     plan: Plan,
     protocol: str = "simultaneous",
     order: Any = "small-first",
+    *,
+    time_limit: float = 60.0,
 ) -> Restoration:
     """Least Σ extra payments (on top of t) after which everyone staying is stable.
 
@@ -61,7 +64,8 @@ def least_extra_payments(
     the last mover to the first what his threat lacks. That is optimal for one threshold, for two
     with X = T_2 and δ = 1 (F10: paying anybody more only weakens the threats before him), and
     whenever it meets the bound of F5 (nobody after a withdrawal stays); otherwise a search over
-    the payments that change some later decision, complete unless it meets its node limit.
+    the payments that change some later decision, complete unless it meets its limit of nodes or of
+    time (seconds).
 
     Raises InvalidOption, InvalidPlan as `check_withdrawal`.
     """
@@ -77,7 +81,8 @@ def least_extra_payments(
     else:
         movers = order_of(instance, stage, order)
         movers = movers[stage.x[movers] > 0]
-        search = _PaymentSearch(stage, movers, unconditional=plan.unconditional)
+        until = perf_counter() + time_limit
+        search = _PaymentSearch(stage, movers, until, unconditional=plan.unconditional)
         extra[movers], bound = search.run()
     proved = bool(bound >= extra.sum())
     return Restoration(
@@ -116,8 +121,11 @@ class _PaymentSearch:
     matters only where it changes one of his decisions off the path.
     """
 
-    def __init__(self, stage: Stage, movers: IntArray, *, unconditional: bool) -> None:
+    def __init__(
+        self, stage: Stage, movers: IntArray, until: float, *, unconditional: bool
+    ) -> None:
         self.stage, self.movers, self.unconditional = stage, movers, unconditional
+        self.until = until
         self.width = stage.levels + 1
         self.zero = stage.thresholds[0] * 0
         self.x = stage.x[movers]
@@ -185,7 +193,7 @@ class _PaymentSearch:
     ) -> bool:
         """Whether the subtree was searched completely."""
         self.nodes += 1
-        if self.nodes > NODES:
+        if self.nodes > NODES or perf_counter() > self.until:
             return False
         if position < 0:
             if spent < self.best_total:
