@@ -12,6 +12,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import memory
+from mechopt.withdrawal import sequential
 
 
 @pytest.fixture
@@ -100,3 +101,35 @@ def _terms() -> Any:
 
 def test_the_limit_is_half_of_the_machine() -> None:
     assert memory.limit() > 1e8
+
+
+def test_the_sequential_recursion_with_many_thresholds(small_machine: None) -> None:
+    levels, n = 300, 40
+    instance = mo.Instance(
+        cost=np.ones(n),
+        value=1,
+        capacity=10,
+        thresholds=np.arange(1, levels + 1),
+        shares=np.arange(1, levels + 1) / levels,
+    )
+    plan = mo.Plan.from_arrays(instance, np.full(n, 10.0))
+    refused(lambda: mo.check_withdrawal(instance, plan, protocol="sequential"), "300 levels")
+
+
+def test_preference_tables_are_held_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same outcome, however few tables fit."""
+    rng = np.random.default_rng(2)
+    n, levels = 50, 20
+    instance = mo.Instance(
+        cost=rng.lognormal(0, 1, n),
+        value=rng.lognormal(1, 1, n),
+        capacity=rng.lognormal(0, 1, n),
+        thresholds=np.linspace(0.1, 0.9, levels) * n,
+        shares=np.linspace(0.1, 1, levels),
+    )
+    plan = mo.Plan.from_arrays(instance, instance.capacity)
+    whole = mo.check_withdrawal(instance, plan, protocol="sequential").outcome.stay
+    monkeypatch.setattr(sequential, "PAIRS", 1)
+    again = mo.check_withdrawal(instance, plan, protocol="sequential").outcome.stay
+    assert again.tolist() == whole.tolist()
+    assert not whole.all()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mechopt import memory
 from mechopt.arrays import BoolArray, IntArray
 from mechopt.errors import TooLarge
 from mechopt.withdrawal import cascades
@@ -200,7 +201,8 @@ class FinalLevels:
 
 
 MOST_PIECES = 5_000_000  # of all step functions together; random plans need a few K per mover
-CHUNK = 4096  # movers whose preference tables are held at a time
+CHUNK = 4096  # movers whose preference tables are held at a time …
+PAIRS = 8_000_000  # … and entries of these tables: some 200 MB
 
 
 def final_levels(stage: Stage, movers: IntArray, *, most: int | None = None) -> FinalLevels:
@@ -220,8 +222,15 @@ def final_levels(stage: Stage, movers: IntArray, *, most: int | None = None) -> 
     breaks: list[Array] = [stage.reached] * (count + 1)
     levels: list[LevelArray] = [np.arange(width, dtype=np.int32)] * (count + 1)
     at, level = stage.reached, levels[count]
-    for end in range(count, 0, -CHUNK):
-        begin = max(end - CHUNK, 0)
+    memory.refuse_beyond(
+        "sequential protocol",
+        f"a mover's preferences between {width - 1:,} levels",
+        25.0 * width**2,
+        "Take fewer thresholds.",
+    )
+    chunk = max(1, min(CHUNK, PAIRS // width**2))
+    for end in range(count, 0, -chunk):
+        begin = max(end - chunk, 0)
         chosen = chosen_levels(stage, movers[begin:end])
         for position in range(end - 1, begin - 1, -1):
             at, level = step_back(
