@@ -6,6 +6,8 @@
    reserves, equals the enumeration of tests/oracle_levels.py, and no grid point is better.
 2. Generic instances: level decomposition = tight MILP = big-M MILP, all five objectives.
 3. Sequential, two thresholds: the full game tree over a grid of burdens.
+4. Sequential, two to four close thresholds, with and without a reserve: the same.
+5. Sequential with payments, two users: the full game tree over a grid of burdens and payments.
 Every plan is audited and checked under its protocol. Any disagreement is printed and counted.
 """
 
@@ -25,7 +27,7 @@ from mechopt.formulations import burdens_levels_bigm as bigm
 from mechopt.mechanisms import burdens_levels
 from tests import oracle_levels as oracle
 from tests.test_burdens_levels import OBJECTIVES, SIZES
-from tests.test_burdens_sequential import least_cost, small_instance
+from tests.test_burdens_sequential import close_instance, least_cost, small_instance
 
 
 def checked(instance: mo.Instance, plan: mo.Plan, counts: Counter[str]) -> None:
@@ -90,7 +92,7 @@ def formulations(rng: np.random.Generator, number: int, counts: Counter[str]) ->
             checked(instance, plan, counts)
             none = objective in ("expenditure", "social-cost") and not plan.level
             for formulation in (tight, bigm):
-                solution = highs.solve_model(formulation.build(instance, **stated))
+                solution = highs.solve_model(formulation.build(instance, **stated), twice=True)
                 counts["2 MILPs"] += 1
                 if none:
                     agree = solution.status is mo.Status.INFEASIBLE
@@ -139,16 +141,66 @@ def game_trees(rng: np.random.Generator, number: int, counts: Counter[str]) -> N
                 counts["3 sustained: the same"] += alone.burden is not None and not cheaper
 
 
+def more_thresholds(rng: np.random.Generator, number: int, counts: Counter[str]) -> None:
+    steps = {2: 1 / 16, 3: 1 / 8, 4: 1 / 2}
+    for trial in range(number):
+        n, levels = int(rng.integers(2, 5)), int(rng.integers(2, 5))
+        instance = close_instance(rng, n, levels)
+        reserve = float(rng.choice([0.0, 0.0, 0.25, 0.5]))
+        counts["4 instances"] += 1
+        for name in ("small-first", "large-first", "given"):
+            order = rng.permutation(n) if name == "given" else name
+            beyond = n < 4 and trial % 2 == 1
+            grid = oracle.sequential_grid(
+                instance, order, step=steps[n], exact_total=not beyond, reserve=reserve
+            )
+            plan = least_cost(instance, order, reserve=reserve)
+            checked(instance, plan, counts)
+            counts[f"4 {name}: {plan.status}"] += 1
+            if plan.status is mo.Status.INFEASIBLE:
+                wrong = grid < inf
+            else:
+                wrong = grid < float(plan.bound or 0.0) - 1e-6
+            if wrong:
+                counts["4 DISAGREE"] += 1
+                print("more thresholds", trial, name, plan.status, plan.bound, grid)
+
+
+def payments(rng: np.random.Generator, number: int, counts: Counter[str]) -> None:
+    for trial in range(number):
+        instance = close_instance(rng, 2, int(rng.integers(2, 5))).replace(removable=1.0)
+        counts["5 instances"] += 1
+        for order in ("small-first", "large-first"):
+            grid = oracle.sequential_payment_grid(instance, order, step=1 / 4)
+            plan = mo.solve(
+                instance,
+                "burdens",
+                objective="expenditure",
+                protocol="sequential",
+                order=order,
+                target=float(instance.shares[-1]),
+            )
+            checked(instance, plan, counts)
+            counts[f"5 {order}: {plan.status}"] += 1
+            counts["5 with payments"] += bool(plan.objective)
+            if plan.status is mo.Status.INFEASIBLE:
+                wrong = grid < inf
+            else:
+                wrong = grid < float(plan.bound or 0.0) - 1e-6
+            if wrong:
+                counts["5 DISAGREE"] += 1
+                print("payments", trial, order, plan.status, plan.bound, grid)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--instances", type=int, default=300)
     options = parser.parse_args()
-    rng = np.random.default_rng(options.seed)
     counts: Counter[str] = Counter()
-    for check in (enumeration, formulations, game_trees):
+    for check in (enumeration, formulations, game_trees, more_thresholds, payments):
         began = perf_counter()
-        check(rng, options.instances, counts)
+        check(np.random.default_rng(options.seed), options.instances, counts)
         print(f"{check.__name__}: {perf_counter() - began:.1f} s")
     for name in sorted(counts):
         print(f"{name}: {counts[name]}")

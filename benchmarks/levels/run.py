@@ -28,6 +28,8 @@ from mechopt.formulations import burdens_levels_bigm as bigm
 
 PROTOCOLS = ("none", "simultaneous", "coalition", "sequential")
 LIMIT = 5.0  # seconds per solve
+GAIN_LIMIT = 10.0
+QUARTILES = (0.25, 0.5, 0.75)
 
 
 def close_steps(n: int, levels: int, seed: int, *, width: float = 12.0) -> mo.Instance:
@@ -170,23 +172,25 @@ def gain() -> Iterator[str]:
     """Sequential (small-first) against simultaneous over random instances; gaps that remain."""
     yield (
         "| family | n | K | instances | same | cheaper in sequence | only in sequence | "
-        "none | median saving | proved | median gap of the rest |"
+        "none | median saving | proved | gap of the rest: quartiles | CPU s: median, most |"
     )
-    yield "|---" * 11 + "|"
-    for name in ("close steps", "heavy-tailed"):
-        for n, levels in ((8, 2), (30, 2), (8, 3), (30, 3)):
+    yield "|---" * 12 + "|"
+    for name in FAMILIES:
+        for n, levels in ((8, 2), (30, 2), (8, 3), (30, 3), (8, 5), (30, 5), (100, 3)):
             counts: Counter[str] = Counter()
-            savings, gaps = [], []
+            savings, gaps, seconds = [], [], []
             for seed in range(40):
                 instance = FAMILIES[name](n, levels, 1000 + seed)
                 options: dict[str, Any] = {
                     "objective": "social-cost",
                     "transfers": False,
                     "target": float(instance.shares[-1]),
-                    "time_limit": 5.0,
+                    "time_limit": GAIN_LIMIT,
                 }
                 alone = mo.solve(instance, "burdens", protocol="simultaneous", **options)
+                began = process_time()
                 plan = mo.solve(instance, "burdens", protocol="sequential", **options)
+                seconds.append(process_time() - began)
                 ours = inf if plan.burden is None else float(plan.objective or 0.0)
                 theirs = inf if alone.burden is None else float(alone.objective or 0.0)
                 if ours > theirs * (1 + 1e-9):
@@ -206,10 +210,12 @@ def gain() -> Iterator[str]:
                     gaps.append(plan.gap)
             assert not counts["worse"], "F1 violated"
             saving = f"{np.median(savings):.1%}" if savings else "–"
-            left = f"{np.median(gaps):.1%}" if gaps else "–"
+            left = ", ".join(f"{q:.1%}" for q in np.quantile(gaps, QUARTILES)) if gaps else "–"
+            spent = f"{np.median(seconds):.2f}, {max(seconds):.1f}"
             yield (
                 f"| {name} | {n} | {levels} | 40 | {counts['same']} | {counts['cheaper']} | "
-                f"{counts['only']} | {counts['none']} | {saving} | {counts['proved']} | {left} |"
+                f"{counts['only']} | {counts['none']} | {saving} | {counts['proved']} | "
+                f"{left} | {spent} |"
             )
 
 

@@ -248,7 +248,7 @@ def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | N
     shares = np.append(0.0, instance.shares)
     kept = np.where(harmless, 0.0, instance.value * (shares[level] - shares[level - 1]))
     least = level_curves.least_burden(instance, level, reserve)
-    paid = level_curves.payment_needed(instance, level, total, least)
+    paid = least if not least.any() else level_curves.payment_needed(instance, level, total, least)
     return pieces_kept_by(instance, instance.value * shares[level], kept, least, paid)
 
 
