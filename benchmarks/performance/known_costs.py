@@ -176,7 +176,7 @@ BURDENS_LEVELS = Spec(
     "Burdens, ten thresholds, simultaneous protocol: least expenditure",
     "users",
     (5, 10, 20, 50, 100, 1000, 10_000, 100_000),
-    (20, 1000, 10_000),
+    (20, 100, 10_000),
     ten_thresholds,
     {
         OURS: Route(expenditure),

@@ -8,7 +8,7 @@ the reference route. A route that needs more than `--limit` seconds is not tried
 nor is one whose growth predicts more, and the table then says what was predicted.
 --out gets results.csv (one row per problem, size and route), environment.json and plot.svg; each
 problem's rows are written as soon as it is done and replace its older ones, so that a run can be
-done in parts. The goals of the issue are judged at the end, from everything in --out.
+done in parts. The goals of the issue are judged at the end (goals.md), from everything in --out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from math import log
@@ -39,22 +38,27 @@ COLUMNS = (
     *("ratio", "note"),
 )
 PACKAGES = ("mechopt", "numpy", "scipy", "pyomo", "highspy", "linopy", "ortools", "pyscipopt")
+MOST_ROUNDS = 15
 SHORT = 0.05  # seconds: below this, fixed costs hide growth
 
 
-def rounds_for(seconds: float) -> int:
+def rounds_for(seconds: float, quick: bool) -> int:
     """More rounds where they are cheap."""
+    if seconds < 0.01:
+        return MOST_ROUNDS
+    if quick:
+        return 3 if seconds < 0.3 else 1
     return 5 if seconds < 0.5 else 3 if seconds < 3 else 1
 
 
-def run_spec(spec: Spec, sizes: Iterable[int], limit: float) -> list[dict[str, Any]]:
+def run_spec(spec: Spec, limit: float, *, quick: bool = False) -> list[dict[str, Any]]:
     """One row per size and route, in the order of the sizes."""
     workers: dict[str, Worker] = {}
     rows: list[dict[str, Any]] = []
     past: dict[str, list[tuple[int, float]]] = {name: [] for name in spec.routes}
     out: set[str] = set()
     try:
-        for size in sizes:
+        for size in spec.quick if quick else spec.sizes:
             going: dict[str, Route] = {}
             for name, route in spec.routes.items():
                 if name in out or size > route.most:
@@ -69,7 +73,7 @@ def run_spec(spec: Spec, sizes: Iterable[int], limit: float) -> list[dict[str, A
                 going[name] = route
                 if name not in workers:
                     workers[name] = Worker(spec, name)
-            replies, stopped = _rounds(workers, going, size, limit)
+            replies, stopped = _rounds(workers, going, size, limit, quick)
             out |= stopped
             found = [_row(spec, size, name, replies[name]) for name in going]
             for row in found:
@@ -100,14 +104,14 @@ def predicted(past: list[tuple[int, float]], size: int) -> float:
 
 
 def _rounds(
-    workers: dict[str, Worker], going: dict[str, Route], size: int, limit: float
+    workers: dict[str, Worker], going: dict[str, Route], size: int, limit: float, quick: bool
 ) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
     replies: dict[str, list[dict[str, Any]]] = {name: [] for name in going}
     stopped: set[str] = set()
-    for number in range(5 if limit > 5 else 3):
+    for number in range(MOST_ROUNDS):
         for name in going:
             mine = replies[name]
-            if name in stopped or (mine and number >= rounds_for(mine[0]["seconds"])):
+            if name in stopped or (mine and number >= rounds_for(mine[0]["seconds"], quick)):
                 continue
             reply = workers[name].ask(size, limit)
             if "error" in reply:
@@ -218,7 +222,7 @@ def main() -> None:
             spec, started = SPECS[name], perf_counter()
             print(f"\n{spec.title}", flush=True)
             load = os.getloadavg()[0]
-            rows = run_spec(spec, spec.quick if options.quick else spec.sizes, limit)
+            rows = run_spec(spec, limit, quick=options.quick)
             wrong += sum(row["note"].startswith("WRONG") for row in rows)
             about["runs"][name] = {
                 "date": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -227,7 +231,9 @@ def main() -> None:
                 "load": [round(load, 1), round(os.getloadavg()[0], 1)],
             }
             write(folder, rows, about)
-        print("\n" + "\n".join(goals.table(folder)))
+        judged = "\n".join(goals.table(folder))
+        (folder / "goals.md").write_text(judged + "\n")
+        print("\n" + judged)
         if options.out:
             from plot import draw
 

@@ -78,6 +78,8 @@ def _uses_all(
         withdrawal = protocol not in ("none", "sequential")
         need = payment_needed(instance, answer.level, amount, more, withdrawal=withdrawal)
         room = np.where(need > 0, 0.0, room)
+    if float(room.sum()) > 2 * _WITHIN * amount:  # far beyond the rounding of the sum
+        return False
     return bool(exact_sum(room) <= _WITHIN * amount)
 
 

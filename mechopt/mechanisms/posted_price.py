@@ -120,6 +120,14 @@ def supply_curve(instance: Instance) -> Supply:
     return Supply(price, total, cost, level)
 
 
+def _level_at(instance: Instance, price: float, total: float) -> int:
+    """Thresholds reached at a price; data as typed are read only where rounding could matter."""
+    near = np.abs(total - instance.thresholds) <= tolerances.DATA * instance.thresholds
+    if near.any():
+        return _level_typed(instance, price)
+    return int((instance.thresholds <= total).sum())
+
+
 def _level_typed(instance: Instance, price: float) -> int:
     """Thresholds reached at a price, from the data as typed: 0.6 + 1.2 reaches 1.8."""
     from mechopt.certificates.exact_data import typed
@@ -150,8 +158,9 @@ def _settled(burden: FloatArray, thresholds: FloatArray, level: int) -> FloatArr
 
 
 def _at_price(instance: Instance, price: float, objective: str, fields: dict[str, Any]) -> Plan:
-    level = _level_typed(instance, price)
-    burden = _settled(floor_response(instance, price), instance.thresholds, level)
+    burden = floor_response(instance, price)
+    level = _level_at(instance, price, arrays.exact_sum(burden))
+    burden = _settled(burden, instance.thresholds, level)
     plan = Plan(
         instance=instance,
         status=Status.FEASIBLE,
