@@ -243,6 +243,41 @@ def test_what_a_forger_may_try(by_hand: dict[str, Any], change: Any, why: str) -
         checker.verify(sealed(document))
 
 
+@pytest.mark.parametrize("name", ["transfers", "randomized", "withdrawal_rights"])
+@pytest.mark.parametrize("value", [0, 1, "true", None])
+def test_flags_are_true_or_false(lottery: dict[str, Any], name: str, value: Any) -> None:
+    """1 is not quite True: it must not switch a constraint off unseen."""
+    document = copy.deepcopy(lottery)
+    document["terms"][name] = value
+    with pytest.raises(Refuted, match="neither"):
+        checker.verify(sealed(document))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("price", lambda d: d["answer"].update(price="1/2"), "optimal"),
+        ("price", lambda d: d["claim"]["also"].update(least_payments="0"), "besides"),
+        ("price", lambda d: d["terms"].update(offer={"price": "4"}), "another offer"),
+        ("price", lambda d: d.update(proof={"1": {}}), "enumeration"),
+        ("contract", lambda d: d["answer"].update(floor=0), "nothing"),
+        ("contract", lambda d: d["claim"]["also"].update(offers="some"), "besides"),
+        ("together", lambda d: d["claim"]["also"]["stays"].update(coalition=False), "besides"),
+        ("together", lambda d: d["terms"].update(reserve="5"), "A1|bound|level"),
+        ("lottery", lambda d: d["terms"].update(withdrawal_rights=False), "variable|multipl|D|ma"),
+        ("lottery", lambda d: d["answer"].update({"p 1 (9, 0, 0)": "1"}), "variable"),
+        ("lottery", lambda d: d["terms"].update(levels="whatever"), "levels"),
+    ],
+)
+def test_what_else_a_forger_may_try(
+    name: str, change: Any, why: str, request: pytest.FixtureRequest
+) -> None:
+    document = copy.deepcopy(request.getfixturevalue(name))
+    change(document)
+    with pytest.raises(Refuted, match=why):
+        checker.verify(sealed(document))
+
+
 def test_deep_or_huge_certificates_do_not_crash(by_hand: dict[str, Any]) -> None:
     node: Any = by_hand["proof"]["1"]
     for _ in range(100_000):

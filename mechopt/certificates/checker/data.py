@@ -35,6 +35,12 @@ def numbers(texts: Any) -> list[Fraction]:
     return [number(text) for text in texts]
 
 
+def flag(given: Any) -> bool:
+    """True or false; 1 and 0 are neither."""
+    require(isinstance(given, bool), f"{given!r:.60} is neither true nor false")
+    return bool(given)
+
+
 def total(parts: Any) -> Fraction:
     return sum(parts, ZERO)
 

@@ -7,7 +7,7 @@ from itertools import product
 from math import factorial, prod
 from typing import Any
 
-from .data import ONE, ZERO, Aim, Levels, User, number, numbers, require, total
+from .data import ONE, ZERO, Aim, Levels, User, flag, number, numbers, require, total
 
 State = tuple[int, ...]  # how many users report each type; types are numbered group after group
 Terms = dict[Any, Fraction]  # a linear expression: variable -> coefficient
@@ -54,13 +54,13 @@ class MechanismProblem:
         self.expected_budget = None if limit is None else number(limit)
         self.incentive, self.participation = terms["incentive"], terms["participation"]
         self.rights, self.loss = terms["withdrawal_rights"], terms["levels"]
-        self.transfers, self.randomized = terms["transfers"], terms["randomized"]
+        self.transfers, self.randomized = flag(terms["transfers"]), flag(terms["randomized"])
         self.payment_factor = number(terms["payment_factor"])
         require(self.incentive in ("dsic", "bic", "none"), "incentive?")
         require(self.participation in ("ex-post", "interim"), "participation?")
-        require(self.rights in (True, False, "truthful"), "withdrawal rights?")
+        if self.rights != "truthful":
+            flag(self.rights)
         require(self.loss in ("safe", "exact"), "levels?")
-        require({self.transfers, self.randomized} <= {True, False}, "transfers? randomized?")
         self.user: list[User] = []  # by type, as are group, size and chance
         self.group: list[int] = []
         self.size: list[int] = []

@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from .data import ONE, ZERO, Aim, Levels, User, number, numbers, require, total
+from .data import ONE, ZERO, Aim, Levels, User, flag, number, numbers, require, total
 from .withdrawal import verdicts
 
 Offer = tuple[Fraction, Fraction, Fraction]  # burden x, cost C(x), payment needed
@@ -21,11 +21,11 @@ class PlanProblem:
         self.users = [User(data) for data in problem["users"]]
         self.aim = Aim(levels, total(user.value for user in self.users), terms)
         self.mechanism, self.protocol = terms["mechanism"], terms["protocol"]
-        self.order, self.transfers = terms["order"], terms["transfers"]
+        self.order, self.transfers = terms["order"], flag(terms["transfers"])
         self.reserve = number(terms["reserve"])
         require(self.mechanism in ("burdens", "subsidy", "complete-information"), "mechanism?")
         require(self.protocol in ("simultaneous", "coalition", "sequential", "none"), "protocol?")
-        require(self.transfers in (True, False) and self.reserve >= 0, "transfers? reserve?")
+        require(self.reserve >= 0, "a negative reserve")
         # Simultaneous: X = T_k + R without loss (F8): giving less costs less, and leaves less
         # behind if somebody withdraws. For coalitions the constraint is the same.
         self.exactly = self.protocol in ("simultaneous", "coalition")
