@@ -267,24 +267,30 @@ def pieces_kept_by(
     free = np.minimum(gain, obey)  # cost up to which nothing is needed
     turn = np.where(gain <= obey, free, np.maximum(join, free))
     steep = np.flatnonzero((least > 0) & (least <= instance.capacity))
-    cost = instance.cost_of(least)
-    columns = [
-        (steep, least[steep], cost[steep] / least[steep], paid[steep] / least[steep]),
-    ]
+    raised = bool(least.any())
+    columns: list[tuple[Any, Any, Any, Any]] = []
+    if raised:
+        cost = instance.cost_of(least)[steep]
+        columns.append((steep, least[steep], cost / least[steep], paid[steep] / least[steep]))
     begin, spent = np.zeros(instance.n), np.zeros(instance.n)
-    everyone = np.arange(instance.n)
+    everyone, nothing = np.arange(instance.n), np.zeros(instance.n)
     for width, slope in zip(instance.widths.T, instance.slopes.T):
         rate = instance.cost * slope
         one = np.clip((free - spent) / rate, 0.0, width)
         two = np.clip((turn - spent) / rate, one, width)
         for low, high, pay in (
-            (0 * one, one, 0 * rate),
+            (nothing, one, nothing),
             (one, two, recovered * rate),
             (two, width, rate),
         ):
-            length = begin + high - np.maximum(begin + low, least)
-            some = length > 0
-            columns.append((everyone[some], length[some], rate[some], pay[some]))
+            length = high - low
+            if raised:
+                length = begin + high - np.maximum(begin + low, least)
+            some = np.flatnonzero(length > 0)
+            if some.size == instance.n:
+                columns.append((everyone, length, rate, pay))
+            else:
+                columns.append((some, length[some], rate[some], pay[some]))
         begin, spent = begin + width, spent + rate * width
     return Pieces(*(np.concatenate(column) for column in zip(*columns)))
 
