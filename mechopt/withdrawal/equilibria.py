@@ -172,18 +172,23 @@ def _by_best_replies(stage: Stage, weight: FloatArray, found: Found, stay: BoolA
 
 
 def _among_all(stage: Stage, weights: Array, goal: Goal) -> Found:
-    keys = []
     stays = list_equilibria(stage)
-    for row, stay in enumerate(stays):
-        level = int(stage.level_of(stage.total_of(stay)))
-        value = weights[stay & (stage.x > 0)].sum() if level or goal.weighs_level_0 else 0
-        keys.append((-level if goal.high else level, -value if goal.maximize else value, row))
-    if not keys:
+    if not len(stays):
         return Found(None, Status.INFEASIBLE, None, stage.levels, None, None)
-    _, signed, row = min(keys)
-    level = int(stage.level_of(stage.total_of(stays[row])))
-    value = float(-signed if goal.maximize else signed)
-    return Found(stays[row], Status.OPTIMAL, level, level, value, value)
+    users = stage.movers
+    inside = stays[:, users]
+    levels = stage.level_of(
+        stage.left_behind + np.where(inside, stage.removed[users], 0).sum(axis=1)
+    )
+    values = np.where(inside, weights[users], 0).sum(axis=1)
+    if not goal.weighs_level_0:
+        values = np.where(levels > 0, values, 0)
+    extreme = levels.max() if goal.high else levels.min()
+    among = np.flatnonzero(levels == extreme)
+    place = values[among].argmax() if goal.maximize else values[among].argmin()
+    row = int(among[place])
+    value = float(values[row])
+    return Found(stays[row], Status.OPTIMAL, int(extreme), int(extreme), value, value)
 
 
 def _in_float(stage: Stage) -> Stage:
