@@ -260,6 +260,18 @@ def test_naming_followers_raises_the_bound() -> None:
     assert plan.objective == pytest.approx(tight.objective, abs=1e-6)
 
 
+def test_why_a_level_is_not_sustained() -> None:
+    """Without payments three users cannot reach T_2 in this order; the reason says what it takes."""
+    instance = mo.Instance(cost=1, value=[4, 4, 3], capacity=4, thresholds=[4, 9], shares=[0.6, 1])
+    plan = least_cost(instance, "small-first")
+    assert plan.status is mo.Status.INFEASIBLE
+    assert plan.shortfall["constraint"] == "participation"
+    assert "without payments" in plan.reason
+    paid = mo.solve(instance, "burdens", objective="expenditure", protocol="sequential", target=1.0)
+    assert plan.shortfall["payment"] == pytest.approx(paid.bound, abs=1e-6)
+    assert paid.bound > 0
+
+
 def test_formulation_refuses_what_it_cannot_say() -> None:
     instance = mo.Instance(cost=1, value=[1, 2], capacity=3, thresholds=[2, 4], shares=[0.5, 1])
     with pytest.raises(mo.InvalidOption, match="threats"):

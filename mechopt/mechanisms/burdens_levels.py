@@ -169,7 +169,7 @@ def solve_level(
             reason, numbers = undecided, {"constraint": "time", "level": level}
             nothing = LevelAnswer(level, None, None, quantity, reason, numbers)
             return LevelSolution(nothing, True, max(0.0, found.bound))
-        return LevelSolution(_over_budget(instance, level, quantity, least, budget))
+        return LevelSolution(over_budget(instance, level, quantity, least, budget))
     burden = level_curves.distinct(instance, level, total, found.burden)
     burden = allocation.settle(burden, np.where(burden > 0, instance.capacity, 0.0), total)
     payment = level_curves.payment_needed(instance, level, total, burden)
@@ -349,9 +349,10 @@ def out_of_reach(instance: Instance, level: int, quantity: str, total: float) ->
     return LevelAnswer(level, None, None, quantity, reason, numbers)
 
 
-def _over_budget(
+def over_budget(
     instance: Instance, level: int, quantity: str, least: float, budget: float
 ) -> LevelAnswer:
+    """That `level` takes payments of at least `least` (money), more than `budget`."""
     short = least - budget
     numbers: dict[str, Any] = {"level": level, "payment": least, "money": short}
     if budget == 0 and instance.budget > 0:

@@ -204,6 +204,20 @@ def _finish(
 
 
 def _none_sustained(level: int, quantity: str, task: _Task) -> LevelAnswer:
+    """Why `level` is out of reach: what it takes in payments, if that is known in time."""
+    freely = solve_level(
+        task.instance.replace(budget=None),
+        level,
+        "pay",
+        order=task.order,
+        transfers=True,
+        reserve=task.reserve,
+        deadline=task.deadline,
+        seed=task.seed,
+    )
+    paid = freely.answer.allocation
+    if paid is not None and paid.bound > task.budget:
+        return burdens_levels.over_budget(task.instance, level, quantity, paid.bound, task.budget)
     reason = (
         f"level {level} is not sustained in this order within the budget {task.budget:g} (A4, A5)"
     )

@@ -9,6 +9,8 @@ if ties bring N > m accepters, N · C(T_k / N) ≤ m · C(T_k / m) because C is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -74,11 +76,13 @@ def solve(
     if floor is not None and price is not None:
         if not (0 < floor < np.inf and 0 <= price < np.inf):
             raise InvalidOption(f"floor must be > 0 and price ≥ 0, got {floor!r} and {price!r}")
-        return only_offer(_plan(instance, float(floor), float(price), objective, fields))
+        able = instance.capacity >= floor * (1 - tolerances.REACH)
+        return only_offer(_plan(instance, float(floor), float(price), able, objective, fields))
     if lowest > instance.levels:
         reason = f"no threshold gives a share of {target:g}"
         return infeasible(instance, target, reason, {"constraint": "target"}, fields)
-    found = candidates(instance)
+    room = Room(instance)
+    found = candidates(instance, room)
     best = rank_candidates(
         instance,
         objective,
@@ -101,21 +105,61 @@ def solve(
     split = threshold / parts
     if arrays.exact_sum(np.full(parts, split), -threshold) < 0:  # rounded down: one ulp up
         split = float(np.nextafter(split, np.inf))
-    costs = instance.cost_of(np.full(instance.n, split))[_able(instance, split)]
+    able = room.able(int(found.aim[place]), parts)
+    costs = instance.cost_of(np.full(instance.n, split))[able]
     pay = float(np.partition(costs, parts - 1)[parts - 1])
-    plan = _plan(instance, split, pay, objective, fields)
+    plan = _plan(instance, split, pay, able, objective, fields)
     return plan.replace(status=Status.OPTIMAL, bound=plan.objective)
 
 
-def _able(instance: Instance, floor: float) -> BoolArray:
-    return instance.capacity >= floor * (1 - tolerances.REACH)
+class Room:
+    """Who can give T_k / m; where floats cannot tell, the data as typed decide."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+
+    @cached_property
+    def _typed(self) -> tuple[list[Fraction], list[Fraction]]:
+        from mechopt.certificates.exact_data import typed
+
+        widths = typed(self.instance, "widths")
+        return typed(self.instance, "thresholds"), [sum(row, Fraction(0)) for row in widths]
+
+    def can(self, user: int, k: int, m: int) -> bool:
+        """Whether m such users reach T_k."""
+        thresholds, capacity = self._typed
+        return capacity[user] * m >= thresholds[k - 1]
+
+    def able(self, k: int, m: int) -> BoolArray:
+        """Who can give T_k / m, shape (n,)."""
+        capacity, floor = self.instance.capacity, float(self.instance.thresholds[k - 1]) / m
+        able = capacity >= floor
+        for user in np.flatnonzero(np.abs(capacity - floor) <= tolerances.REACH * floor).tolist():
+            able[user] = self.can(user, k, m)
+        return able
+
+    def enters(self, k: int) -> FloatArray:
+        """The least m from which each user can give T_k / m, shape (n,); inf if he gives nothing."""
+        with np.errstate(divide="ignore"):
+            ratio = float(self.instance.thresholds[k - 1]) / self.instance.capacity
+        enters, nearest = np.ceil(ratio), np.round(ratio)
+        with np.errstate(invalid="ignore"):
+            near = np.abs(ratio - nearest) <= tolerances.REACH * ratio
+        for user in np.flatnonzero(near & (nearest >= 1) & (nearest <= self.instance.n)).tolist():
+            enters[user] = nearest[user] + (not self.can(user, k, int(nearest[user])))
+        return enters
 
 
 def _plan(
-    instance: Instance, floor: float, pay: float, objective: str, fields: dict[str, Any]
+    instance: Instance,
+    floor: float,
+    pay: float,
+    able: BoolArray,
+    objective: str,
+    fields: dict[str, Any],
 ) -> Plan:
     cost = instance.cost_of(np.full(instance.n, floor))
-    accepts = _able(instance, floor) & (cost <= pay)
+    accepts = able & (cost <= pay)
     burden, payment = np.where(accepts, floor, 0.0), np.where(accepts, pay, 0.0)
     level = sum(arrays.exact_sum(burden, -threshold) >= 0 for threshold in instance.thresholds)
     return Plan(
@@ -160,12 +204,12 @@ def _nothing_reaches(
     return infeasible(instance, target, reason, {"constraint": "capacity"}, fields)
 
 
-def candidates(instance: Instance) -> Contracts:
+def candidates(instance: Instance, room: Room) -> Contracts:
     """All even-split contracts with enough users able to give f, for every level and m."""
     parts = []
     for k in range(1, instance.levels + 1):
         split = _linear_splits if instance.linear else _convex_splits
-        parts.append(split(instance, k))
+        parts.append(split(instance, k, room))
     columns = [np.concatenate(column) for column in zip(*parts)]
     aim, m, pay, accepters, cost = columns
     total = accepters * instance.thresholds[aim - 1] / m
@@ -176,7 +220,7 @@ def candidates(instance: Instance) -> Contracts:
 Split = tuple[IntArray, IntArray, FloatArray, IntArray, FloatArray]
 
 
-def _convex_splits(instance: Instance, k: int) -> Split:
+def _convex_splits(instance: Instance, k: int, room: Room) -> Split:
     """Every m by evaluating all curves at T_k / m; n² evaluations."""
     if instance.n > _CONVEX_LIMIT:
         raise TooLarge(
@@ -186,7 +230,7 @@ def _convex_splits(instance: Instance, k: int) -> Split:
     rows: list[tuple[int, float, int, float]] = []
     for m in range(1, instance.n + 1):
         floor = float(instance.thresholds[k - 1]) / m
-        costs = instance.cost_of(np.full(instance.n, floor))[_able(instance, floor)]
+        costs = instance.cost_of(np.full(instance.n, floor))[room.able(k, m)]
         if costs.size < m:
             continue
         pay = float(np.partition(costs, m - 1)[m - 1])
@@ -202,7 +246,7 @@ def _convex_splits(instance: Instance, k: int) -> Split:
     )
 
 
-def _linear_splits(instance: Instance, k: int) -> Split:
+def _linear_splits(instance: Instance, k: int, room: Room) -> Split:
     """Linear costs: the m-th lowest θ among users with cap ≥ T_k / m, for all m at once.
 
     Users enter as m grows (T_k / m falls), so this asks for order statistics of prefixes: a
@@ -210,8 +254,7 @@ def _linear_splits(instance: Instance, k: int) -> Split:
     """
     threshold = float(instance.thresholds[k - 1])
     rate = instance.cost * instance.slopes[:, 0]
-    with np.errstate(divide="ignore"):
-        enters = np.ceil(threshold / instance.capacity * (1 - tolerances.REACH))
+    enters = room.enters(k)
     able = np.flatnonzero(enters <= instance.n)
     able = able[np.argsort(enters[able], kind="stable")]
     by_rate = np.argsort(rate[able], kind="stable")
