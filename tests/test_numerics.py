@@ -253,3 +253,25 @@ def test_rounding_is_not_asked_of_a_user_who_gives_nothing(protocol: str) -> Non
     assert answer.burden is not None
     assert answer.burden[0] == 0
     assert certificate.status == "optimal"
+
+
+@pytest.mark.parametrize("mechanism", ["posted-price", "posted-contract"])
+def test_wild_posted_offers(mechanism: str) -> None:
+    decided = 0
+    for seed in range(40):
+        rng = np.random.default_rng([33, seed])
+        instance = wild_instance(rng)
+        objective = str(rng.choice(["provider-surplus", "expenditure", "improvement"]))
+        answer, _ = judged(instance, mechanism, objective=objective)
+        decided += answer.status is mo.Status.OPTIMAL
+        assert mo.audit(instance, answer).ok
+    assert decided >= 10
+
+
+def test_a_contract_that_misses_by_one_part_in_10_to_the_17() -> None:
+    for short, status in ((0, mo.Status.OPTIMAL), (1, mo.Status.NULL)):
+        threshold = F("39861.0457294") * (1 + F(short, 10**17))
+        instance = mo.Instance(
+            cost=[1], value=0, capacity=["39861.0457294"], thresholds=[threshold]
+        )
+        assert judged(instance, "posted-contract", objective="improvement")[0].status is status

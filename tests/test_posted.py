@@ -183,8 +183,9 @@ def test_linear_splits_equal_convex_splits() -> None:
     rng = np.random.default_rng(2)
     for _ in range(100):
         instance = random_instance(rng, users=int(rng.integers(1, 30)), segments=False)
-        fast = posted_contract._linear_splits(instance, 1)
-        slow = posted_contract._convex_splits(instance, 1)
+        room = posted_contract.Room(instance)
+        fast = posted_contract._linear_splits(instance, 1, room)
+        slow = posted_contract._convex_splits(instance, 1, room)
         for one, other in zip(fast, slow):
             assert one == pytest.approx(other, abs=1e-9)
 

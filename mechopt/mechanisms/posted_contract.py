@@ -139,7 +139,7 @@ class Room:
         return able
 
     def enters(self, k: int) -> FloatArray:
-        """The least m from which each user can give T_k / m, shape (n,); inf if he gives nothing."""
+        """The least m from which each user can give T_k / m, shape (n,); inf if he has nothing."""
         with np.errstate(divide="ignore"):
             ratio = float(self.instance.thresholds[k - 1]) / self.instance.capacity
         enters, nearest = np.ceil(ratio), np.round(ratio)
