@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+import mechopt as mo
 from mechopt import allocation
 from mechopt.arrays import exact_sum
 
@@ -81,3 +83,29 @@ def test_many_pieces_duality() -> None:
         assert float(between.payment.sum()) == pytest.approx(middle.budget, rel=1e-9)
         assert between.objective > plan.objective
         assert mo.audit(middle, between).ok
+
+
+def test_free_pieces_change_nothing_but_the_time() -> None:
+    rng = np.random.default_rng(5)
+    for n in (1, 7, 5000):
+        width = rng.uniform(0, 2, (n, 2))
+        slopes = np.array([1.0, 1.5])
+        instance = mo.Instance(
+            rng.lognormal(0, 1, n),
+            rng.lognormal(0, 1, n),
+            segments=(width, np.tile(slopes, (n, 1))),
+            thresholds=[0.5 * width.sum()],
+        )
+        pieces = allocation.user_pieces(instance, instance.value, np.zeros(n))
+        assert pieces.free == 2 * n
+        assert not pieces.pay[: pieces.free].any()
+        for fraction in (0.1, 0.5, 0.9):
+            amount = fraction * float(pieces.length.sum())
+            for first in ("pay", "cost"):
+                found = allocation.cheapest(pieces, amount, instance.capacity, first=first)
+                plain = allocation.cheapest(
+                    replace(pieces, free=0), amount, instance.capacity, first=first
+                )
+                assert found.value == pytest.approx(plain.value, rel=1e-12, abs=1e-9)
+                assert found.bound == pytest.approx(plain.bound, rel=1e-12, abs=1e-9)
+                assert found.burden == pytest.approx(plain.burden, rel=1e-12, abs=1e-9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pyomo.environ as pyo
 import pytest
@@ -141,3 +143,25 @@ def test_a_wrong_optimum_of_the_solver_is_not_repeated() -> None:
     solution = highs.solve_model(model, twice=True)
     assert solution.objective == pytest.approx(183 / 8, abs=1e-6)
     assert solution.bound <= 183 / 8 + 1e-6
+
+
+def test_what_is_built_counts_as_old_and_what_was_frozen_stays_so() -> None:
+    with highs.paused_gc():
+        built = [[k] for k in range(2000)]
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert any(one is built[0] for one in gc.get_objects(generation=2))
+    gc.freeze()
+    try:
+        with highs.paused_gc():
+            pass
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+    gc.disable()
+    try:
+        with highs.paused_gc():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

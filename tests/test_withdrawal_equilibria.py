@@ -172,6 +172,32 @@ def test_best_equilibrium_of_one_threshold_with_many_users() -> None:
     assert best.social_cost <= sequential.social_cost
 
 
+def test_users_who_stay_in_any_case_do_not_make_the_search_larger() -> None:
+    """Ten thresholds, a dozen of 5,000 users in question: proved, and as all their sets have it."""
+    rng = np.random.default_rng(2)
+    n, some = 5_000, np.arange(12)
+    x, value = rng.lognormal(0, 1, n), rng.lognormal(0, 1, n)
+    x[some] += 5
+    payment = 1.05 * x
+    payment[some] = x[some] - rng.uniform(0, 0.3, some.size) * value[some]
+    levels = x.sum() - x[some].sum() * np.linspace(0.95, 0.05, 10)
+    instance = mo.Instance(1.0, value, x, levels, np.linspace(0.1, 1, 10))
+    report = check_withdrawal(instance, mo.Plan.from_arrays(instance, x, payment))
+    best = report.best
+    assert best.status is Status.OPTIMAL
+    candidates = []
+    for number in range(2**some.size):
+        stay = np.ones(n, dtype=bool)
+        stay[some] = number >> np.arange(some.size) & 1
+        share = np.append(0.0, instance.shares)[np.searchsorted(levels, x[stay].sum(), "right")]
+        candidates.append((-share, x[stay].sum(), number, stay))
+    for share, cost, _, stay in sorted(candidates, key=lambda one: one[:3]):
+        if is_equilibrium(report.stage, stay):
+            assert best.share == -share > 0
+            assert best.social_cost == pytest.approx(cost, rel=1e-9)
+            break
+
+
 def test_a_limit_is_said_and_the_bound_kept() -> None:
     stage, cost = random_stage(3, 60, 3)
     found = equilibria.extreme_equilibrium(stage, cost, equilibria.Goal.BEST, time_limit=-1.0)
