@@ -9,6 +9,9 @@ if they agree, else the middle is solved, and so on.
 - Provider value: the objective of each plan is linear in it. A plan that is optimal at both ends
   is optimal between (the best of linear functions is convex).
 
+Where several thresholds make a level hard, what one row found about it serves the others: the least
+payments for a level depend neither on the budget nor on the provider value.
+
 A row whose search was stopped by a limit takes over the plan of a tighter row if that is better.
 So a frontier is never worse where more is allowed.
 """
@@ -160,6 +163,14 @@ def frontier(
         instance.replace(**{over: None if over == "budget" and number == inf else number})
         for number in numbers
     ]
+    warm: dict[str, Any] = (
+        {"known": {}} if mechanism == "burdens" and over != "reversibility" else {}
+    )
+
+    def solved_row(row: int) -> Plan:
+        plan: Plan = solve(variants[row], mechanism, objective=objective, **options, **warm)
+        return plan.replace(options={**options, "objective": objective})
+
     solved: list[Plan | None] = [None] * len(variants)
     nested = over != "reversibility" or (
         mechanism in _FEWER_WITH_RIGHTS and options.get("protocol") != "sequential"
@@ -167,10 +178,7 @@ def frontier(
     open_ = [(0, len(variants) - 1)]
     while open_:
         low, high = open_.pop()
-        first, last = (
-            solved[end] or solve(variants[end], mechanism, objective=objective, **options)
-            for end in (low, high)
-        )
+        first, last = (solved[end] or solved_row(end) for end in (low, high))
         solved[low], solved[high] = first, last
         if high - low < 2:
             continue

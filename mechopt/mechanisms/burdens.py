@@ -36,6 +36,7 @@ def solve(
     method: str = "auto",
     time_limit: float | None = None,
     seed: int = 0,
+    known: dict[Any, Any] | None = None,
 ) -> Plan:
     """Burdens x and payments t that everyone accepts and nobody undoes (A1–A6).
 
@@ -44,6 +45,8 @@ def solve(
     transfers : whether payments are allowed
     reserve : R ≥ 0, data kept above the threshold
     method : "selection" (one threshold), "model" (Pyomo and HiGHS), "auto" (the fastest exact one)
+    known : a dict that solves of the same users and options, with other budgets or provider values,
+        fill and draw on (several thresholds; elsewhere there is nothing worth keeping)
 
     Infeasible: the null outcome with the reason, or INFEASIBLE if `target` was given.
     """
@@ -70,6 +73,7 @@ def solve(
             method=method,
             time_limit=time_limit,
             seed=seed,
+            known=known,
         )
     fields: dict[str, Any] = {"mechanism": "burdens", "protocol": protocol, "order": order}
     if method == "model":

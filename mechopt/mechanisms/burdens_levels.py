@@ -50,6 +50,10 @@ class LevelSolution:
     found_by: str = "level decomposition (F8)"
 
 
+# (level, quantity): the budget (money) with which it was solved, and what was found.
+Known = dict[tuple[int, str], tuple[float, LevelSolution]]
+
+
 def solve(
     instance: Instance,
     *,
@@ -62,6 +66,7 @@ def solve(
     method: str = "auto",
     time_limit: float | None = None,
     seed: int = 0,
+    known: Known | None = None,
 ) -> Plan:
     """The best burdens and payments under a withdrawal protocol, for any K and reserve.
 
@@ -69,6 +74,8 @@ def solve(
         leaving together, the one with the least data gains at least as much by leaving alone;
         "sequential" in an `order`: "small-first", "large-first", "cost", a permutation, or
         "designed" (the provider's choice; the plan's `order` then is the permutation found)
+    known : what earlier solves found that differ in budget or provider value alone; taken over
+        where it holds, and added to
 
     Returns a Plan with a proved bound; `details["levels"]` has one row per level solved. Status is
     FEASIBLE with the gap where the search stopped (`time_limit`, default 60 s) or where bound and
@@ -83,6 +90,7 @@ def solve(
     rows: list[dict[str, Any]] = []
     orders: dict[int, IntArray] = {}
     best = 0.0
+    budget = instance.budget if transfers else 0.0
 
     def answer(level: int, quantity: str) -> LevelAnswer:
         nonlocal best
@@ -96,14 +104,19 @@ def solve(
         if ceiling is not None and ceiling < best:
             reason = f"level {level} is worth at most {ceiling:g}, less than another level's plan"
             found = LevelSolution(LevelAnswer(level, None, None, quantity, reason), found_by="")
-        elif protocol == "sequential":
-            from mechopt.mechanisms import burdens_sequential
-
-            found = burdens_sequential.solve_level(
-                instance, level, quantity, order=order, seed=seed, **control
-            )
+        elif (carried := _carried(instance, level, quantity, known, budget)) is not None:
+            found = carried
         else:
-            found = solve_level(instance, level, quantity, **control)
+            if protocol == "sequential":
+                from mechopt.mechanisms import burdens_sequential
+
+                found = burdens_sequential.solve_level(
+                    instance, level, quantity, order=order, seed=seed, **control
+                )
+            else:
+                found = solve_level(instance, level, quantity, **control)
+            if known is not None:
+                known[level, quantity] = budget, found
         if found.answer.allocation is not None:
             terms: dict[str, Any] = {
                 "mechanism": "burdens",
@@ -135,6 +148,32 @@ def solve(
         chosen = orders.get(plan.level or 0)
         plan = plan.replace(order="small-first" if chosen is None else chosen.tolist())
     return admit_undecided(plan, rows)
+
+
+def _carried(
+    instance: Instance, level: int, quantity: str, known: Known | None, budget: float
+) -> LevelSolution | None:
+    """What is known of the level from another budget, as far as it holds for this one.
+
+    The least payments are the same for every budget that covers them. A plan found with a larger
+    budget stays the best if it is still covered.
+    """
+    if known is None or (level, quantity) not in known:
+        return None
+    other, found = known[level, quantity]
+    answer = found.answer
+    if other == budget:
+        return found
+    if answer.allocation is None or answer.payment is None:
+        without_money = (answer.shortfall or {}).get("constraint") in ("capacity", "reserve")
+        return found if without_money else None
+    covered = exact_sum(answer.payment) <= budget
+    if covered and (quantity == "pay" or budget < other):
+        return found
+    least = answer.allocation.bound
+    if quantity == "pay" and least > budget * (1 + tolerances.REACH):
+        return LevelSolution(over_budget(instance, level, quantity, least, budget))
+    return None
 
 
 def _ceiling(instance: Instance, level: int, objective: str) -> float | None:
