@@ -275,3 +275,22 @@ def test_a_contract_that_misses_by_one_part_in_10_to_the_17() -> None:
             cost=[1], value=0, capacity=["39861.0457294"], thresholds=[threshold]
         )
         assert judged(instance, "posted-contract", objective="improvement")[0].status is status
+
+
+def test_a_user_without_capacity_in_the_sequential_model() -> None:
+    """His variables stand in no row, so that the solver gives them no value."""
+    instance = mo.Instance(
+        cost=["8/3", "7/3", "5/3"],
+        value=[4, 0, 1],
+        capacity=["7/3", 0, "5/3"],
+        thresholds=[1, 3],
+        shares=["1/4", 1],
+        reversibility=[0, 1, 1],
+        removable=[1, "1/2", "1/2"],
+        budget="10/3",
+    )
+    answer, certificate = judged(
+        instance, "burdens", objective="expenditure", protocol="sequential", order=[0, 1, 2]
+    )
+    assert answer.status is mo.Status.OPTIMAL
+    assert certificate.bound <= F(answer.objective)

@@ -460,6 +460,17 @@ def _withdrawal(
     return wrong
 
 
+FAULTS = (
+    mo.MechoptError,
+    checker.Refuted,
+    AssertionError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 Batch = tuple[Counter[str], dict[str, float], list[str], int]
 
 
@@ -473,7 +484,7 @@ def batch(seed: int, first: int, count: int) -> Batch:
         began = process_time()
         try:
             kind, faults = check(np.random.default_rng([seed, number]))
-        except (mo.MechoptError, checker.Refuted, AssertionError, ArithmeticError) as error:
+        except FAULTS as error:
             kind, faults = "exception:", [f"{type(error).__name__}: {error}"]
         counts[kind] += 1
         family = kind.partition(":")[0].partition(" K=")[0]

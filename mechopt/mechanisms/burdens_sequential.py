@@ -431,6 +431,11 @@ def _illusions(task: _Task, candidate: _Candidate) -> list[tuple[int, int]]:
     ]
 
 
+def _chosen(binary: Any) -> bool:
+    """The solver's choice; False where no row mentions the variable and it was given none."""
+    return bool(round(binary.value or 0.0))
+
+
 def _by_model(
     task: _Task, threats: str, followed: list[tuple[int, int]]
 ) -> tuple[float, list[_Candidate]]:
@@ -460,10 +465,10 @@ def _by_model(
     for row, step in enumerate(steps):
         for user in range(instance.n):
             place = step.level, user
-            collapse[row, user] = round(model.collapse[place].value)
+            collapse[row, user] = _chosen(model.collapse[place])
             if place in model.ABLE:
-                unwilling[row, user] = round(model.unwilling[place].value)
-                late[row, user] = given is None and round(model.late[place].value)
+                unwilling[row, user] = _chosen(model.unwilling[place])
+                late[row, user] = given is None and _chosen(model.late[place])
     burden = _burden(instance, model)
     if given is not None:
         order = given
