@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import tools
 from spec import OURS, Route, Spec
@@ -95,6 +97,7 @@ def lp(instance: mo.Instance) -> LinearProgram:
     )
 
 
+@lru_cache(maxsize=1)
 def bigm(instance: mo.Instance) -> LinearProgram:
     """The top level as the textbook MILP: y_ik = 1 if T_k is still reached without user i.
 
@@ -148,6 +151,7 @@ def every_price(instance: mo.Instance) -> float:
     return float(best)
 
 
+@lru_cache(maxsize=1)  # a worker asks for the same one round after round
 def price_milp(instance: mo.Instance) -> LinearProgram:
     """The sheet's MILP (models/posted-price), given to the other tools as arrays."""
     return from_pyomo(mo.build_model(instance, "posted-price", objective="expenditure")).program

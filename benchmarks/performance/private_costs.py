@@ -17,8 +17,7 @@ from spec import OURS, Route, Spec
 import mechopt as mo
 from mechopt import highs
 from mechopt.highs import LinearProgram
-from mechopt.mechanisms import direct_arrays
-from mechopt.mechanisms.direct_solve import SETTINGS
+from mechopt.mechanisms.direct_solve import optimise
 from mechopt.mechanisms.direct_terms import DirectTerms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "direct"))
@@ -56,10 +55,9 @@ def dsic(problem: mo.Population) -> float:
     return mo.solve(problem, "direct").objective
 
 
-def scaled_lp(problem: mo.Population) -> float:
-    """Our linear program instead of the closed form, with the settings of `direct`."""
-    program = direct_arrays.build(problem, DirectTerms()).program
-    return float(highs.solve(program, **SETTINGS).objective)
+def our_lp(problem: mo.Population) -> float:
+    """`direct` as it is without the closed form: the linear program, cleaned and audited."""
+    return float(optimise(problem, DirectTerms()).objective or 0.0)
 
 
 def bic(problem: mo.Population) -> float:
@@ -209,7 +207,7 @@ CLOSED = Spec(
     _with_copy(
         {
             OURS: Route(dsic),
-            "mechopt, LP": Route(scaled_lp, tolerance=1e-9),
+            "mechopt, LP": Route(our_lp, tolerance=1e-8),
             **_tools(textbook.arrays, 1e-5),
         }
     ),
