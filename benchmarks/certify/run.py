@@ -271,7 +271,7 @@ def burdens(rng: np.random.Generator) -> Outcome:
         options["transfers"] = transfers = bool(rng.integers(4))
     if mechanism == "burdens":
         options["protocol"] = protocol = str(rng.choice(PROTOCOLS))
-        if protocol in ("simultaneous", "coalition") and rng.integers(6) == 0:
+        if protocol != "none" and rng.integers(6) == 0:
             options["reserve"] = reserve = float(rng.integers(1, 9)) / 4
     plan = mo.solve(instance, mechanism, **options)
     wrong: list[str] = []
