@@ -24,6 +24,7 @@ from mechopt.certificates.checker.data import _NUMBER, Levels, User
 from mechopt.certificates.checker.withdrawal import all_stay_in_turn
 from mechopt.certificates.exact_prices import LevelProblem
 from mechopt.certificates.mechanism_proofs import Search
+from tests import oracle_posted
 from tests.strategies import random_instance
 
 
@@ -355,7 +356,13 @@ def true_claim(document: dict[str, Any]) -> bool:
         sign = -1 if problem.aim.minimised else 1
         return bool(sign * search.best[0] == F(claim["optimum"]) == value)
     if document["terms"]["mechanism"].startswith("posted-"):
-        return bool(value == F(claim["optimum"]) == problem.bound({}))
+        instance, objective = instance_of(document), document["terms"]["objective"]
+        price = document["terms"]["mechanism"] == "posted-price"
+        best_of = oracle_posted.best_price if price else oracle_posted.best_contract
+        truth = best_of(instance, objective)
+        assert truth is not None
+        least = claim["also"].get("least_payments")
+        return F(claim["optimum"]) == truth[0] and (least is None or F(least) == truth[1])
     found = [LevelProblem(problem, k) for k in range(1, problem.levels.K + 1)]
     for one in found:
         one.solve()
@@ -366,6 +373,18 @@ def true_claim(document: dict[str, Any]) -> bool:
     ]
     best = problem.aim.best(worth if problem.aim.lowest else [F(0), *worth])
     return bool(value == F(claim["optimum"]) == best)
+
+
+def instance_of(document: dict[str, Any]) -> mo.Instance:
+    """The problem inside a certificate as an instance with exact data."""
+    problem = document["problem"]
+    names = ("cost", "value", "reversibility", "removable", "widths", "slopes")
+    columns = {name: [user[name] for user in problem["users"]] for name in names}
+    return mo.Instance(
+        segments=(columns.pop("widths"), columns.pop("slopes")),
+        **columns,
+        **{name: problem[name] for name in ("thresholds", "shares", "provider_value", "budget")},
+    )
 
 
 @pytest.mark.parametrize(
