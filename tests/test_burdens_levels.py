@@ -12,7 +12,7 @@ import mechopt as mo
 from mechopt import highs
 from mechopt.formulations import burdens_levels as tight
 from mechopt.formulations import burdens_levels_bigm as bigm
-from mechopt.mechanisms import burdens, burdens_levels, level_curves
+from mechopt.mechanisms import burdens, burdens_levels, level_curves, simultaneous_level
 from mechopt.mechanisms.multiple_choice_knapsack import Knapsack, minimise
 from tests import oracle_levels as oracle
 
@@ -28,7 +28,7 @@ SIZES = ((2, 4), (3, 3), (4, 2), (5, 1), (3, 4), (4, 3))
 
 def level_value(instance, level, quantity, transfers, reserve):
     """Our optimum at one level, inf if out of reach; fails if undecided or unproved."""
-    found = burdens_levels.solve_level(
+    found = simultaneous_level.solve_level(
         instance,
         level,
         quantity,
@@ -73,7 +73,7 @@ def test_a_binding_budget_equals_enumeration(seed: int) -> None:
         least = oracle.level_optimum(instance, level, "pay")
         if least == inf:
             continue
-        free = burdens_levels.solve_level(
+        free = simultaneous_level.solve_level(
             instance, level, "cost", transfers=True, reserve=0.0, deadline=inf
         )
         most = float(free.answer.payment.sum())

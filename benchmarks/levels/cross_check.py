@@ -24,7 +24,7 @@ import mechopt as mo
 from mechopt import highs
 from mechopt.formulations import burdens_levels as tight
 from mechopt.formulations import burdens_levels_bigm as bigm
-from mechopt.mechanisms import burdens_levels
+from mechopt.mechanisms import burdens_levels, simultaneous_level
 from tests import oracle_levels as oracle
 from tests.test_burdens_levels import OBJECTIVES, SIZES
 from tests.test_burdens_sequential import close_instance, least_cost, small_instance
@@ -50,7 +50,7 @@ def enumeration(rng: np.random.Generator, number: int, counts: Counter[str]) -> 
         for level in range(1, levels + 1):
             for quantity in ("pay", "cost"):
                 for transfers in (True, False):
-                    found = burdens_levels.solve_level(
+                    found = simultaneous_level.solve_level(
                         instance,
                         level,
                         quantity,

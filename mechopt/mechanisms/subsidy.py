@@ -9,8 +9,9 @@ import numpy as np
 from mechopt import registry
 from mechopt.instance import Instance
 from mechopt.mechanisms import by_model, knife_edge
-from mechopt.mechanisms.burdens import METHODS, one_level
+from mechopt.mechanisms.burdens import METHODS
 from mechopt.mechanisms.levels import LevelAnswer, best_level
+from mechopt.mechanisms.separable import one_level
 from mechopt.plan import Plan
 
 
