@@ -38,7 +38,7 @@ def ten_thresholds(n: int) -> mo.Instance:
     """
     rng = np.random.Generator(np.random.PCG64(n))
     cost, capacity, ratio = rng.lognormal(0, 1, (3, n))
-    cost = np.maximum(1.0, np.round(10 * cost))
+    cost = np.maximum(1.0, np.round(10_000 * cost))
     capacity = 2 * np.maximum(1.0, np.round(5 * capacity))
     value = 20 * cost * np.round(ratio / 2)  # a tenth of it is worth an even amount of data
     free = np.minimum(capacity, value / cost).sum()
