@@ -10,9 +10,11 @@ import json
 import tempfile
 from contextlib import suppress
 from fractions import Fraction
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -224,3 +226,20 @@ def test_solve_check_certify_write_read(
                 again = again.replace(protocol=plan.protocol, mechanism=plan.mechanism)
             assert again.burden == pytest.approx(plan.burden, rel=1e-12)  # decimals may be raised
             assert mo.audit(instance, again).ok
+
+
+def test_a_little_of_the_long_run() -> None:
+    """benchmarks/certify/run.py: every kind of instance, no wrong claim, the same when repeated."""
+    place = Path(__file__).resolve().parents[1] / "benchmarks" / "certify" / "run.py"
+    spec = spec_from_file_location("certify_run", place)
+    assert spec is not None
+    assert spec.loader is not None
+    run = module_from_spec(spec)
+    spec.loader.exec_module(run)
+    rng = np.random.default_rng(3)
+    for kind, _ in run.KINDS:
+        for _ in range(4):
+            assert kind(rng)[1] == []
+    counts, _, lines, wrong = run.batch(5, 0, 10)
+    assert (counts.total(), lines, wrong) == (10, [], 0)
+    assert run.batch(5, 0, 10)[0] == counts
