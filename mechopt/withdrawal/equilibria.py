@@ -253,7 +253,8 @@ def _settled(stage: Stage, level: int) -> BoolArray:
     """
     if not level:
         return np.zeros(stage.n, dtype=bool)
-    return np.asarray((stage.x > 0) & (stage.r < -stage.money_tolerance), dtype=bool)
+    gains = stage.r < -np.abs(stage.money_tolerance)
+    return np.asarray((stage.x > 0) & gains, dtype=bool)
 
 
 def _intervals(stage: Stage, level: int, users: IntArray, base: float, seconds: float) -> Intervals:
