@@ -353,7 +353,9 @@ class _Sheet:
         model, bic = self.model, self.terms.incentive == "bic"
         thoughtful = [lie for lie in self.lies if self.thoughtful[lie[0]]]
         plain = [
-            lie for lie in self.lies if lie not in thoughtful and (bic or abs(lie[1] - lie[2]) == 1)
+            lie
+            for lie in self.lies
+            if not self.thoughtful[lie[0]] and (bic or abs(lie[1] - lie[2]) == 1)
         ]
         cases = self.in_every_state(thoughtful)
         if thoughtful:
