@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf, prod
+from math import inf, isfinite, prod
 from time import perf_counter
 from typing import Any
 
@@ -40,6 +40,7 @@ MIP_SETTINGS: dict[str, Any] = {
 }
 AUDIT = tolerances.MONEY  # what a returned mechanism may violate, relative to the row's scale
 PROFILE_LIMIT = 64
+PRESOLVING = 4e-6  # seconds per coefficient that HiGHS' presolve takes, at most
 _ZERO = 1e-14  # below this it is rounding of zero; rare runs (1e-12) may carry pay that matters
 
 
@@ -119,6 +120,8 @@ def optimise(
         built = build_for(population, terms, pairs=pairs, ordered=ordered)
         settings = MIP_SETTINGS if built.program.is_mip else SETTINGS
         session = highs.Session(built.program, time_limit=left, seed=seed, **settings)
+        if left is not None and left < PRESOLVING * built.program.value.size:
+            session.set_option("presolve", "off")  # it does not look at the clock
         return finish(built, session, mechanism=mechanism, seed=seed)
 
     def best_attempt(population: Population) -> DirectMechanism:
@@ -203,6 +206,8 @@ def _judged(
     """Status from the recomputed objective, the solver's bound and the audit."""
     objective = objective_of(answer)
     bound = first.bound
+    if bound is not None and not isfinite(bound):
+        bound = _limit(answer.population, answer.terms)
     details = {
         **answer.details,
         "rows": built.program.rows,
@@ -255,9 +260,44 @@ def _without_answer(
         reason = f"the target {terms.target:g} is out of reach"
         if best is not None:
             reason += f"; the highest expected share under these terms is {best:.9g}"
+    elif terms.maximise:
+        return _null(population, terms, solution, about)
     return DirectMechanism(
         population, terms, solution.status, bound=solution.bound, reason=reason, **about
     )
+
+
+def _null(
+    population: Population, terms: DirectTerms, solution: highs.Solution, about: dict[str, Any]
+) -> DirectMechanism:
+    """The mechanism that never runs, all there is if time ran out, and what none can exceed."""
+    space = population.states
+    shape = (len(space), population.levels, space.counts.shape[1])
+    limit = _limit(population, terms)
+    return DirectMechanism(
+        population,
+        terms,
+        Status.FEASIBLE,
+        run=np.zeros(shape[:2]),
+        burden=np.zeros(shape),
+        payment=np.zeros(shape),
+        objective=0.0,
+        bound=limit if solution.bound is None else min(limit, solution.bound),
+        reason=f"the solver stopped without an answer ({solution.termination}): never to run is "
+        "all that is known",
+        **about,
+    )
+
+
+def _limit(population: Population, terms: DirectTerms) -> float:
+    """What no mechanism can exceed: the highest level for nothing; 0 for what is minimised."""
+    values = sum(group.size * group.value for group in population.groups)
+    gain = {
+        "improvement": 1.0,
+        "provider-surplus": population.provider_value,
+        "welfare": population.provider_value + values,
+    }.get(terms.objective, 0.0)
+    return float(gain * population.shares[-1])
 
 
 def _polish(built: DirectProgram, x: FloatArray) -> FloatArray:
