@@ -26,8 +26,9 @@ ALLOWED = 1.0  # seconds beyond 110 % of a time limit
 
 @pytest.fixture(scope="module", autouse=True)
 def everything_is_imported() -> None:
-    """Loading the solver takes about a second and is no part of a time limit."""
+    """Loading the solver and Pyomo takes a second or two and is no part of a time limit."""
     solved(0)
+    mo.build_model(random_instance(np.random.default_rng(0), users=2), "subsidy")
 
 
 def within(limit: float, began: float) -> None:
@@ -81,7 +82,7 @@ def test_time_limit_of_an_equilibrium_search() -> None:
     began = time.process_time()
     best = report.best
     within(0.3, began)
-    assert best.status in (mo.Status.FEASIBLE, mo.Status.UNKNOWN)
+    assert best.status is not mo.Status.INFEASIBLE  # everybody leaving is one
 
 
 @pytest.mark.parametrize("limit", [0.3, 1.0])
