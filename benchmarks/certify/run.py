@@ -166,15 +166,19 @@ def brute_optimum(
         return "unknown"
     best: float | None = None
     quantity = "cost" if objective in ("social-cost", "welfare") else "pay"
+    T = instance.exact("thresholds").tolist()
     for level in range(instance.levels, 0, -1):
-        least = oracle_levels.level_optimum(
-            instance,
-            level,
-            quantity,
-            transfers=transfers,
-            reserve=reserve,
-            budget=float(instance.budget),
-        )
+        if level < instance.levels and T[level - 1] + F(reserve) >= T[level]:
+            least = inf  # the oracle, in floats, may take an exact tie for less
+        else:
+            least = oracle_levels.level_optimum(
+                instance,
+                level,
+                quantity,
+                transfers=transfers,
+                reserve=reserve,
+                budget=float(instance.budget),
+            )
         if least == inf:
             if objective in MINIMISED:
                 return None
