@@ -261,7 +261,7 @@ def test_naming_followers_raises_the_bound() -> None:
 
 
 def test_why_a_level_is_not_sustained() -> None:
-    """Without payments three users cannot reach T_2 in this order; the reason says what it takes."""
+    """Without payments three users cannot reach T_2 in this order; the reason says what helps."""
     instance = mo.Instance(cost=1, value=[4, 4, 3], capacity=4, thresholds=[4, 9], shares=[0.6, 1])
     plan = least_cost(instance, "small-first")
     assert plan.status is mo.Status.INFEASIBLE
