@@ -201,7 +201,7 @@ def write(folder: Path, rows: list[dict[str, Any]], about: dict[str, Any]) -> No
 
 
 def _short(value: Any) -> Any:
-    return f"{value:.10g}" if isinstance(value, float) else value
+    return repr(value) if isinstance(value, float) else value
 
 
 def main() -> None:
