@@ -168,11 +168,13 @@ def finish(
         "seed": seed,
         "solver": highs.version(),
     }
+    limit = session.time_limit
+    left = None if limit is None else max(0.5, limit - first.seconds)
     if first.x is None:
-        return _without_answer(population, terms, first, about)
+        return _without_answer(population, terms, first, about, left)
     candidates = [first.x]
     if built.program.is_mip:
-        candidates = [_polish(built, first.x), *candidates]
+        candidates = [_polish(built, first.x, left), *candidates]
     elif _two_stages(terms) and first.status is Status.OPTIMAL:
         candidates = [_cheapest(built, session, first.x), *candidates]
 
@@ -251,12 +253,18 @@ def _payment_bound_binds(answer: DirectMechanism) -> bool:
 
 
 def _without_answer(
-    population: Population, terms: DirectTerms, solution: highs.Solution, about: dict[str, Any]
+    population: Population,
+    terms: DirectTerms,
+    solution: highs.Solution,
+    about: dict[str, Any],
+    left: float | None,
 ) -> DirectMechanism:
+    """Why there is none; `left` seconds to find out what share could be reached."""
     reason = f"the solver stopped without an answer ({solution.termination})"
     if solution.status is Status.INFEASIBLE and terms.target is not None:
-        reachable = optimise(population, replace(terms, objective="improvement", target=None))
-        best = reachable.improvement
+        highest = replace(terms, objective="improvement", target=None)
+        reachable = optimise(population, highest, time_limit=left)
+        best = reachable.improvement if reachable.status is Status.OPTIMAL else None
         reason = f"the target {terms.target:g} is out of reach"
         if best is not None:
             reason += f"; the highest expected share under these terms is {best:.9g}"
@@ -300,7 +308,7 @@ def _limit(population: Population, terms: DirectTerms) -> float:
     return float(gain * population.shares[-1])
 
 
-def _polish(built: DirectProgram, x: FloatArray) -> FloatArray:
+def _polish(built: DirectProgram, x: FloatArray, left: float | None) -> FloatArray:
     """Integers rounded and fixed, the LP that remains solved again (`x` if that fails)."""
     program = built.program
     assert program.integer is not None
@@ -308,7 +316,7 @@ def _polish(built: DirectProgram, x: FloatArray) -> FloatArray:
     lower = np.where(program.integer, fixed, program.lower)
     upper = np.where(program.integer, fixed, program.upper)
     relaxed = replace(program, lower=lower, upper=upper, integer=None)
-    polished = highs.solve(relaxed, **SETTINGS).x
+    polished = highs.solve(relaxed, time_limit=left, **SETTINGS).x
     return x if polished is None else polished
 
 
