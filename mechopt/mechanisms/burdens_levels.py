@@ -18,12 +18,13 @@ from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import NotSupported
 from mechopt.instance import Instance
 from mechopt.mechanisms import knife_edge
-from mechopt.mechanisms.levels import MINIMISED, LevelAnswer, best_level
+from mechopt.mechanisms.levels import MINIMISED, LevelAnswer, best_level, check_options
 from mechopt.mechanisms.simultaneous_level import LevelSolution, over_budget, solve_level
 from mechopt.plan import Plan
 from mechopt.status import Status
 
 PATIENCE = 60.0  # seconds of search if no time limit is given
+_SHARE = 0.6  # of the time left, for a level if lower ones are to follow
 
 
 # (level, quantity): the budget (money) with which it was solved, and what was found.
@@ -67,14 +68,17 @@ def solve(
     orders: dict[int, IntArray] = {}
     best = 0.0
     budget = instance.budget if transfers else 0.0
+    minimised = objective in MINIMISED
+    lowest = check_options(instance, objective, target, reserve) if minimised else 1
 
     def answer(level: int, quantity: str) -> LevelAnswer:
         nonlocal best
         began = perf_counter()
+        left = deadline - began if level <= lowest else _SHARE * (deadline - began)
         control: dict[str, Any] = {
             "transfers": transfers,
             "reserve": reserve,
-            "deadline": deadline,
+            "deadline": began + left,
         }
         ceiling = _ceiling(instance, level, objective)
         if ceiling is not None and ceiling < best:

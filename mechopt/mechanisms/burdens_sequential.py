@@ -38,6 +38,7 @@ from mechopt.mechanisms.simultaneous_level import LevelSolution
 from mechopt.withdrawal.stage import ORDERS, permutation
 
 _QUICK = 0.25  # of the time left: constructions before the MILPs
+_EXPLAINING = 0.05  # of the time left: what a level that is out of reach would take
 _AGREE = 1e-7  # relative: a plan and the MILP's optimum this close are the same (HiGHS: 1e-7)
 
 
@@ -148,7 +149,8 @@ def _finish(
 
 
 def _none_sustained(level: int, quantity: str, task: Task) -> LevelAnswer:
-    """Why `level` is out of reach: what it takes in payments, if that is known in time."""
+    """Why `level` is out of reach: what it takes in payments, if that is soon known."""
+    now = perf_counter()
     freely = solve_level(
         task.instance.replace(budget=None),
         level,
@@ -156,7 +158,7 @@ def _none_sustained(level: int, quantity: str, task: Task) -> LevelAnswer:
         order=task.order,
         transfers=True,
         reserve=task.reserve,
-        deadline=task.deadline,
+        deadline=now + _EXPLAINING * max(0.0, task.deadline - now),
         seed=task.seed,
     )
     paid = freely.answer.allocation
