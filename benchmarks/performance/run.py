@@ -47,7 +47,7 @@ def rounds_for(seconds: float, quick: bool) -> int:
     if seconds < 0.01:
         return MOST_ROUNDS
     if quick:
-        return 3 if seconds < 0.3 else 1
+        return 3 if seconds < 0.1 else 1
     return 5 if seconds < 0.5 else 3 if seconds < 3 else 1
 
 
