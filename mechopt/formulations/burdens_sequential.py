@@ -99,7 +99,6 @@ class Step:
     """
 
     level: int
-    base: int
     gap: float
     gain: float
     low: FloatArray
@@ -123,13 +122,13 @@ def _step(instance: Instance, level: int, base: int, reserve: float) -> Step:
     shares = np.append(0.0, instance.shares)
     top = instance.levels
     worth = float(shares[level] - shares[base])
-    low, high = _unwilling(instance, worth)
+    low, high = unwilling_range(instance, worth)
     lost = shares[top] - shares[1 : top + (reserve > 0)]  # if level 1, 2, … is left
     weak = np.flatnonzero(lost <= worth + MARGIN * shares[top])
     threshold = float(instance.thresholds[level - 1])
     gap = required_total(instance, top, reserve) - threshold * (1 - MARGIN)
     gain = float(shares[level] - shares[level - 1])
-    return Step(level, base, gap, gain, low, high, int(weak[0]) + 1 if weak.size else 0)
+    return Step(level, gap, gain, low, high, int(weak[0]) + 1 if weak.size else 0)
 
 
 def build(
@@ -210,7 +209,7 @@ def _sure(instance: Instance, reserve: float) -> float:
     return 0.0 if reserve > 0 else float(shares[-1] - shares[-2])
 
 
-def _unwilling(instance: Instance, worth: float) -> tuple[FloatArray, FloatArray]:
+def unwilling_range(instance: Instance, worth: float) -> tuple[FloatArray, FloatArray]:
     """[x̲, x̄], data, shape (n,) each: burdens at which `worth` (a share) would not keep a user."""
     value, recovered = instance.value, instance.reversibility
     most_share = float(instance.shares[-1])

@@ -13,7 +13,7 @@ from math import inf
 import numpy as np
 
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.instance import Instance
+from mechopt.formulations.burdens_sequential import unwilling_range
 from mechopt.mechanisms import level_curves, simultaneous_level
 from mechopt.mechanisms.sequential_task import Candidate, Task, choose_rest, given_order
 
@@ -27,7 +27,8 @@ def key_users(task: Task) -> Iterator[Candidate]:
     place = _places(task)
     for down in range(level - 1):  # the level left after two have left
         edge = task.total - instance.thresholds[down] * (1 - level_curves.MARGIN)
-        low, high = _unwilling(instance, level, down)
+        worth = float(shares[level - 1] - shares[down])
+        low, high = unwilling_range(task.below, worth)
         with np.errstate(divide="ignore"):
             low = np.maximum(low, np.where(instance.removable > 0, edge / instance.removable, inf))
         users = np.flatnonzero((low <= high) & (low <= task.total))
@@ -55,28 +56,6 @@ def _places(task: Task) -> IntArray | None:
     place = np.empty(given.size, dtype=np.int64)
     place[given] = np.arange(given.size)
     return place
-
-
-def _unwilling(instance: Instance, level: int, down: int) -> tuple[FloatArray, FloatArray]:
-    """Burdens [low, high] at which a user leaves any level below `level` if that leaves `down`."""
-    shares = np.append(0.0, instance.shares)
-    value, recovered = instance.value, instance.reversibility
-    top = instance.cost_of(instance.capacity)
-    slack = 2 * level_curves.MARGIN * value
-    with np.errstate(divide="ignore", invalid="ignore"):
-        least = np.where(
-            recovered > 0,
-            (value * (shares[level - 1] - shares[down]) + slack) / recovered,
-            inf,
-        )
-        most = np.where(
-            recovered < 1,
-            (value * (shares[level] - shares[level - 1] + shares[down]) - slack) / (1 - recovered),
-            top,
-        )
-    low = instance.affordable(np.minimum(least, top))
-    high = instance.affordable(np.clip(most, 0.0, top))
-    return np.where(least > top, inf, low), high
 
 
 def _around(task: Task, key: int, low: float, high: float, kept: FloatArray) -> FloatArray | None:
