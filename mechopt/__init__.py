@@ -19,38 +19,38 @@ __version__ = "0.1.0"
 
 # public name -> module
 _PUBLIC = {
-    "Instance": "mechopt.instance",
-    "Plan": "mechopt.plan",
+    "Instance": "mechopt.problem.instance",
+    "Plan": "mechopt.answer.plan",
     "Status": "mechopt.status",
-    "Group": "mechopt.population",
-    "Population": "mechopt.population",
-    "DirectMechanism": "mechopt.mechanisms.direct",
+    "Group": "mechopt.problem.population",
+    "Population": "mechopt.problem.population",
+    "DirectMechanism": "mechopt.answer.mechanism",
     "solve": "mechopt.solving",
     "check_withdrawal": "mechopt.withdrawal",
     "WithdrawalReport": "mechopt.withdrawal",
     "simulate_withdrawal": "mechopt.withdrawal",
-    "audit": "mechopt.auditing",
+    "audit": "mechopt.audits.plans",
     "certify": "mechopt.certificates.certify",
     "Certificate": "mechopt.certificates.certify",
     "read": "mechopt.files",
-    "build_model": "mechopt.models",
-    "export_model": "mechopt.models",
-    "StepCurve": "mechopt.step_curves",
-    "step_curve_from_losses": "mechopt.step_curves",
-    "step_curve_from_distribution": "mechopt.step_curves",
-    "Calibrated": "mechopt.calibration",
-    "instance_from_capacities": "mechopt.calibration",
-    "read_capacities": "mechopt.calibration",
-    "read_learning_curve": "mechopt.calibration",
+    "build_model": "mechopt.studies.models",
+    "export_model": "mechopt.studies.models",
+    "StepCurve": "mechopt.problem.improvement_curves",
+    "step_curve_from_losses": "mechopt.problem.improvement_curves",
+    "step_curve_from_distribution": "mechopt.problem.improvement_curves",
+    "Calibrated": "mechopt.cases.calibration",
+    "instance_from_capacities": "mechopt.cases.calibration",
+    "read_capacities": "mechopt.cases.calibration",
+    "read_learning_curve": "mechopt.cases.calibration",
     "compare": "mechopt.studies.comparing",
     "Table": "mechopt.studies.results",
     "read_table": "mechopt.studies.results",
-    "frontier": "mechopt.frontiers",
-    "Frontier": "mechopt.frontiers",
-    "generate": "mechopt.generators",
-    "families": "mechopt.generators",
-    "bracket": "mechopt.large_population",
-    "Bracket": "mechopt.large_population",
+    "frontier": "mechopt.studies.frontiers",
+    "Frontier": "mechopt.studies.frontiers",
+    "generate": "mechopt.cases.generators",
+    "families": "mechopt.cases.generators",
+    "bracket": "mechopt.private.large.bracket",
+    "Bracket": "mechopt.private.large.bracket",
     "MechoptError": "mechopt.errors",
     "InvalidInput": "mechopt.errors",
     "InvalidInstance": "mechopt.errors",
@@ -67,6 +67,7 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
+    from mechopt.answer.plan import Plan as Plan
     from mechopt.errors import (
         InvalidFile as InvalidFile,
     )
@@ -100,8 +101,7 @@ if TYPE_CHECKING:
     from mechopt.errors import (
         TooLarge as TooLarge,
     )
-    from mechopt.instance import Instance as Instance
-    from mechopt.plan import Plan as Plan
+    from mechopt.problem.instance import Instance as Instance
     from mechopt.solving import solve as solve
     from mechopt.status import Status as Status
 

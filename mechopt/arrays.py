@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
-from math import frexp, fsum, ldexp
+from math import frexp, fsum, inf, ldexp
 from typing import Any
 
 import numpy as np
@@ -111,3 +111,44 @@ def exact_parts(column: FloatArray) -> list[float]:
 
 
 _BLOCK = 2**14  # entries that stay in the processor's cache while they are split
+
+
+def settle(
+    burden: FloatArray, upper: FloatArray, amount: float, cut: int | None = None
+) -> FloatArray:
+    """`burden` with its sum moved to `amount`, so that Σ x_i ≥ amount holds exactly.
+
+    Rounding leaves the sum a few ulps off. One user with room both ways takes up the difference:
+    `cut`, whose piece was taken in part, or else the smallest such burden, whose ulps are finest;
+    if everybody is at the upper end, the largest is stretched by those ulps. Returns a new array.
+    """
+    burden = burden.copy()
+    inner = np.flatnonzero((burden > 0) & (burden < upper))
+    roomy = inner if inner.size else np.flatnonzero(burden < upper)
+    user = int(roomy[np.argmin(burden[roomy])]) if roomy.size else int(np.argmax(burden))
+    if cut is not None and 0 < burden[cut] < upper[cut]:
+        user = cut
+    parts = [*exact_parts(burden), -amount]  # their sum, without rounding, is Σ x_i − amount
+
+    def put(user: int, level: float) -> float:
+        """Set one burden; what is missing then, correctly rounded, so that its sign is exact."""
+        parts.extend((-float(burden[user]), level))
+        burden[user] = level
+        return -fsum(parts)
+
+    missing = -fsum(parts)
+    if inner.size and missing < 0 and burden[user] + missing > 0:
+        missing = put(user, float(burden[user] + missing))  # overshoot: take it back
+    while missing > 0:
+        room = float(upper[user] - burden[user])
+        step = missing if missing <= room or roomy.size == 0 else room
+        stretched = float(np.nextafter(burden[user], inf))
+        missing = put(user, max(float(burden[user] + step), stretched))
+        if missing > 0:
+            open_ = np.flatnonzero(burden < upper)
+            if open_.size:
+                user = int(open_[np.argmax(upper[open_] - burden[open_])])
+            else:
+                roomy = open_
+                user = int(np.argmax(burden))
+    return burden

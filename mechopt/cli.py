@@ -24,7 +24,7 @@ from mechopt.errors import (
     OutputError,
     TooLarge,
 )
-from mechopt.registry import load
+from mechopt.words import load
 
 # command -> "module:function"; the function's signature and docstring are its interface
 COMMANDS = {
@@ -147,7 +147,7 @@ def _terminated(number: int, frame: object) -> NoReturn:
 
 
 def _end_after_signal(reader: int) -> None:
-    from mechopt.files.atomic import discard_unfinished
+    from mechopt.atomic import discard_unfinished
 
     number = os.read(reader, 1)[0]
     time.sleep(GRACE)

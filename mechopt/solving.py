@@ -5,17 +5,17 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
-from mechopt import registry
+from mechopt import registry, words
 from mechopt.errors import InvalidOption
 
 
 def problem_kind(problem: Any) -> str:
     """'instance' or 'population'; InvalidOption for anything else."""
-    from mechopt.instance import Instance
+    from mechopt.problem.instance import Instance
 
     if isinstance(problem, Instance):
         return "instance"
-    from mechopt.population import Population
+    from mechopt.problem.population import Population
 
     if isinstance(problem, Population):
         return "population"
@@ -35,7 +35,7 @@ def solve(problem: Any, mechanism: str = "burdens", **options: Any) -> Any:
 
     Raises InvalidOption for unknown names (with the nearest) and options that do not apply.
     """
-    registry.choose("mechanism", mechanism, registry.MECHANISMS)
+    words.choose("mechanism", mechanism, registry.MECHANISMS)
     kind = problem_kind(problem)
     places = registry.MECHANISMS[mechanism]
     if kind not in places:
@@ -46,5 +46,5 @@ def solve(problem: Any, mechanism: str = "burdens", **options: Any) -> Any:
             f"choose from: {', '.join(fits)}"
         )
     began = perf_counter()
-    answer = registry.call(registry.load(places[kind]), mechanism, problem, options)
+    answer = words.call(words.load(places[kind]), mechanism, problem, options)
     return answer.replace(seconds=perf_counter() - began, options=dict(options))

@@ -94,7 +94,7 @@ def test_a_certificate_of_too_many_rows() -> None:
 
 
 def _terms() -> Any:
-    from mechopt.mechanisms.direct_terms import DirectTerms
+    from mechopt.problem.direct_terms import DirectTerms
 
     return DirectTerms(objective="improvement", transfers=False)
 

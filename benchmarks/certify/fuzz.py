@@ -24,8 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 with atheris.instrument_imports(include=["mechopt"]):
     import mechopt as mo
-    from mechopt import files
-    from mechopt.certificates import checker
+    from mechopt import checker, files
 
     for module in ("documents", "instances", "numbers", "plans", "tables"):
         import_module(f"mechopt.files.{module}")

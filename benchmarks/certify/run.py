@@ -29,9 +29,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import mechopt as mo
-from mechopt.certificates import checker
-from mechopt.mechanisms.direct_arrays import payment_bounds
-from tests import brute_force, oracle_direct, oracle_levels, oracle_posted, populations
+from mechopt import checker
+from mechopt.problem.direct_terms import payment_bounds
+from tests import populations
+from tests.oracles import brute_force, oracle_direct, oracle_levels, oracle_posted
 
 F = Fraction
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")

@@ -11,8 +11,8 @@ from itertools import product
 import numpy as np
 
 import mechopt as mo
-from mechopt.mechanisms.direct_arrays import payment_bounds
-from tests.oracle_direct import optimum
+from mechopt.problem.direct_terms import payment_bounds
+from tests.oracles.oracle_direct import optimum
 from tests.populations import RIGHTS, draw
 
 NAMES = ("objective", "incentive", "participation", "withdrawal_rights", "transfers")

@@ -11,10 +11,10 @@ import numpy as np
 import textbook
 
 import mechopt as mo
-from mechopt import highs
-from mechopt.mechanisms.direct_solve import build_for
-from mechopt.mechanisms.direct_sweep import sweep_provider_value
-from mechopt.mechanisms.direct_terms import DirectTerms
+from mechopt.private.direct.solve import build_for
+from mechopt.private.direct.sweep import sweep_provider_value
+from mechopt.problem.direct_terms import DirectTerms
+from mechopt.solver import highs
 
 LIMIT = 90.0  # seconds for one textbook LP
 SIZES = {"pyomo": [(15, 5)], "arrays": [(40, 3), (20, 4), (15, 5), (20, 5)]}

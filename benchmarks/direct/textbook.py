@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mechopt.highs import LinearProgram
-from mechopt.mechanisms.direct_arrays import payment_bounds
-from mechopt.population import Population
+from mechopt.problem.direct_terms import payment_bounds
+from mechopt.problem.population import Population
+from mechopt.solver.highs import LinearProgram
 
 
 def arrays(population: Population) -> LinearProgram:

@@ -3,7 +3,7 @@
     python -m benchmarks.levels.cross_check [--seed 1] [--instances 300]
 
 1. Lattice instances (ties and knife edges common): every level, with and without payments, with
-   reserves, equals the enumeration of tests/oracle_levels.py, and no grid point is better.
+   reserves, equals the enumeration of tests/oracles/oracle_levels.py, and no grid point is better.
 2. Generic instances: level decomposition = tight MILP = big-M MILP, all five objectives.
 3. Sequential, two thresholds: the full game tree over a grid of burdens.
 4. Sequential, two to four close thresholds, with and without a reserve: the same.
@@ -21,13 +21,14 @@ from time import perf_counter
 import numpy as np
 
 import mechopt as mo
-from mechopt import highs
 from mechopt.formulations import burdens_levels as tight
 from mechopt.formulations import burdens_levels_bigm as bigm
-from mechopt.mechanisms import burdens_levels, simultaneous_level
-from tests import oracle_levels as oracle
-from tests.test_burdens_levels import OBJECTIVES, SIZES
-from tests.test_burdens_sequential import close_instance, least_cost, small_instance
+from mechopt.known.burdens import several_levels as burdens_levels
+from mechopt.known.burdens import simultaneous_level
+from mechopt.solver import highs
+from tests.known.test_burdens_levels import OBJECTIVES, SIZES
+from tests.known.test_burdens_sequential import close_instance, least_cost, small_instance
+from tests.oracles import oracle_levels as oracle
 
 
 def checked(instance: mo.Instance, plan: mo.Plan, counts: Counter[str]) -> None:

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 import mechopt as mo
-from mechopt import highs
 from mechopt.formulations import burdens_levels as tight
 from mechopt.formulations import burdens_levels_bigm as bigm
+from mechopt.solver import highs
 
 PROTOCOLS = ("none", "simultaneous", "coalition", "sequential")
 LIMIT = 5.0  # seconds per solve
@@ -221,7 +221,7 @@ def gain() -> Iterator[str]:
 
 
 def real(data: Path) -> Iterator[str]:
-    """A learning curve in steps on real capacities (assumptions: mechopt.calibration)."""
+    """A learning curve in steps on real capacities (assumptions: mechopt.cases.calibration)."""
     yield HEAD
     yield "|---" * 10 + "|"
     sizes, losses = mo.read_learning_curve(data / "finetune_learning_curves.csv", "wmt19")

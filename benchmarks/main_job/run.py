@@ -108,9 +108,9 @@ def main() -> None:
 
     build = (
         "import sys; sys.path.insert(0, 'benchmarks/main_job'); import run; import mechopt as mo; "
-        f"import mechopt.mechanisms.burdens; i = run.instance_of({big}); "
+        f"import mechopt.known.burdens.solve; i = run.instance_of({big}); "
     )
-    before = peak_of("import numpy, mechopt.mechanisms.burdens")
+    before = peak_of("import numpy, mechopt.known.burdens.solve")
     after = peak_of(build + "p = mo.solve(i, objective='expenditure')")
     print(
         f"| peak memory, instance and solve | {big:,} | | {after - before:.0f} MB beyond imports |"

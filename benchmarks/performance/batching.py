@@ -15,11 +15,11 @@ from time import process_time
 import numpy as np
 
 import mechopt as mo
-from mechopt import highs
-from mechopt.highs import LinearProgram
-from mechopt.mechanisms import direct_arrays
-from mechopt.mechanisms.direct_solve import SETTINGS
-from mechopt.mechanisms.direct_terms import DirectTerms
+from mechopt.private.direct import arrays as direct_arrays
+from mechopt.private.direct.solve import SETTINGS
+from mechopt.problem.direct_terms import DirectTerms
+from mechopt.solver import highs
+from mechopt.solver.highs import LinearProgram
 
 CASES = ((2, 3, 200), (5, 3, 200), (10, 3, 100), (10, 4, 30))  # users, types, instances
 ROUNDS = 3

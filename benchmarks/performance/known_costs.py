@@ -10,7 +10,7 @@ from spec import OURS, Route, Spec
 
 import mechopt as mo
 from mechopt.formulations.posted_price import MOST_USERS
-from mechopt.highs import LinearProgram, from_pyomo
+from mechopt.solver.highs import LinearProgram, from_pyomo
 
 LEVELS = 10
 

@@ -15,10 +15,10 @@ import tools
 from spec import OURS, Route, Spec
 
 import mechopt as mo
-from mechopt import highs
-from mechopt.highs import LinearProgram
-from mechopt.mechanisms.direct_solve import optimise
-from mechopt.mechanisms.direct_terms import DirectTerms
+from mechopt.private.direct.solve import optimise
+from mechopt.problem.direct_terms import DirectTerms
+from mechopt.solver import highs
+from mechopt.solver.highs import LinearProgram
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "direct"))
 import textbook
@@ -99,7 +99,7 @@ def textbook_bic(problem: mo.Population) -> LinearProgram:
 
 def warm_sweep(problem: mo.Population) -> float:
     """Ten provider values, one LP re-solved from its last basis."""
-    from mechopt.mechanisms.direct_sweep import sweep_provider_value
+    from mechopt.private.direct.sweep import sweep_provider_value
 
     values = (problem.n * SWEEP).tolist()
     return sum(one.objective for one in sweep_provider_value(problem, values))

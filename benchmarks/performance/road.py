@@ -13,10 +13,10 @@ from private_costs import SHAPES, population
 from spec import OURS, Route, Spec
 
 import mechopt as mo
-from mechopt import highs
-from mechopt.mechanisms import direct_arrays
-from mechopt.mechanisms.direct_solve import SETTINGS
-from mechopt.mechanisms.direct_terms import DirectTerms
+from mechopt.private.direct import arrays as direct_arrays
+from mechopt.private.direct.solve import SETTINGS
+from mechopt.problem.direct_terms import DirectTerms
+from mechopt.solver import highs
 
 SHAPES[969] = (16, 4)  # 13,400 rows
 SIZES = (66, 286, 969, 3876)  # 3876: 65,000 rows

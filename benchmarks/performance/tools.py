@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mechopt.highs import LinearProgram
+from mechopt.solver.highs import LinearProgram
 
 Tool = Callable[[LinearProgram], float]
 
@@ -109,10 +109,10 @@ def pyomo_newer(program: LinearProgram) -> float:
 
 
 def mechopt_road(program: LinearProgram) -> float:
-    """The same Pyomo model, through mechopt.highs (standard form, one passModel)."""
+    """The same Pyomo model, through mechopt.solver.highs (standard form, one passModel)."""
     import pyomo.environ as pyo
 
-    from mechopt import highs
+    from mechopt.solver import highs
 
     with highs.paused_gc():
         model = pyomo_model(program)

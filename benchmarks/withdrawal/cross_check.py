@@ -5,7 +5,7 @@
 Two thirds of the games are random and rich in ties, one third pivotal (leaving hurts about as
 much as staying). Every game is checked in exact arithmetic; every fifth also as floats. Prints
 the counts and every mismatch; exit status 1 if there is one. The oracle
-(tests/oracle_withdrawal.py) shares no code with mechopt.
+(tests/oracles/oracle_withdrawal.py) shares no code with mechopt.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests import oracle_withdrawal as oracle
-from tests.withdrawal_agreement import disagreements
+from tests.oracles import oracle_withdrawal as oracle
+from tests.oracles.withdrawal_agreement import disagreements
 
 
 def main() -> int:

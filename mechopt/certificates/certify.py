@@ -1,7 +1,7 @@
 """Proof-carrying answers: the exact optimum of a solved problem, with a proof others can check.
 
 `certify` solves the problem once more in rational arithmetic, next to the floating-point answer,
-and writes down problem, exact answer and proof. `mechopt.certificates.checker` (standard library
+and writes down problem, exact answer and proof. `mechopt.checker` (standard library
 only) re-derives every constraint from the data and checks that answer and bound meet.
 """
 
@@ -13,15 +13,15 @@ from fractions import Fraction
 from os import PathLike
 from typing import Any
 
-from mechopt import tolerances
-from mechopt.certificates import checker, mechanism_proofs, plan_proofs
+from mechopt import checker, doors, tolerances
+from mechopt.answer.mechanism import DirectMechanism
+from mechopt.answer.plan import Plan
+from mechopt.certificates import mechanism_proofs, plan_proofs
 from mechopt.certificates.draft import Draft
-from mechopt.certificates.exact_data import decimal, reading, spelled
 from mechopt.errors import InvalidOption, NotSupported, SolverError
-from mechopt.instance import Instance
-from mechopt.mechanisms.direct import DirectMechanism
-from mechopt.plan import Plan
-from mechopt.population import Population
+from mechopt.problem.exact_data import decimal, reading, spelled
+from mechopt.problem.instance import Instance
+from mechopt.problem.population import Population
 from mechopt.status import Status
 
 
@@ -47,10 +47,7 @@ class Certificate:
 
     def write(self, path: str | PathLike[str]) -> None:
         """Write as JSON, whole or not at all."""
-        from mechopt.files import documents, replacing
-
-        with replacing(path) as stream:
-            stream.write(documents.dumps(dict(self.document)))
+        doors.write_document(self.document, path)
 
     def __str__(self) -> str:
         return f"{self.status}: {self.optimum}" + (f" ({self.remark})" if self.remark else "")

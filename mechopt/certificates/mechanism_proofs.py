@@ -8,15 +8,15 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any
 
-from mechopt.certificates import exact_lp
-from mechopt.certificates.checker.data import ONE, ZERO
-from mechopt.certificates.checker.mechanisms import MechanismProblem, Row, named
+from mechopt.answer.mechanism import DirectMechanism
 from mechopt.certificates.draft import Draft
-from mechopt.certificates.exact_data import decimal, population_data, spelled, target_share
+from mechopt.checker.data import ONE, ZERO
+from mechopt.checker.mechanisms import MechanismProblem, Row, named
 from mechopt.errors import SolverError, TooLarge
-from mechopt.mechanisms.direct import DirectMechanism
-from mechopt.mechanisms.direct_arrays import PAYMENT_FACTOR
-from mechopt.mechanisms.direct_size import predict_size
+from mechopt.exact import lp as exact_lp
+from mechopt.problem.direct_size import predict_size
+from mechopt.problem.direct_terms import PAYMENT_FACTOR
+from mechopt.problem.exact_data import decimal, population_data, spelled, target_share
 
 CERTIFIED = ("direct", "complete-information")
 MOST_ROWS = 20_000

@@ -5,14 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from mechopt.certificates.checker.plans import PlanProblem
-from mechopt.certificates.checker.posted import PostedProblem
+from mechopt.answer.plan import Plan
 from mechopt.certificates.draft import Draft
-from mechopt.certificates.exact_data import decimal, instance_data, spelled, target_share
-from mechopt.certificates.exact_prices import LevelProblem
+from mechopt.checker.plans import PlanProblem
+from mechopt.checker.posted import PostedProblem
 from mechopt.errors import InvalidOption, TooLarge
-from mechopt.instance import Instance
-from mechopt.plan import Plan
+from mechopt.exact.prices import LevelProblem
+from mechopt.problem.exact_data import decimal, instance_data, spelled, target_share
+from mechopt.problem.instance import Instance
 
 MOST_EVALUATIONS = 2_000_000  # of cost curves, in an enumeration of contracts: about a minute
 

@@ -41,10 +41,10 @@ def calibrate(
     With --learning-curve, --share names the shares of its gain that are the steps. The
     assumptions are printed; the instance goes to --out.
     """
-    from mechopt import calibration
+    from mechopt.cases import calibration
     from mechopt.errors import InvalidOption
     from mechopt.files import write
-    from mechopt.step_curves import step_curve_from_losses
+    from mechopt.problem.improvement_curves import step_curve_from_losses
 
     if out is None:
         raise InvalidOption("--out: say where the instance goes (a .json file)")

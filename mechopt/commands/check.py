@@ -37,9 +37,9 @@ def check(
     Exit status: 0 if every row holds, 3 if one does not, 2 bad input.
     """
     import mechopt as mo
+    from mechopt.commands.show import audit_dict, check_dict, check_text, mechanism_check_text
     from mechopt.errors import InvalidFile, InvalidOption
     from mechopt.files.documents import dumps
-    from mechopt.show import audit_dict, check_dict, check_text, mechanism_check_text
 
     check_out(out)
     given: Any = None

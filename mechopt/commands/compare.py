@@ -86,9 +86,9 @@ def compare(
 
 
 def _problems(files: list[Path], families: list[str], draws: int, seed: int) -> dict[str, Any]:
+    from mechopt.cases.generators import generate
     from mechopt.errors import InvalidOption
     from mechopt.files import read
-    from mechopt.generators import generate
     from mechopt.studies.comparing import parse_options
 
     problems: dict[str, Any] = {}

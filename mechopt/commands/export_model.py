@@ -50,7 +50,7 @@ def export_model(
     """
     from mechopt.files import read
     from mechopt.files.documents import dumps
-    from mechopt.models import export_model as export
+    from mechopt.studies.models import export_model as export
 
     check_out(out)
     problem = cli.read_problem(file, threshold, share, provider_value, budget, allow_outside)

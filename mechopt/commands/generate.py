@@ -36,10 +36,10 @@ def generate(
     quiet: cli.Quiet = False,
 ) -> None:
     """Generate a problem of a family; the same arguments give the same file everywhere."""
+    from mechopt.cases.generators import families, generate
     from mechopt.files import instances, write
     from mechopt.files.documents import dumps
-    from mechopt.generators import families, generate
-    from mechopt.instance import Instance
+    from mechopt.problem.instance import Instance
     from mechopt.studies.comparing import parse_options
 
     if family is None:

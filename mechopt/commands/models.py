@@ -17,8 +17,8 @@ def models(
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:
     """List the provider's problems as models; with NAME, print its sheet and solve its sample."""
-    from mechopt import catalogue
     from mechopt.files.documents import dumps
+    from mechopt.studies import catalogue
 
     if name is None:
         entries = [catalogue.entry(known) for known in catalogue.names()]
@@ -66,7 +66,7 @@ def _listing(entries: list[Any]) -> str:
 
 
 def _solved(entry: Any) -> dict[str, Any]:
-    from mechopt import highs
+    from mechopt.solver import highs
 
     solution = highs.solve_model(entry.model(), objective_scale=1e4)
     return {

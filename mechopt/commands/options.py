@@ -112,7 +112,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print the
 def numeric(name: str, text: str | None) -> Any:
     """The number an option spells; InvalidOption if it is none."""
     from mechopt.errors import InvalidOption
-    from mechopt.files import numbers
+    from mechopt.problem import numbers
 
     if text is None:
         return None

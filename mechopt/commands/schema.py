@@ -20,8 +20,8 @@ def schema(
     import json
 
     from mechopt.files import replacing
-    from mechopt.registry import choose
-    from mechopt.schema import MODELS
+    from mechopt.files.schema import MODELS
+    from mechopt.words import choose
 
     check_out(out)
     schemas = {

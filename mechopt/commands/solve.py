@@ -81,7 +81,7 @@ def solve(
         if format is cli.Format.JSON:
             emit(_plan_json(answer, benchmark, file))
         else:
-            from mechopt.show import plan_text
+            from mechopt.commands.show import plan_text
 
             emit(plan_text(answer, benchmark, remark))
     elif format is cli.Format.JSON:
@@ -89,7 +89,7 @@ def solve(
 
         emit(dumps(answer.to_dict()))
     else:
-        from mechopt.show import mechanism_text
+        from mechopt.commands.show import mechanism_text
 
         emit(mechanism_text(answer, remark))
     # A rule is evaluated, not optimised: there is no proof that could be missing.
@@ -101,7 +101,7 @@ def _certify(
 ) -> None:
     """Print the exact optimum with its proof; beside `out` the certificate."""
     import mechopt as mo
-    from mechopt.certificates import checker
+    from mechopt import checker
     from mechopt.errors import SolverError
     from mechopt.files.documents import dumps
 
@@ -127,7 +127,7 @@ def settings(
     problem: Any, mechanism: str | None, objective: str | None
 ) -> tuple[str, dict[str, Any], str]:
     """Mechanism and objective, chosen where they are not given, and a remark that says so."""
-    from mechopt.instance import Instance
+    from mechopt.problem.instance import Instance
 
     known_costs = isinstance(problem, Instance)
     chosen = mechanism or ("burdens" if known_costs else "direct")
@@ -146,12 +146,12 @@ def _said(problem: Any, mechanism: str, given: dict[str, Any]) -> dict[str, Any]
     """The options that were given; seed and time limit only where the mechanism takes them."""
     import inspect
 
-    from mechopt import registry
+    from mechopt import registry, words
     from mechopt.solving import problem_kind
 
-    registry.choose("mechanism", mechanism, registry.MECHANISMS)
+    words.choose("mechanism", mechanism, registry.MECHANISMS)
     place = registry.MECHANISMS[mechanism].get(problem_kind(problem))
-    taken = inspect.signature(registry.load(place)).parameters if place else {}
+    taken = inspect.signature(words.load(place)).parameters if place else {}
     return {
         name: value
         for name, value in given.items()
@@ -174,9 +174,9 @@ def _benchmark(plan: Any) -> Any:
 def _plan_json(plan: Any, benchmark: Any, file: Any) -> str:
     from pathlib import Path
 
+    from mechopt.commands.show import withdrawal_dict
     from mechopt.files import plans
     from mechopt.files.documents import dumps
-    from mechopt.show import withdrawal_dict
 
     document = plans.document(plan, instance_path=file, folder=Path())
     if plan.has_answer:

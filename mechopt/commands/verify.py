@@ -24,11 +24,11 @@ def verify(
     """Check a certificate in exact arithmetic, from the problem's data, without any solver.
 
     The checker is a folder of Python's standard library and does the same when called as
-    `python -m mechopt.certificates.checker CERT`. Exit status: 0 it proves its claim, 3 it does
+    `python -m mechopt.checker CERT`. Exit status: 0 it proves its claim, 3 it does
     not, 2 it cannot be read.
     """
-    from mechopt.certificates.checker import Refuted
-    from mechopt.certificates.checker import verify as check
+    from mechopt.checker import Refuted
+    from mechopt.checker import verify as check
     from mechopt.files import documents
 
     document = documents.load(certificate)
@@ -53,8 +53,8 @@ def verify(
 
 def _data(path: Path, allow_outside: bool) -> object:
     """The problem in a file as a certificate would spell it."""
-    from mechopt.certificates.exact_data import instance_data, population_data
-    from mechopt.instance import Instance
+    from mechopt.problem.exact_data import instance_data, population_data
+    from mechopt.problem.instance import Instance
 
     found = cli.read_problem(path, None, None, None, None, allow_outside)
     return instance_data(found) if isinstance(found, Instance) else population_data(found)

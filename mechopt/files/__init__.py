@@ -5,20 +5,21 @@ JSON for every kind; CSV and Parquet for the users of an instance and for plans.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from mechopt.atomic import replacing
 from mechopt.errors import InvalidFile, InvalidInput, InvalidOption, OutputError
-from mechopt.files.atomic import replacing
-from mechopt.registry import load as _load
+from mechopt.words import load as _load
 
 __all__ = ["read", "replacing", "write"]
 
 # kinds whose class reads and writes its own document: kind -> "module:class"
 _DOCUMENTS = {
-    "population": "mechopt.population:Population",
-    "mechanism": "mechopt.mechanisms.direct:DirectMechanism",
+    "population": "mechopt.problem.population:Population",
+    "mechanism": "mechopt.answer.mechanism:DirectMechanism",
 }
 _KINDS = ("instance", "plan", *_DOCUMENTS)
 
@@ -45,8 +46,7 @@ def read(
     Raises InvalidFile, InvalidInstance, InvalidPlan or InvalidPopulation with every fault, each
     with row and field; NotSupported for Parquet without pyarrow.
     """
-    from mechopt import schema
-    from mechopt.files import documents, instances, plans, tables
+    from mechopt.files import documents, instances, plans, schema, tables
 
     path = Path(path)
     changes = {
@@ -99,20 +99,25 @@ def write(
     Plans as .json, .csv or .parquet, the others as .json. `instance_path`: where the instance of a
     plan is, so that a large plan can name it. OutputError says why a file cannot be written.
     """
+    from mechopt.answer.mechanism import DirectMechanism
+    from mechopt.answer.plan import Plan
     from mechopt.files import documents, instances, plans, tables
-    from mechopt.instance import Instance
-    from mechopt.plan import Plan
+    from mechopt.problem.instance import Instance
 
     path = Path(path)
     suffix = path.suffix.lower()
-    allowed = (".json", *tables.SUFFIXES) if isinstance(thing, Plan) else (".json",)
+    tabular = isinstance(thing, (Plan, DirectMechanism))
+    allowed = (".json", *tables.SUFFIXES) if tabular else (".json",)
     if suffix not in allowed:
         raise OutputError(f"cannot write {path}: the name must end in {' or '.join(allowed)}")
-    if isinstance(thing, Plan) and suffix != ".json":
-        columns = plans.table(thing)
+    if isinstance(thing, (Plan, DirectMechanism)) and suffix != ".json":
+        if isinstance(thing, Plan):
+            columns, metadata = plans.table(thing), plans.metadata(thing)
+        else:
+            columns, metadata = thing.table(), '{"kind": "mechanism-table"}'
         with replacing(path, binary=suffix == ".parquet") as stream:
             if suffix == ".parquet":
-                tables.write_parquet(stream, columns, plans.metadata(thing))
+                tables.write_parquet(stream, columns, metadata)
             else:
                 tables.write_csv(stream, columns)
         return
@@ -126,3 +131,11 @@ def write(
     text = documents.dumps(document)
     with replacing(path) as stream:
         stream.write(text)
+
+
+def write_document(document: Mapping[str, Any], path: str | PathLike[str]) -> None:
+    """Write one JSON document, whole or not at all."""
+    from mechopt.files import documents
+
+    with replacing(path) as stream:
+        stream.write(documents.dumps(dict(document)))

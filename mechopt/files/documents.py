@@ -14,8 +14,8 @@ import numpy as np
 
 from mechopt import memory
 from mechopt.errors import InvalidFile
-from mechopt.files import numbers
-from mechopt.highs import paused_gc
+from mechopt.problem import numbers
+from mechopt.solver.highs import paused_gc
 
 SCHEMA_VERSION = 1
 # A JSON file of a million users has about 100 MB, and reading takes ten times its size.

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from mechopt import schema
 from mechopt.errors import InvalidFile, InvalidInstance
-from mechopt.files import documents, numbers, tables
-from mechopt.instance import Instance
+from mechopt.files import documents, schema, tables
+from mechopt.problem import numbers
+from mechopt.problem.instance import Instance
 
 USERS = tables.Layout(
     required=("id", "cost", "value", "capacity"),

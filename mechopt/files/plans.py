@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from mechopt import arrays, schema, tolerances
+from mechopt import arrays, tolerances
+from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidFile, InvalidPlan
-from mechopt.files import documents, instances, numbers, tables
-from mechopt.instance import Instance
-from mechopt.plan import Plan
+from mechopt.files import documents, instances, schema, tables
+from mechopt.problem import numbers
+from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
 COLUMNS = tables.Layout(

@@ -15,8 +15,9 @@ from typing import IO, Any
 import numpy as np
 
 from mechopt.errors import InvalidFile, InvalidInput, NotSupported
-from mechopt.files import documents, numbers
-from mechopt.highs import paused_gc
+from mechopt.files import documents
+from mechopt.problem import numbers
+from mechopt.solver.highs import paused_gc
 
 SUFFIXES = (".csv", ".parquet")
 LARGEST_TABLE = 2**32  # bytes, of a CSV file or of a Parquet file unpacked

@@ -1,0 +1,20 @@
+"""The provider's problems as Pyomo models with equation tags, one module each, and nothing else."""
+
+from __future__ import annotations
+
+# formulation (the name of its folder in models/) -> function(problem, *, options) -> ConcreteModel
+FORMULATIONS: dict[str, str] = {
+    "burdens": "mechopt.formulations.burdens:build",
+    "burdens-levels": "mechopt.formulations.burdens_levels:build",
+    "burdens-levels-bigm": "mechopt.formulations.burdens_levels_bigm:build",
+    "burdens-sequential": "mechopt.formulations.burdens_sequential:build",
+    "posted-price": "mechopt.formulations.posted_price:build",
+    "posted-contract": "mechopt.formulations.posted_contract:build",
+    "subsidy": "mechopt.formulations.subsidy:build",
+    "direct-dsic": "mechopt.formulations.direct:build_dsic",
+    "direct-bic": "mechopt.formulations.direct:build_bic",
+    "direct-obedient": "mechopt.formulations.direct:build_obedient",
+    "direct-deterministic": "mechopt.formulations.direct:build_deterministic",
+    "withdrawal-equilibrium": "mechopt.formulations.withdrawal_equilibrium:build",
+    "blocking-coalition": "mechopt.formulations.blocking_coalition:build",
+}

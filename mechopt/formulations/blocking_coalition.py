@@ -19,9 +19,9 @@ from typing import Any
 
 import pyomo.environ as pyo
 
+from mechopt.answer.plan import Plan
 from mechopt.errors import InvalidOption
-from mechopt.instance import Instance
-from mechopt.plan import Plan
+from mechopt.problem.instance import Instance
 from mechopt.withdrawal.stage import stage_of
 
 

@@ -30,8 +30,8 @@ import pyomo.environ as pyo
 from mechopt import memory
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.instance import Instance
-from mechopt.mechanisms.levels import MINIMISED, check_options
+from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.problem.instance import Instance
 
 
 def build(

@@ -29,8 +29,8 @@ from mechopt import memory
 from mechopt.formulations import parts
 from mechopt.formulations.burdens import add_participation
 from mechopt.formulations.parts import Model
-from mechopt.instance import Instance
-from mechopt.mechanisms.levels import MINIMISED, check_options
+from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.problem.instance import Instance
 
 
 def build(

@@ -61,7 +61,7 @@ named, follows[m, i, j, q] ∈ {0, 1}, with what they take away, taken[m, i, j]:
     follows_mijq = 1: x_j as in (S4), (S5) with w_m = b_m − b_q;
     a_i + a_j ≤ G_q if q ≥ 1; j moves after i                                            (S8)
 
-Strict inequalities keep the margin of `mechopt.mechanisms.level_curves`.
+Strict inequalities keep the margin of `mechopt.known.burdens.level_curves`.
 """
 
 from __future__ import annotations
@@ -74,13 +74,13 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
-from mechopt import registry, tolerances
+from mechopt import tolerances, words
 from mechopt.arrays import FloatArray
 from mechopt.errors import NotSupported
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.instance import Instance
-from mechopt.mechanisms.level_curves import MARGIN, required_total
+from mechopt.problem.aims import MARGIN, required_total
+from mechopt.problem.instance import Instance
 from mechopt.withdrawal.stage import permutation
 
 CHOSEN = ("designed", "small-first", "large-first")
@@ -111,7 +111,7 @@ def steps(instance: Instance, *, reserve: float = 0.0, threats: str = "possible"
 
     With "possible" threats level m − 1 is left to the unwilling at m, with "certain" none.
     """
-    registry.choose("threats", threats, THREATS)
+    words.choose("threats", threats, THREATS)
     return [
         _step(instance, level, level - 1 if threats == "possible" else 0, reserve)
         for level in range(1, instance.levels + (reserve > 0))

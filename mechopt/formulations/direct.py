@@ -38,10 +38,9 @@ import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression, MonomialTermExpression
 
 from mechopt.formulations.parts import Model
-from mechopt.mechanisms.direct_arrays import payment_bounds
-from mechopt.mechanisms.direct_size import refuse_if_large
-from mechopt.mechanisms.direct_terms import DirectTerms, read_terms
-from mechopt.population import Group, Population
+from mechopt.problem.direct_size import refuse_if_large
+from mechopt.problem.direct_terms import DirectTerms, payment_bounds, read_terms
+from mechopt.problem.population import Group, Population
 
 Form = list[tuple[float, Any]]  # a linear form: coefficient and variable of each term
 MINUS = -1  # as an integer: exported without decimals

@@ -12,7 +12,7 @@ import pyomo.environ as pyo
 
 from mechopt import memory
 from mechopt.errors import InvalidOption
-from mechopt.instance import Instance
+from mechopt.problem.instance import Instance
 
 Model = Any  # pyomo.environ.ConcreteModel
 

@@ -21,8 +21,8 @@ from mechopt.errors import TooLarge
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
 from mechopt.formulations.posted_price import MOST_USERS, add_offer, add_offer_budget
-from mechopt.instance import Instance
-from mechopt.mechanisms.levels import MINIMISED, check_options
+from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.problem.instance import Instance
 
 
 def build(

@@ -21,8 +21,8 @@ import pyomo.environ as pyo
 from mechopt.errors import TooLarge
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.instance import Instance
-from mechopt.mechanisms.levels import MINIMISED, check_options
+from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.problem.instance import Instance
 
 MOST_USERS = 1_000  # floor[i, p] is dense: n² numbers
 

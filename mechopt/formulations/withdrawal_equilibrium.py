@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
+from mechopt.answer.plan import Plan
 from mechopt.errors import InvalidOption
-from mechopt.instance import Instance
-from mechopt.plan import Plan
+from mechopt.problem.instance import Instance
 from mechopt.withdrawal.outcome import contribution_cost
 from mechopt.withdrawal.stage import Stage, stage_of
 

@@ -5,7 +5,7 @@
      "populations": [{"families": [...], "n": [4], "tightness": [0.8], "draws": 1}]}
 
 Every entry may be left out. "real" draws n people of a source (all of them without "n") and costs
-and values by `mechopt.calibration`; it needs the file of capacities.
+and values by `mechopt.cases.calibration`; it needs the file of capacities.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mechopt import calibration, draws
+from mechopt import draws
+from mechopt.cases import calibration
+from mechopt.cases.generators import generate
 from mechopt.errors import InvalidFile, InvalidOption
-from mechopt.generators import generate
 from mechopt.studies.claims import Case
 
 _SIBLING = 1_000_000  # added to the seed of the draw on which a price is found

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from mechopt import draws, tolerances
-from mechopt.instance import Instance
-from mechopt.plan import Plan
+from mechopt.answer.plan import Plan
+from mechopt.problem.instance import Instance
 from mechopt.solving import problem_kind, solve
 from mechopt.status import Status
 from mechopt.studies.results import interval, share_interval

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from mechopt import registry
+from mechopt import registry, words
 from mechopt.errors import InvalidOption
 from mechopt.solving import problem_kind, solve
 from mechopt.studies.results import COLUMNS, FORMAT, METRICS, Store, Table
@@ -185,7 +185,7 @@ def _cells(
     if not mechanisms or not protocols:
         raise InvalidOption("mechanisms, protocols: give at least one of each")
     for protocol in protocols:
-        registry.choose("protocol", protocol, registry.PROTOCOLS)
+        words.choose("protocol", protocol, words.PROTOCOLS)
     for names in (mechanisms, protocols):
         twice = [name for k, name in enumerate(names) if name in names[:k]]
         if twice:
@@ -217,7 +217,7 @@ def _variants(
 
 
 def _taken(name: str, kind: str) -> set[str]:
-    return set(registry.keywords(registry.load(registry.MECHANISMS[name][kind])))
+    return set(words.keywords(words.load(registry.MECHANISMS[name][kind])))
 
 
 def _check_options(
@@ -234,10 +234,10 @@ def _check_options(
             )
         takes = set().union(*(_taken(name, kind) for kind in fits))
         for option in own:
-            registry.choose(f"option of {name}", option, sorted(takes))
+            words.choose(f"option of {name}", option, sorted(takes))
         anywhere |= takes
     for option in options:
-        registry.choose("option", option, sorted(anywhere))
+        words.choose("option", option, sorted(anywhere))
 
 
 def parse_mechanism(text: str) -> tuple[str, dict[str, Any]]:
@@ -245,7 +245,7 @@ def parse_mechanism(text: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(text, str):
         raise InvalidOption(f"mechanism: expected a name, got {text!r}")
     name, _, rest = text.partition(":")
-    registry.choose("mechanism", name, registry.MECHANISMS)
+    words.choose("mechanism", name, registry.MECHANISMS)
     return name, parse_options(rest, text)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
-from mechopt import registry
+from mechopt import words
 from mechopt.errors import InvalidFile, InvalidOption, NotSupported, OutputError
 
 FORMAT = "1"  # raised when columns change; files of another format are refused
@@ -97,7 +97,7 @@ class Table:
 
     def column(self, name: str) -> list[Any]:
         """One column; InvalidOption with the nearest name if there is none."""
-        registry.choose("column", name, COLUMNS)
+        words.choose("column", name, COLUMNS)
         return [row[name] for row in self.rows]
 
     def summary(
@@ -112,7 +112,7 @@ class Table:
         without a value). Rows of one group count as independent draws.
         """
         for name in (*metrics, *by):
-            registry.choose("column", name, COLUMNS)
+            words.choose("column", name, COLUMNS)
         grouped: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
         for row in self.rows:
             grouped.setdefault(tuple(row[name] for name in by), []).append(row)
@@ -137,9 +137,9 @@ class Table:
         Both ran on the same problems (common random numbers), so the differences vary less than
         either.
         """
-        registry.choose("column", metric, COLUMNS)
+        words.choose("column", metric, COLUMNS)
         for name in (mechanism, baseline):
-            registry.choose("mechanism", name, sorted(set(self.column("mechanism"))))
+            words.choose("mechanism", name, sorted(set(self.column("mechanism"))))
         values = {
             (row["problem"], row["mechanism"], row["protocol"]): row[metric] for row in self.rows
         }

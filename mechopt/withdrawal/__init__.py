@@ -1,16 +1,16 @@
 """The withdrawal stage: what happens to a plan when users may leave (FORMULATION section 3)."""
 
-from mechopt.withdrawal.coalition import Coalition, blocking_coalition
-from mechopt.withdrawal.games import sequential_game, simultaneous_game, write_game
-from mechopt.withdrawal.mistakes import Simulation, simulate_withdrawal
-from mechopt.withdrawal.orders import BestOrder, best_order, sustaining_orders
-from mechopt.withdrawal.outcome import Equilibrium, Outcome
-from mechopt.withdrawal.report import (
+from mechopt.withdrawal.check import (
     Deviation,
     WithdrawalReport,
     all_equilibria,
     check_withdrawal,
 )
+from mechopt.withdrawal.coalition import Coalition, blocking_coalition
+from mechopt.withdrawal.games import sequential_game, simultaneous_game, write_game
+from mechopt.withdrawal.mistakes import Simulation, simulate_withdrawal
+from mechopt.withdrawal.orders import BestOrder, best_order, sustaining_orders
+from mechopt.withdrawal.outcome import Equilibrium, Outcome
 from mechopt.withdrawal.restore import (
     FailureBonus,
     Restoration,

@@ -28,8 +28,8 @@ from mechopt.withdrawal.stage import (
 )
 
 if TYPE_CHECKING:
-    from mechopt.instance import Instance
-    from mechopt.plan import Plan
+    from mechopt.answer.plan import Plan
+    from mechopt.problem.instance import Instance
 
 MOST_PLAYERS = 12  # 2^12 profiles
 

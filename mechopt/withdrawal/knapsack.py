@@ -168,7 +168,7 @@ def _by_solver(
     """HiGHS on the core: chosen positions, status, bound. Binaries are rounded and checked."""
     from time import perf_counter
 
-    from mechopt import highs
+    from mechopt.solver import highs
 
     if not d.size:
         if low <= 0 <= high:

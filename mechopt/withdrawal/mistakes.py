@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechopt import memory, registry
+from mechopt import memory, words
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption
-from mechopt.withdrawal.report import check_withdrawal
+from mechopt.withdrawal.check import check_withdrawal
 from mechopt.withdrawal.sequential import FinalLevels, final_levels
 from mechopt.withdrawal.stage import Stage, stage_of
 
 if TYPE_CHECKING:
-    from mechopt.instance import Instance
-    from mechopt.plan import Plan
+    from mechopt.answer.plan import Plan
+    from mechopt.problem.instance import Instance
 
 NORMAL_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 BATCH = 4_000_000  # draws × users that are held at a time
@@ -77,7 +77,7 @@ def simulate_withdrawal(
     Raises InvalidOption if `mistake` is outside [0, 1] or `draws` is not a positive integer,
     TooLarge if the draws do not fit into memory.
     """
-    registry.choose("protocol", protocol, registry.PROTOCOLS)
+    words.choose("protocol", protocol, words.PROTOCOLS)
     if isinstance(mistake, bool) or not isinstance(mistake, (int, float)) or not 0 <= mistake <= 1:
         raise InvalidOption(f"mistake: must be a probability in [0, 1], got {mistake!r}")
     if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 1:

@@ -24,8 +24,8 @@ from mechopt.withdrawal.stage import (
 )
 
 if TYPE_CHECKING:
-    from mechopt.instance import Instance
-    from mechopt.plan import Plan
+    from mechopt.answer.plan import Plan
+    from mechopt.problem.instance import Instance
 
 EXHAUSTED = 7  # users up to which all orders are tried (7! = 5,040)
 SWAPS = 500  # orders tried by the local search above that

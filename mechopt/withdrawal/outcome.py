@@ -14,8 +14,8 @@ from mechopt.status import Status
 from mechopt.withdrawal.stage import Stage, as_float, contribution_cost
 
 if TYPE_CHECKING:
-    from mechopt.instance import Instance
-    from mechopt.plan import Plan
+    from mechopt.answer.plan import Plan
+    from mechopt.problem.instance import Instance
 
 
 @dataclass(frozen=True, eq=False)

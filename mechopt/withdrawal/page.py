@@ -11,7 +11,7 @@ from mechopt.status import Status
 from mechopt.withdrawal.outcome import Equilibrium, Outcome
 
 if TYPE_CHECKING:
-    from mechopt.withdrawal.report import WithdrawalReport
+    from mechopt.withdrawal.check import WithdrawalReport
 
 SHOWN = 5  # users quoted per list
 REPLIES = 2000  # users up to which the page works out who would follow a withdrawal

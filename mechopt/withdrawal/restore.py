@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechopt import curves, registry
+from mechopt import words
+from mechopt.answer.plan import Plan
 from mechopt.arrays import IntArray
 from mechopt.errors import InvalidOption
-from mechopt.plan import Plan
+from mechopt.problem import cost_curves as curves
 from mechopt.status import Status
 from mechopt.withdrawal.equilibria import Goal, extreme_equilibrium, failing_equilibrium
 from mechopt.withdrawal.sequential import (
@@ -27,7 +28,7 @@ from mechopt.withdrawal.simultaneous import all_stay_slack
 from mechopt.withdrawal.stage import Array, Stage, field_of, order_of, plan_columns, stage_of
 
 if TYPE_CHECKING:
-    from mechopt.instance import Instance
+    from mechopt.problem.instance import Instance
 
 NODES = 20_000  # nodes of the search for the least sequential payments
 EXHAUSTED = 10  # users up to which every critical scaling is tried
@@ -69,7 +70,7 @@ def least_extra_payments(
 
     Raises InvalidOption, InvalidPlan as `check_withdrawal`.
     """
-    registry.choose("protocol", protocol, ("simultaneous", "sequential", "coalition"))
+    words.choose("protocol", protocol, ("simultaneous", "sequential", "coalition"))
     stage = stage_of(instance, plan)
     if stage.movers.size and not stage.level_of(stage.total):
         return Restoration(None, inf, inf, Status.INFEASIBLE, None)
@@ -251,7 +252,7 @@ def largest_scaling(
     at which somebody's loss (W1) or the level changes. Sequential with several: between the
     simultaneous factor and the bound of F5, all critical factors up to 10 users, a sample above.
     """
-    registry.choose("protocol", protocol, ("simultaneous", "sequential", "coalition"))
+    words.choose("protocol", protocol, ("simultaneous", "sequential", "coalition"))
     stage = stage_of(instance, plan)
     zero = stage.thresholds[0] * 0
     if not stage.movers.size:

@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mechopt import arrays, curves, tolerances
+from mechopt import arrays, tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption, InvalidPlan
+from mechopt.problem import cost_curves as curves
 
 if TYPE_CHECKING:
-    from mechopt.instance import Instance
-    from mechopt.plan import Plan
+    from mechopt.answer.plan import Plan
+    from mechopt.problem.instance import Instance
 
 Array = npt.NDArray[Any]  # float64, or Fraction objects when everything was given exactly
 

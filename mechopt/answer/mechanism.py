@@ -1,0 +1,358 @@
+"""What the private-cost problem yields: a direct mechanism, with its metrics and deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from dataclasses import replace as _replace
+from functools import cached_property
+from math import inf
+from os import PathLike
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from mechopt import arrays, doors, tolerances
+from mechopt.answer.plan import Plan
+from mechopt.arrays import FloatArray, IntArray
+from mechopt.errors import InvalidFile, InvalidPlan
+from mechopt.problem.direct_terms import DirectTerms
+from mechopt.problem.population import Population
+from mechopt.status import Status
+
+
+@dataclass(frozen=True, eq=False)
+class Interim:
+    """What a user of each type expects before the others' costs are known, shape (M,) each.
+
+    run (probability), burden (data), payment, utility (money). `utility` is the information rent
+    over the outside option 0.
+    """
+
+    run: FloatArray
+    burden: FloatArray
+    payment: FloatArray
+    utility: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class DirectMechanism:
+    """A mapping from reported costs to run probability, burdens and payments. Frozen.
+
+    States are count vectors (`population.states.counts`, shape (S, M)); all three arrays are
+    *expected over the lottery*, i.e. multiplied by the run probability.
+
+    run : p_k(ω), probability that level k is run, shape (S, K)
+    burden : x of a user of type j in state ω at level k, data, shape (S, K, M), 0 if none there
+    payment : t, money, same shape
+    objective, bound : as in `Plan`; both are of the cleaned mechanism held here
+    """
+
+    population: Population = field(repr=False)
+    terms: DirectTerms
+    status: Status
+    run: FloatArray | None = field(default=None, repr=False)
+    burden: FloatArray | None = field(default=None, repr=False)
+    payment: FloatArray | None = field(default=None, repr=False)
+    objective: float | None = None
+    bound: float | None = None
+    mechanism: str = "direct"
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    solver: str = ""
+    seconds: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for array in (self.run, self.burden, self.payment):
+            if array is not None:
+                arrays.freeze(array)
+
+    def replace(self, **changes: Any) -> DirectMechanism:
+        """A variant with some fields changed."""
+        return _replace(self, **changes)
+
+    # -- derived --------------------------------------------------------------------------------
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there is a mechanism to be deployed."""
+        return self.run is not None
+
+    @property
+    def gap(self) -> float | None:
+        """|bound − objective| / max(1, |objective|); None if either is missing."""
+        if self.objective is None or self.bound is None:
+            return None
+        return abs(self.bound - self.objective) / max(1.0, abs(self.objective))
+
+    def _answer(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        if self.run is None or self.burden is None or self.payment is None:
+            raise InvalidPlan(
+                f"there is no mechanism to use: the status is {self.status}"
+                + (f" ({self.reason})" if self.reason else "")
+            )
+        return self.run, self.burden, self.payment
+
+    @property
+    def run_probability(self) -> FloatArray:
+        """Σ_k p_k(ω), shape (S,)."""
+        return self._answer()[0].sum(axis=1)
+
+    @property
+    def improvement(self) -> float | None:
+        """E[B(X)]; None without an answer."""
+        return self.metrics.get("improvement")
+
+    @cached_property
+    def costs(self) -> FloatArray:
+        """C of a user of each cell, expected over the lottery, money, shape (S, K, M)."""
+        run, burden, _ = self._answer()
+        running = run[:, :, None] > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            given = np.where(running, burden / run[:, :, None], 0.0)
+        population = self.population
+        shaped = np.empty_like(burden)
+        for g, group in enumerate(population.groups):
+            columns = population.group_of_type == g
+            shaped[:, :, columns] = group.shape(given[:, :, columns])
+        return shaped * run[:, :, None] * population.type_costs
+
+    @cached_property
+    def kept(self) -> FloatArray:
+        """v B(T_k − δ x) p: what a user who leaves level k still enjoys, money, (S, K, M)."""
+        run, burden, _ = self._answer()
+        groups = [self.population.groups[g] for g in self.population.group_of_type]
+        removable = np.array([group.removable for group in groups])
+        value = np.array([group.value for group in groups])
+        thresholds = self.population.thresholds
+        with np.errstate(divide="ignore", invalid="ignore"):
+            given = np.where(run[:, :, None] > 0, burden / run[:, :, None], 0.0)
+        left = thresholds[:, None] - removable * given
+        reached = np.searchsorted(thresholds * (1 - tolerances.DATA), left, side="right")
+        share = np.concatenate([[0.0], self.population.shares])[reached]
+        return value * share * run[:, :, None]
+
+    @cached_property
+    def utility(self) -> FloatArray:
+        """u = v b_k p_k + t − C of a truthful user, money, shape (S, K, M)."""
+        run, _, payment = self._answer()
+        population = self.population
+        value = np.array([group.value for group in population.groups])[population.group_of_type]
+        return value * (population.shares * run)[:, :, None] + payment - self.costs
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics of FORMULATION section 6, expected; empty without an answer."""
+        if self.run is None:
+            return MappingProxyType({})
+        return MappingProxyType(doors.mechanism_metrics(self))
+
+    @cached_property
+    def interim(self) -> Interim:
+        """Interim curves by type; `interim.utility` are the information rents."""
+        run, burden, payment = self._answer()
+        space = self.population.states
+        columns: list[list[float]] = []
+        for g, others in enumerate(space.others):
+            first = self.population.first_type[g]
+            for k in range(self.population.groups[g].types):
+                state, j = others.state[:, k], first + k
+                columns.append(
+                    [
+                        float(others.probability @ curve)
+                        for curve in (
+                            run[state].sum(axis=1),
+                            burden[state, :, j].sum(axis=1),
+                            payment[state, :, j].sum(axis=1),
+                            self.utility[state, :, j].sum(axis=1),
+                        )
+                    ]
+                )
+        return Interim(*(arrays.freeze(np.array(curve)) for curve in zip(*columns)))
+
+    # -- deployment -----------------------------------------------------------------------------
+
+    def assign(self, reports: Any, *, seed: int = 0) -> Plan:
+        """The plan for these reported costs, shape (n,), users group after group.
+
+        A randomized mechanism draws whether (and at which level) it runs from `seed`; if not run
+        the plan is the null outcome. Raises InvalidPlan on a report that is no possible cost of
+        the user's group.
+        """
+        run, burden, payment = self._answer()
+        types = self._types_of(reports)
+        population, space = self.population, self.population.states
+        counts: IntArray = np.bincount(types, minlength=population.type_costs.size)
+        state = space.index(counts)
+        instance = population.instance(population.type_costs[types])
+        draw = np.random.default_rng(seed).random()
+        chances = np.cumsum(run[state])
+        level = int(np.searchsorted(chances, draw, side="right"))
+        details = {"run_probability": float(chances[-1]), "draw": draw, "state": counts.tolist()}
+        same: dict[str, Any] = {"mechanism": self.mechanism, "seed": seed, "details": details}
+        if level >= population.levels:
+            return Plan.null(
+                instance,
+                objective=None,
+                bound=None,
+                reason=f"the mechanism does not run (probability {chances[-1]:.6g})",
+                **same,
+            )
+        chance = run[state, level]
+        threshold = float(population.thresholds[level])
+        given = arrays.settle(burden[state, level, types] / chance, instance.capacity, threshold)
+        return Plan.from_arrays(
+            instance,
+            burden=given,
+            payment=payment[state, level, types] / chance,
+            status=Status.FEASIBLE,
+            **same,
+        )
+
+    def _types_of(self, reports: Any) -> IntArray:
+        population = self.population
+        try:
+            costs = np.atleast_1d(arrays.to_float(reports))
+        except ValueError as error:
+            raise InvalidPlan(f"reports: {error.args[0]}") from None
+        if costs.shape != (population.n,):
+            raise InvalidPlan(
+                f"reports: has shape {costs.shape}, but the population has {population.n} users"
+            )
+        types = np.empty(costs.size, dtype=np.int64)
+        problems = []
+        for user, (cost, g) in enumerate(zip(costs, population.group_of_user)):
+            known = population.groups[g].costs
+            near = int(np.argmin(np.abs(known - cost)))
+            if not abs(known[near] - cost) <= tolerances.MONEY * known[near]:
+                options = ", ".join(f"{one:g}" for one in known)
+                problems.append(
+                    f"reports[{user}]: {cost:g} is not a cost of the user's group ({options})"
+                )
+            types[user] = population.first_type[g] + near
+        if problems:
+            raise InvalidPlan(problems[:5])
+        return types
+
+    # -- words and files ------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """The mechanism in plain language."""
+        return doors.mechanism_summary(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, kind `mechanism`, with the population inside."""
+        run, burden, payment = self._answer()
+        return {
+            "schema_version": 1,
+            "kind": "mechanism",
+            "mechanism": self.mechanism,
+            "terms": self.terms.to_dict(),
+            "status": str(self.status),
+            "objective": self.objective,
+            "bound": None if self.bound is None or abs(self.bound) == inf else self.bound,
+            "solver": self.solver,
+            "seconds": self.seconds,
+            "population": self.population.to_dict(),
+            "states": {
+                "counts": self.population.states.counts.tolist(),
+                "run": run.tolist(),
+                "burden": burden.tolist(),
+                "payment": payment.tolist(),
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> DirectMechanism:
+        """The mechanism described by `to_dict`'s format; InvalidFile on anything else."""
+        needed = {"kind", "terms", "status", "population", "states"}
+        missing = sorted(needed - set(data))
+        if missing:
+            raise InvalidFile(f"{missing[0]}: missing")
+        if data["kind"] != "mechanism":
+            raise InvalidFile(f"kind: expected 'mechanism', got {data['kind']!r}")
+        if data.get("schema_version", 1) != 1:
+            raise InvalidFile(f"schema_version: this version reads 1, got {data['schema_version']}")
+        population = Population.from_dict(data["population"])
+        states, types = len(population.states), population.type_costs.size
+        shape = (states, population.levels, types)
+        table = {
+            name: _table(data["states"], name, expected)
+            for name, expected in (
+                ("counts", (states, types)),
+                ("run", shape[:2]),
+                ("burden", shape),
+                ("payment", shape),
+            )
+        }
+        if not (table["counts"] == population.states.counts).all():
+            raise InvalidFile("states.counts: not the states of the population, in their order")
+        try:
+            terms = DirectTerms(**data["terms"])
+            status = Status(data["status"])
+        except (TypeError, ValueError) as error:
+            raise InvalidFile(f"terms or status: {error}") from None
+        return cls(
+            population=population,
+            terms=terms,
+            status=status,
+            objective=data.get("objective"),
+            bound=data.get("bound"),
+            mechanism=data.get("mechanism", "direct"),
+            solver=data.get("solver", ""),
+            seconds=data.get("seconds", 0.0),
+            run=table["run"],
+            burden=table["burden"],
+            payment=table["payment"],
+        )
+
+    def table(self) -> dict[str, Any]:
+        """Columns of the table export: one row per level, state and type with a user there.
+
+        group and level count from 1; burden (data), payment and utility (money) are per user and
+        expected over the lottery.
+        """
+        run, burden, payment = self._answer()
+        space, population = self.population.states, self.population
+        state, kind = space.cell_state, space.cell_type
+        K = population.levels
+
+        def per_level(table: FloatArray) -> FloatArray:
+            return np.concatenate([table[state, k, kind] for k in range(K)])
+
+        return {
+            "state": np.tile(state, K),
+            "probability": np.tile(space.probability[state], K),
+            "level": np.repeat(np.arange(1, K + 1), state.size),
+            "group": np.tile(population.group_of_type[kind] + 1, K),
+            "cost": np.tile(population.type_costs[kind], K),
+            "users": np.tile(space.cell_count, K),
+            "run": run[state].T.reshape(-1),
+            "burden": per_level(burden),
+            "payment": per_level(payment),
+            "utility": per_level(self.utility),
+        }
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write as .json (read back by `read`) or the table as .csv or .parquet."""
+        doors.write(self, path)
+
+
+def _table(data: Any, name: str, shape: tuple[int, ...]) -> FloatArray:
+    if not isinstance(data, Mapping) or name not in data:
+        raise InvalidFile(f"states.{name}: missing")
+    try:
+        array = arrays.to_float(data[name])
+    except ValueError as error:
+        raise InvalidFile(f"states.{name}: {error.args[0]}") from None
+    if array.shape != shape:
+        raise InvalidFile(f"states.{name}: has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise InvalidFile(f"states.{name}: entries must be finite and ≥ 0")
+    return array

@@ -1,0 +1,219 @@
+"""What comes out: a plan (burden and payment per user) with its status, bound and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from dataclasses import replace as _replace
+from functools import cached_property
+from math import inf
+from os import PathLike
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from mechopt import arrays, doors, tolerances
+from mechopt.arrays import ExactArray, FloatArray
+from mechopt.errors import InvalidPlan
+from mechopt.problem.instance import Instance
+from mechopt.status import Status
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Burdens and payments for one instance, and how they came about. Frozen.
+
+    burden : x_i, data, shape (n,); None unless there is an answer
+    payment : t_i, money, shape (n,), paid to those who stay if training happens
+    objective, bound : money, data share or cost, by `objective_name`; for maximisation
+        objective ≤ bound, for minimisation objective ≥ bound; None if there is none
+    reason : why the outcome is null or infeasible, in words; `shortfall` has the numbers
+    failure_bonus : f ≥ 0, money, promised to each stayer if training does not happen (fact F6)
+    unconditional : payments are made whether or not training happens (posted price, contract)
+    details : what else the mechanism found (prices, duals, equilibrium remarks)
+    """
+
+    instance: Instance = field(repr=False)
+    status: Status
+    burden: FloatArray | None = field(default=None, repr=False)
+    payment: FloatArray | None = field(default=None, repr=False)
+    objective: float | None = None
+    bound: float | None = None
+    mechanism: str = "given"
+    objective_name: str | None = None
+    protocol: str = "simultaneous"
+    order: Any = "small-first"
+    failure_bonus: float = 0.0
+    unconditional: bool = False
+    reserve: float = 0.0
+    reason: str = ""
+    shortfall: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    solver: str = ""
+    seconds: float = 0.0
+    seed: int = 0
+    _given: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        instance: Instance,
+        burden: Any,
+        payment: Any = 0,
+        *,
+        failure_bonus: Any = 0,
+        protocol: str = "simultaneous",
+        order: Any = "small-first",
+        mechanism: str = "given",
+        **fields: Any,
+    ) -> Plan:
+        """Anybody's plan, to be audited and checked. `burden` (n,) data, `payment` (n,) money.
+
+        Raises InvalidPlan on a wrong length, NaN, infinite or negative entries; burdens above
+        capacity are accepted here (`audit` reports them).
+        """
+        problems: list[str] = []
+        columns: dict[str, FloatArray] = {}
+        for name, raw in (("burden", burden), ("payment", payment)):
+            columns[name] = _column(instance, name, raw, problems)
+        try:
+            bonus = float(arrays.to_float(failure_bonus))
+        except (ValueError, TypeError):
+            bonus = -1.0
+        if not 0 <= bonus < inf:
+            problems.append(f"failure_bonus: must be ≥ 0 and finite (money), got {failure_bonus}")
+        if problems:
+            raise InvalidPlan(problems)
+        return cls(
+            instance=instance,
+            status=fields.pop("status", Status.UNKNOWN),
+            burden=columns["burden"],
+            payment=columns["payment"],
+            mechanism=mechanism,
+            protocol=protocol,
+            order=order,
+            failure_bonus=bonus,
+            _given={"burden": burden, "payment": payment, "failure_bonus": failure_bonus},
+            **fields,
+        )
+
+    @classmethod
+    def null(cls, instance: Instance, **fields: Any) -> Plan:
+        """The null outcome: x = 0, t = 0 (A6)."""
+        zero = arrays.freeze(np.zeros(instance.n))
+        fields = {"status": Status.NULL, "objective": 0.0, "bound": 0.0, **fields}
+        return cls(instance=instance, burden=zero, payment=zero, **fields)
+
+    def replace(self, **changes: Any) -> Plan:
+        """A variant with some fields changed."""
+        return _replace(self, **changes)
+
+    # -- derived --------------------------------------------------------------------------------
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether burdens and payments are there to be acted on."""
+        return self.burden is not None
+
+    @property
+    def gap(self) -> float | None:
+        """|bound − objective| / max(1, |objective|); None if either is missing."""
+        if self.objective is None or self.bound is None:
+            return None
+        return abs(self.bound - self.objective) / max(1.0, abs(self.objective))
+
+    @cached_property
+    def total(self) -> float | None:
+        """X = Σ x_i, data, correctly rounded."""
+        return None if self.burden is None else arrays.exact_sum(self.burden)
+
+    @cached_property
+    def level(self) -> int | None:
+        """Level reached if everyone stays: thresholds ≤ X (exactly, or to tolerance for floats)."""
+        if self.total is None:
+            return None
+        if self.is_exact:
+            total = self.exact("burden").sum()
+            return int(sum(total >= threshold for threshold in self.instance.exact("thresholds")))
+        within = self.instance.thresholds * (1 - tolerances.DATA)
+        return int(np.searchsorted(within, self.total, side="right"))
+
+    @property
+    def share(self) -> float | None:
+        """B(X), the share of the full improvement reached if everyone stays."""
+        return None if self.level is None else self.instance.share_at(self.level)
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics of FORMULATION section 6, with everyone staying; empty without an answer.
+
+        `stable` maps each protocol to {"stable": bool, "margin": money}, None where that is too
+        large to decide; `participation` is the
+        share of users with positive burden who stay under the plan's protocol (0 if none is asked).
+        """
+        if self.burden is None:
+            return MappingProxyType({})
+        return MappingProxyType(doors.plan_metrics(self))
+
+    def withdrawal(self, protocol: str | None = None) -> doors.WithdrawalReport:
+        """`check_withdrawal` of this plan on its own instance, kept: the same check is asked often.
+
+        `protocol` defaults to the plan's own; the sequential order is the plan's order.
+        """
+        protocol = protocol or self.protocol
+        kept: dict[str, doors.WithdrawalReport] = self.__dict__.setdefault("_reports", {})
+        if protocol not in kept:
+            kept[protocol] = doors.plan_withdrawal(self, protocol)
+        return kept[protocol]
+
+    # -- exact view -----------------------------------------------------------------------------
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether instance, burdens and payments were all given as exact numbers."""
+        return (
+            bool(self._given)
+            and self.instance.is_exact
+            and all(
+                arrays.is_exact(raw) or (isinstance(raw, float) and raw == 0)
+                for raw in self._given.values()
+            )
+        )
+
+    def exact(self, column: str) -> ExactArray:
+        """`burden` or `payment` as Fractions, shape (n,); `failure_bonus` as shape ()."""
+        raw = self._given.get(column, getattr(self, column))
+        exact = arrays.to_exact(raw)
+        return exact if column == "failure_bonus" else np.broadcast_to(exact, (self.instance.n,))
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write as .csv, .json or .parquet; what is read back passes the same audit."""
+        doors.write(self, path)
+
+
+def _column(instance: Instance, name: str, raw: Any, problems: list[str]) -> FloatArray:
+    n = instance.n
+    try:
+        column = arrays.to_float(raw)
+    except ValueError as error:
+        where = f"[{error.args[1]}]" if len(error.args) > 1 and error.args[1] is not None else ""
+        problems.append(f"{name}{where}: {error.args[0]}")
+        return np.zeros(n)
+    if column.ndim > 1 or (column.ndim == 1 and column.size != n):
+        problems.append(f"{name}: has shape {column.shape}, but the instance has {n} users")
+        return np.zeros(n)
+    column = np.broadcast_to(column, (n,)).copy()
+    bad = np.flatnonzero(~(column >= 0) | ~np.isfinite(column))
+    unit = "data" if name == "burden" else "money"
+    problems += [
+        f"{name}[{row}] ({instance.name(row)}): must be ≥ 0 and finite ({unit}), "
+        f"got {column[row]:g}"
+        for row in bad[:5]
+    ]
+    if bad.size > 5:
+        problems.append(f"{name}: and {bad.size - 5} more rows like these")
+    return arrays.freeze(column)

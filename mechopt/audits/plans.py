@@ -1,0 +1,249 @@
+"""Independent recomputation of every constraint of an answer, in NumPy from raw numbers.
+
+Shares no code with the builders or the mechanisms. Each violated row says which equation, who,
+by how much. Tags are those of FORMULATION sections 4 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import fsum
+from typing import Any
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.answer.plan import Plan
+from mechopt.arrays import FloatArray
+from mechopt.errors import InvalidOption, InvalidPlan
+from mechopt.problem.instance import Instance
+from mechopt.status import Status
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One row that does not hold: equation tag, where, and by how much (data or money)."""
+
+    tag: str
+    where: str
+    amount: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The verdict on an answer.
+
+    rows : equation tag -> how many rows were checked
+    worst : equation tag -> the largest violation found there, in the row's unit (0 if none)
+    """
+
+    violations: tuple[Violation, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
+    worst: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every row holds."""
+        return not self.violations
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        checked = ", ".join(f"{tag} {count:,}" for tag, count in self.rows.items())
+        if self.ok:
+            return f"audit passed: every row holds (rows: {checked})"
+        lines = [f"audit failed: {len(self.violations)} rows do not hold (rows checked: {checked})"]
+        lines += [f"  ({v.tag}) {v.where}: {v.message}" for v in self.violations[:10]]
+        if len(self.violations) > 10:
+            lines.append(f"  … and {len(self.violations) - 10} more")
+        return "\n".join(lines)
+
+
+def audit(problem: Any, answer: Any) -> Audit:
+    """Check `answer` (Plan or DirectMechanism) against `problem` (Instance or Population).
+
+    Tolerances: data totals none (X ≥ T must hold exactly); capacities and money relative
+    `tolerances.DATA` and `tolerances.MONEY`. Raises InvalidPlan if the two do not match in size.
+    """
+    if isinstance(problem, Instance) and isinstance(answer, Plan):
+        return _audit_plan(problem, answer)
+    from mechopt.answer.mechanism import DirectMechanism
+    from mechopt.audits.mechanisms import audit_mechanism
+    from mechopt.problem.population import Population
+
+    if isinstance(problem, Population) and isinstance(answer, DirectMechanism):
+        return audit_mechanism(problem, answer)
+    raise InvalidOption(
+        f"audit: cannot hold a {type(answer).__name__} against a {type(problem).__name__}; "
+        "expected an Instance and a Plan, or a Population and a DirectMechanism"
+    )
+
+
+class _Ledger:
+    """Collects rows and violations."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.violations: list[Violation] = []
+        self.rows: dict[str, int] = {}
+        self.worst: dict[str, float] = {}
+
+    def users(self, tag: str, excess: FloatArray, allowed: FloatArray, words: str) -> None:
+        """One row per user: excess_i ≤ allowed_i (a rounding allowance), `words` uses {:g}."""
+        self.rows[tag] = self.rows.get(tag, 0) + excess.size
+        bad = np.flatnonzero(excess > allowed)
+        largest = float(excess[bad].max()) if bad.size else 0.0
+        self.worst[tag] = max(self.worst.get(tag, 0.0), largest)
+        for user in bad:
+            amount = float(excess[user])
+            self.violations.append(
+                Violation(tag, self.instance.name(int(user)), amount, words.format(amount))
+            )
+
+    def one(self, tag: str, excess: float, words: str, *, allowed: float = 0.0) -> None:
+        """One row for everybody: excess ≤ allowed."""
+        self.rows[tag] = self.rows.get(tag, 0) + 1
+        over = excess if excess > allowed else 0.0
+        self.worst[tag] = max(self.worst.get(tag, 0.0), over)
+        if over > 0:
+            self.violations.append(Violation(tag, "plan", excess, words.format(excess)))
+
+    def result(self) -> Audit:
+        return Audit(tuple(self.violations), self.rows, self.worst)
+
+
+def _audit_plan(instance: Instance, plan: Plan) -> Audit:
+    if plan.burden is None or plan.payment is None:
+        return Audit()
+    if plan.burden.size != instance.n:
+        raise InvalidPlan(
+            f"the plan has {plan.burden.size} users, but the instance has {instance.n}"
+        )
+    ledger = _Ledger(instance)
+    burden, payment = plan.burden, plan.payment
+    level, total_short = _level(instance, burden, plan.reserve)
+    share = float(instance.shares[level - 1]) if level else 0.0
+    cost = _cost(instance, burden)
+    gain = instance.value * share
+    money = tolerances.MONEY * np.maximum(np.maximum(cost, payment), gain)
+    spent = fsum(payment.tolist())
+
+    if plan.unconditional:  # a benchmark: whoever is paid for gives, whatever the total
+        ledger.users("P1", cost - payment, money, "is paid {:g} less than the cost of giving")
+    elif level == 0:
+        ledger.users("A6", burden, 0 * burden, "gives {:g}, but no threshold is reached")
+        ledger.users("A6", payment, 0 * burden, "is promised {:g}, but no threshold is reached")
+        if (burden > 0).any():
+            ledger.one("A1", total_short, "the total is short of the first threshold by {:g}")
+    else:
+        ledger.rows["A1"] = 1
+        ledger.worst["A1"] = 0.0
+        if plan.mechanism == "subsidy":
+            ledger.users("S1", cost - payment, money, "is paid {:g} less than the cost")
+        else:
+            ledger.users("A3", cost - gain - payment, money, "loses {:g} by taking part")
+    room = tolerances.DATA * instance.capacity
+    ledger.users("A2", burden - instance.capacity, room, "gives {:g} more than the capacity")
+    ledger.users("A2", -burden, 0 * burden, "gives a negative amount, by {:g}")
+    ledger.users("A2", -payment, 0 * burden, "is paid a negative amount, by {:g}")
+    ledger.one(
+        "A4",
+        spent - instance.budget,
+        "payments exceed the budget by {:g}",
+        allowed=tolerances.MONEY * max(spent, 0.0),
+    )
+    within_capacity = not any(violation.tag == "A2" for violation in ledger.violations)
+    if not plan.unconditional and level and plan.protocol != "none" and within_capacity:
+        _protocol(instance, plan, ledger)
+    _claims(instance, plan, share, cost, spent, ledger)
+    return ledger.result()
+
+
+def _level(instance: Instance, burden: FloatArray, reserve: float) -> tuple[int, float]:
+    """(level reached with the reserve, how much X + … is short of the first), decided exactly."""
+    total = sum(map(Fraction, burden.tolist()), Fraction(0)) if burden.size < 2000 else None
+    level = 0
+    short = 0.0
+    for k, threshold in enumerate(instance.thresholds.tolist()):
+        if total is not None:
+            missing = float(Fraction(threshold) + Fraction(reserve) - total)
+        else:
+            missing = -fsum([*burden.tolist(), -threshold, -reserve])
+        if missing <= 0:
+            level = k + 1
+        elif k == 0:
+            short = missing
+    return level, short
+
+
+def _cost(instance: Instance, burden: FloatArray) -> FloatArray:
+    """C_i(x_i) by filling segments one after another, shape (n,)."""
+    left = burden.copy()
+    spent = np.zeros(instance.n)
+    last = instance.widths.shape[1] - 1
+    for j in range(last + 1):
+        step = left if j == last else np.minimum(left, instance.widths[:, j])
+        spent += instance.cost * instance.slopes[:, j] * step
+        left = left - step
+    return spent
+
+
+def _protocol(instance: Instance, plan: Plan, ledger: _Ledger) -> None:
+    """A5: everyone stays under the plan's protocol."""
+    if plan.instance is instance:
+        report = plan.withdrawal()
+    else:
+        from mechopt.withdrawal import check_withdrawal
+
+        report = check_withdrawal(instance, plan, protocol=plan.protocol, order=plan.order)
+    ledger.rows["A5"] = instance.n
+    ledger.worst["A5"] = 0.0 if report.stable else -float(report.margin)
+    if report.stable:
+        return
+    for user in np.flatnonzero(~report.outcome.stay)[:1000]:
+        where = instance.name(int(user))
+        ledger.violations.append(
+            Violation("A5", where, -float(report.margin), f"leaves under {plan.protocol}")
+        )
+    if report.outcome.stay.all():
+        ledger.violations.append(
+            Violation("A5", "plan", -float(report.margin), f"not stable under {plan.protocol}")
+        )
+
+
+def _claims(
+    instance: Instance,
+    plan: Plan,
+    share: float,
+    cost: FloatArray,
+    spent: float,
+    ledger: _Ledger,
+) -> None:
+    """The objective the plan claims is the one its numbers have, and no better than its bound."""
+    if plan.objective is None or plan.objective_name is None:
+        return
+    social = fsum(cost.tolist())
+    value = instance.provider_value * share
+    everyone = fsum((instance.value * share).tolist())
+    mine, scale = {
+        "provider-surplus": (value - spent, value + spent),
+        "welfare": (value + everyone - social, value + everyone + social),
+        "expenditure": (spent, spent + social),
+        "social-cost": (social, social),
+        "improvement": (share, 1.0),
+    }[plan.objective_name]
+    allowed = tolerances.SOLVER * max(scale, 1e-300)
+    ledger.one(
+        "objective",
+        abs(mine - plan.objective),
+        "the claimed objective is off by {:g}",
+        allowed=allowed,
+    )
+    if plan.bound is not None and plan.status in (Status.OPTIMAL, Status.FEASIBLE):
+        maximised = plan.objective_name in ("provider-surplus", "welfare", "improvement")
+        beyond = plan.objective - plan.bound if maximised else plan.bound - plan.objective
+        ledger.one("bound", beyond, "the objective beats its own bound by {:g}", allowed=allowed)

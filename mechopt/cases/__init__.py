@@ -1,0 +1,4 @@
+"""Problems to try: generated families, calibration from real capacities.
+
+May import problem and the ground.
+"""

@@ -1,0 +1,476 @@
+"""Generated problems: named families of instances and populations, the same on every platform.
+
+Every family draws its fields from separate seeded streams (`mechopt.draws`), so that two calls
+that differ in one parameter share all other random numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from mechopt import arrays, draws, words
+from mechopt.arrays import FloatArray
+from mechopt.cases import calibration
+from mechopt.errors import InvalidOption
+from mechopt.problem.improvement_curves import step_curve_from_distribution, step_curve_from_losses
+from mechopt.problem.instance import Instance
+from mechopt.problem.population import Group, Population
+
+STEPS = ("uncertain", "learning-curve")
+
+
+def families(kind: str = "instance") -> dict[str, str]:
+    """Name -> one line of what it is, of all families of a kind: "instance" or "population"."""
+    words.choose("kind", kind, _FAMILIES)
+    return {
+        name: (function.__doc__ or "").partition("\n")[0]
+        for name, function in _FAMILIES[kind].items()
+    }
+
+
+def generate(
+    family: str,
+    n: int,
+    *,
+    tightness: float | None = None,
+    levels: int = 1,
+    steps: str = "uncertain",
+    reversibility: float = 1,
+    removable: float = 1,
+    provider_value: float | None = None,
+    budget: float | None = None,
+    seed: int = 0,
+    **parameters: Any,
+) -> Any:
+    """An Instance (or a Population, for the families named so) with n users.
+
+    tightness : T_K / Σ min(cap_i, v_i / θ_i), the part of what all users together would give for
+        their own benefit (in expectation, for a population); above 1 burdens alone cannot reach
+        T_K. Default 0.8, and 1 for "knife-edge"
+    levels : K. With several, `steps` says what they are: "uncertain", a lognormal belief about the
+        threshold with log-sd 0.5; "learning-curve", the steps of a fine-tuning curve (WMT19 median
+        of Lin et al. 2024, arXiv 2402.02314). Both scaled to T_K, with shares k / K
+    provider_value : V, money; default Σ v_i (20 per user in the calibrated families)
+    reversibility, removable, budget : ρ, δ of all users and β
+    seed : an integer ≥ 0; same arguments, same problem, bit for bit
+    parameters : those of the family, keyword arguments of its function in this module
+
+    Raises InvalidOption for an unknown family or parameter (with the nearest name) or a bad value.
+    """
+    words.choose("family", family, [*_INSTANCES, *_POPULATIONS])
+    words.choose("steps", steps, STEPS)
+    _whole("n", n, 1, "users")
+    _whole("levels", levels, 1, "thresholds")
+    _whole("seed", seed, 0, "any whole number")
+    if tightness is None:
+        tightness = 1.0 if family == "knife-edge" else 0.8
+    if not (isfinite(tightness) and tightness > 0):
+        raise InvalidOption(f"tightness: must be > 0 and finite, got {tightness:g}")
+    what = f"family {family!r}"
+    if family in _POPULATIONS:
+        groups = words.call(_POPULATIONS[family], what, n, {**parameters, "seed": seed})
+        groups = [
+            group.replace(reversibility=reversibility, removable=removable) for group in groups
+        ]
+        return _population(groups, tightness, levels, steps, provider_value, budget)
+    fields = words.call(_INSTANCES[family], what, n, {**parameters, "seed": seed})
+    usual = fields.pop("provider_value", None)
+    worth = usual if provider_value is None else provider_value
+    draft = Instance(**fields, thresholds=1, reversibility=reversibility, removable=removable)
+    thresholds, shares = _thresholds(_reach(draft, tightness), levels, steps)
+    return draft.replace(
+        thresholds=thresholds,
+        shares=shares,
+        provider_value=arrays.exact_sum(draft.value) if worth is None else worth,
+        budget=budget,
+    )
+
+
+# -- families of instances ------------------------------------------------------------------------
+
+
+def _uniform(
+    n: int,
+    *,
+    cost: tuple[float, float] = (0.5, 1.5),
+    value: tuple[float, float] = (0.0, 2.0),
+    capacity: tuple[float, float] = (0.5, 1.5),
+    seed: int,
+) -> dict[str, Any]:
+    """Costs, values and capacities uniform on intervals, independent."""
+    ranges = {"cost": cost, "value": value, "capacity": capacity}
+    return {
+        field: draws.rounded(low + (high - low) * draws.uniform(seed, field, n))
+        for field, (low, high) in ranges.items()
+    }
+
+
+def _lognormal(
+    n: int,
+    *,
+    cost_log_sd: float = 0.5,
+    value_log_sd: float = 1.0,
+    capacity_log_sd: float = 0.5,
+    seed: int,
+) -> dict[str, Any]:
+    """Costs, values and capacities lognormal with median 1, independent."""
+    spreads = {"cost": cost_log_sd, "value": value_log_sd, "capacity": capacity_log_sd}
+    return {field: _lognormal_draw(seed, field, n, sd) for field, sd in spreads.items()}
+
+
+def _pareto(n: int, *, tail: float = 2.5, lowest: float = 0.5, seed: int) -> dict[str, Any]:
+    """Costs Pareto, P(θ > c) = (lowest / c)^tail; values and capacities lognormal."""
+    return {**_lognormal(n, seed=seed), "cost": _pareto_draw(seed, "cost", n, tail, lowest)}
+
+
+def _two_type(
+    n: int, *, low: float = 0.25, high: float = 4.0, share_low: float = 0.87, seed: int
+) -> dict[str, Any]:
+    """Costs low or high, as privacy costs seem to be (87 % sell at the lowest price, Paliński)."""
+    cheap = draws.uniform(seed, "cost", n) < share_low
+    return {**_lognormal(n, seed=seed), "cost": np.where(cheap, low, high)}
+
+
+def _heavy_tailed(n: int, *, tail: float = 1.1, seed: int) -> dict[str, Any]:
+    """Capacities Pareto from 1 with tail index near 1: a few users hold most of the data."""
+    return {**_lognormal(n, seed=seed), "capacity": _pareto_draw(seed, "capacity", n, tail, 1.0)}
+
+
+def _copula(
+    n: int,
+    *,
+    cost_value: float = -0.2,
+    cost_capacity: float = -0.22,
+    value_capacity: float = 0.47,
+    log_sd: tuple[float, float, float] = (0.5, 1.0, 0.5),
+    seed: int,
+) -> dict[str, Any]:
+    """Cost, value and capacity lognormal, tied by a Gaussian copula with these correlations."""
+    capacity, fresh_cost, fresh_value = (
+        draws.normal(seed, field, n) for field in ("capacity", "cost", "value")
+    )
+    apart = cost_value - cost_capacity * value_capacity
+    own = (1 - cost_capacity**2, 1 - value_capacity**2)
+    if min(own) < 0 or apart**2 > own[0] * own[1]:
+        raise InvalidOption(
+            f"cost_value, cost_capacity, value_capacity: {cost_value:g}, {cost_capacity:g} and "
+            f"{value_capacity:g} cannot be the correlations of three variables"
+        )
+    # Cholesky factor of the correlations of (capacity, cost, value), written out
+    on_cost = apart / np.sqrt(own[0]) if own[0] else 0.0
+    cost = cost_capacity * capacity + np.sqrt(own[0]) * fresh_cost
+    value = (
+        value_capacity * capacity
+        + on_cost * fresh_cost
+        + np.sqrt(own[1] - on_cost**2) * fresh_value
+    )
+    scores = {"cost": cost, "value": value, "capacity": capacity}
+    return {
+        field: draws.rounded(draws.exp(sd * score))
+        for (field, score), sd in zip(scores.items(), log_sd)
+    }
+
+
+def _clustered(
+    n: int,
+    *,
+    weights: tuple[float, ...] = (0.2, 0.6, 0.2),
+    cost: tuple[float, ...] = (4.0, 1.0, 0.3),
+    value: tuple[float, ...] = (0.5, 1.0, 3.0),
+    capacity: tuple[float, ...] = (0.5, 1.0, 5.0),
+    log_sd: float = 0.1,
+    seed: int,
+) -> dict[str, Any]:
+    """Segments of similar users (wary, typical, keen), lognormal around each segment's centre."""
+    centres = {"cost": cost, "value": value, "capacity": capacity}
+    if any(len(centre) != len(weights) for centre in centres.values()):
+        raise InvalidOption("weights, cost, value, capacity: give as many of each")
+    edges = np.array([arrays.exact_sum(np.array(weights[: k + 1])) for k in range(len(weights))])
+    segment = np.searchsorted(edges, draws.uniform(seed, "segment", n) * edges[-1], side="right")
+    return {
+        field: draws.rounded(np.array(centre)[segment] * _lognormal_draw(seed, field, n, log_sd))
+        for field, centre in centres.items()
+    }
+
+
+def _convex(n: int, *, slopes: tuple[float, ...] = (1.0, 2.0, 4.0), seed: int) -> dict[str, Any]:
+    """Lognormal users whose costs are convex: capacity in equal segments of rising slope."""
+    fields = _lognormal(n, seed=seed)
+    widths = np.repeat(fields.pop("capacity")[:, None] / len(slopes), len(slopes), axis=1)
+    return {**fields, "segments": (widths, np.broadcast_to(np.array(slopes), widths.shape))}
+
+
+def _homogeneous(
+    n: int, *, cost: float = 1.0, value: float = 1.0, capacity: float = 2.0, seed: int
+) -> dict[str, Any]:
+    """Users all alike."""
+    alike = {"cost": cost, "value": value, "capacity": capacity}
+    return {field: np.full(n, number) for field, number in alike.items()}
+
+
+def _knife_edge(n: int, *, seed: int) -> dict[str, Any]:
+    """Exact integers on every edge: with tightness 1 all give all they would, with none to spare.
+
+    Costs 1, 2 or 4; v_i / θ_i is 1 or 2, so that users at that burden are indifferent and burdens
+    are equal; half of the capacities bind as well. Thresholds are exact multiples of the total.
+    """
+    cost = [1 << int(3 * u) for u in draws.uniform(seed, "cost", n)]
+    gives = [1 + int(2 * u) for u in draws.uniform(seed, "value", n)]
+    spare = [int(2 * u) for u in draws.uniform(seed, "capacity", n)]
+    return {
+        "cost": cost,
+        "value": [theta * x for theta, x in zip(cost, gives)],
+        "capacity": [x + more for x, more in zip(gives, spare)],
+        "provider_value": sum(theta * x for theta, x in zip(cost, gives)),
+    }
+
+
+# Quantiles of what contributors gave; linear between them, rounded to whole units.
+_PRISM = (
+    (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.995, 1),
+    (4, 9, 27, 35, 39, 42, 45, 48, 51, 54, 59, 66, 73, 85, 91, 144),
+)
+_COMMON_VOICE = (
+    (0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1),
+    (1, 1, 2, 2, 4, 7, 10, 19, 29, 45, 62, 107, 157, 324, 878),
+)
+
+
+def _prism(n: int, *, never_sell: float = calibration.NEVER_SELL, seed: int) -> dict[str, Any]:
+    """Capacities like PRISM's raters (Kirk et al. 2024): nearly alike; costs, values calibrated.
+
+    Quantiles of 1,396 people's rated responses (CC-BY-4.0). Costs, values and the share who never
+    sell follow `mechopt.cases.calibration`, which lists their sources.
+    """
+    return _calibrated(n, _PRISM, never_sell, seed)
+
+
+def _common_voice(
+    n: int, *, never_sell: float = calibration.NEVER_SELL, seed: int
+) -> dict[str, Any]:
+    """Capacities like Common Voice's contributors: tail index near 1; costs, values calibrated.
+
+    Quantiles of 575 people's validated English clips (delta 13, CC0). Otherwise as "prism".
+    """
+    return _calibrated(n, _COMMON_VOICE, never_sell, seed)
+
+
+def _calibrated(
+    n: int, quantiles: tuple[tuple[float, ...], tuple[float, ...]], never_sell: float, seed: int
+) -> dict[str, Any]:
+    at, units = (np.array(column, dtype=float) for column in quantiles)
+    capacity = np.rint(draws.interpolate(draws.uniform(seed, "capacity", n), at, units))
+    cost, value = calibration.draw_cost_and_value(capacity, seed=seed)
+    capacity[calibration.never_selling(n, never_sell, seed)] = 0
+    return {
+        "cost": cost,
+        "value": value,
+        "capacity": capacity,
+        "provider_value": calibration.PROVIDER_VALUE_PER_USER * n,
+    }
+
+
+# -- families of populations ----------------------------------------------------------------------
+
+
+def _population_uniform(
+    n: int,
+    *,
+    types: int = 3,
+    cost: tuple[float, float] = (0.5, 1.5),
+    value: float = 1.0,
+    capacity: float = 4.0,
+    seed: int,
+) -> list[Group]:
+    """n users alike, costs equally likely on an even grid."""
+    _whole("types", types, 1, "costs")
+    low, high = cost
+    costs = draws.rounded(low + (high - low) * np.arange(types) / max(types - 1, 1))
+    return [Group(n, costs, _equal(types), value, capacity)]
+
+
+def _population_two_type(
+    n: int,
+    *,
+    low: float = 0.25,
+    high: float = 1.0,
+    share_low: float = 0.6,
+    value: float = 1.0,
+    capacity: float = 20.0,
+    seed: int,
+) -> list[Group]:
+    """n users alike, each of low or high cost."""
+    return [Group(n, [low, high], [share_low, 1 - share_low], value, capacity)]
+
+
+def _population_lognormal(
+    n: int,
+    *,
+    types: int = 4,
+    log_sd: float = 0.5,
+    value: float = 1.0,
+    capacity: float = 4.0,
+    seed: int,
+) -> list[Group]:
+    """n users alike, costs lognormal with median 1, as the medians of equally likely slices."""
+    _whole("types", types, 1, "costs")
+    costs = draws.rounded(draws.exp(log_sd * draws.normal_quantile(_middles(types))))
+    return [Group(n, costs, _equal(types), value, capacity)]
+
+
+def _population_groups(
+    n: int, *, heavy_share: float = 0.25, types: int = 2, seed: int
+) -> list[Group]:
+    """Casual users and fewer heavy users, who value the improvement more and can give more."""
+    _whole("types", types, 1, "costs")
+    heavy = min(max(round(heavy_share * n), 0), n)
+    costs = draws.rounded(draws.exp(0.5 * draws.normal_quantile(_middles(types))))
+    sizes = {(0.8, 2.0): n - heavy, (2.4, 8.0): heavy}
+    return [
+        Group(size, costs, _equal(types), value, capacity)
+        for (value, capacity), size in sizes.items()
+        if size
+    ]
+
+
+def _population_individual(n: int, *, seed: int) -> list[Group]:
+    """Every user her own group: two possible costs, value and capacity drawn."""
+    fields = {
+        field: _lognormal_draw(seed, field, n, sd)
+        for field, sd in (("cost", 0.3), ("value", 0.5), ("capacity", 0.5))
+    }
+    return [
+        Group(1, [cost, 2 * cost], _equal(2), value, 4 * capacity)
+        for cost, value, capacity in zip(*(fields[f].tolist() for f in fields))
+    ]
+
+
+def _population_prism(n: int, *, types: int = 3, seed: int) -> list[Group]:
+    """n users alike with PRISM's median capacity and value and the calibrated cost law."""
+    _whole("types", types, 1, "costs")
+    capacity = 48.0
+    monthly = calibration.MONTHLY_COST * draws.exp(
+        calibration.COST_LOG_SD * draws.normal_quantile(_middles(types))
+    )
+    value = draws.rounded(draws.exp(np.array([calibration.VALUE_MU])))[0]
+    costs = draws.rounded(monthly / capacity + calibration.EFFORT)
+    return [Group(n, costs, _equal(types), float(value), capacity)]
+
+
+_INSTANCES: dict[str, Callable[..., dict[str, Any]]] = {
+    "uniform": _uniform,
+    "lognormal": _lognormal,
+    "pareto": _pareto,
+    "two-type": _two_type,
+    "heavy-tailed": _heavy_tailed,
+    "copula": _copula,
+    "clustered": _clustered,
+    "convex": _convex,
+    "homogeneous": _homogeneous,
+    "knife-edge": _knife_edge,
+    "prism": _prism,
+    "common-voice": _common_voice,
+}
+
+_POPULATIONS: dict[str, Callable[..., list[Group]]] = {
+    "population-uniform": _population_uniform,
+    "population-two-type": _population_two_type,
+    "population-lognormal": _population_lognormal,
+    "population-groups": _population_groups,
+    "population-individual": _population_individual,
+    "population-prism": _population_prism,
+}
+
+
+_FAMILIES: dict[str, Mapping[str, Callable[..., Any]]]
+_FAMILIES = {"instance": _INSTANCES, "population": _POPULATIONS}
+
+
+# -- thresholds -----------------------------------------------------------------------------------
+
+
+def _reach(draft: Instance, tightness: float) -> float | Fraction:
+    """tightness · Σ min(cap_i, C_i⁻¹(v_i)), exact if the instance is."""
+    if draft.is_exact:
+        pairs = zip(draft.exact("capacity"), draft.exact("value") / draft.exact("cost"))
+        return Fraction(repr(float(tightness))) * sum(map(min, pairs))
+    total = tightness * arrays.exact_sum(draft.affordable(draft.value))
+    if not total > 0:
+        raise InvalidOption("nobody would give anything (all values or capacities are 0)")
+    return total
+
+
+def _thresholds(top: Any, levels: int, steps: str) -> tuple[Any, Any]:
+    """Thresholds ending at `top` (data) and shares k / K."""
+    if levels == 1:
+        return [top], None
+    if isinstance(top, Fraction):  # exact data stay exact: equal steps
+        parts = [Fraction(k, levels) for k in range(1, levels + 1)]
+        return [part * top for part in parts], parts
+    if steps == "uncertain":
+        curve = step_curve_from_distribution("lognormal", levels, median=1.0, log_sd=0.5)
+    else:
+        shares = np.arange(1, levels + 1) / levels
+        curve = step_curve_from_losses(_WMT19[0], [1 - gain for gain in _WMT19[1]], shares.tolist())
+    return draws.rounded(top * (curve.thresholds / curve.thresholds[-1])), curve.shares
+
+
+# Examples and the median share of the gain reached over 30 models (Lin et al., ICML 2024).
+_WMT19 = (
+    (0, 200, 800, 3_200, 12_800, 51_200, 204_800, 819_200, 1_638_400),
+    (0, 0.20, 0.26, 0.36, 0.50, 0.68, 0.85, 0.96, 1),
+)
+
+
+def _population(
+    groups: list[Group],
+    tightness: float,
+    levels: int,
+    steps: str,
+    provider_value: float | None,
+    budget: float | None,
+) -> Population:
+    gives = [
+        group.size * chance * min(group.capacity, group.value / cost)
+        for group in groups
+        for cost, chance in zip(group.costs.tolist(), group.probabilities.tolist())
+    ]
+    thresholds, shares = _thresholds(tightness * arrays.exact_sum(np.array(gives)), levels, steps)
+    worth = arrays.exact_sum(np.array([group.size * group.value for group in groups]))
+    return Population(
+        groups,
+        draws.rounded(np.array(thresholds)),
+        shares,
+        provider_value=worth if provider_value is None else provider_value,
+        budget=budget,
+    )
+
+
+# -- draws and checks -----------------------------------------------------------------------------
+
+
+def _lognormal_draw(seed: int, field: str, n: int, log_sd: float) -> FloatArray:
+    return draws.rounded(draws.exp(log_sd * draws.normal(seed, field, n)))
+
+
+def _pareto_draw(seed: int, field: str, n: int, tail: float, lowest: float) -> FloatArray:
+    return draws.rounded(lowest * draws.exp(-draws.log(draws.uniform(seed, field, n)) / tail))
+
+
+def _middles(types: int) -> FloatArray:
+    return (np.arange(types) + 0.5) / types
+
+
+def _equal(types: int) -> list[float]:
+    return [1 / types] * types
+
+
+def _whole(name: str, value: object, least: int, what: str) -> None:
+    good = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+    if not good:
+        raise InvalidOption(f"{name}: must be a whole number ≥ {least} ({what}), got {value!r}")

@@ -1,0 +1,337 @@
+"""Results for people: plans, checks and mechanisms as tables of at most 100 columns."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from math import isinf
+from typing import Any
+
+import numpy as np
+
+from mechopt.answer.plan import Plan
+from mechopt.arrays import FloatArray, IntArray
+from mechopt.audits.plans import Audit
+from mechopt.errors import TooLarge
+from mechopt.withdrawal import WithdrawalReport
+
+_WIDTH = 100
+_TOP = 10  # largest burdens shown
+_PATIENCE = 10.0  # seconds that `check` spends on the best and worst equilibrium each
+_NAMED = 6  # users named in a sentence; the rest are counted
+_LABELS = {
+    "improvement": "share of the improvement",
+    "data": "data used",
+    "expenditure": "expenditure",
+    "leakage": "leakage",
+    "social_cost": "social cost",
+    "provider_surplus": "provider surplus",
+    "welfare": "welfare",
+    "participation": "participation",
+    "regret": "regret",
+    "within_budget": "probability of being within the budget",
+}
+
+
+# -- what is said about a plan ------------------------------------------------------------------
+
+
+def pivotal(plan: Plan) -> IntArray:
+    """Users whose data alone decide the level reached: B falls when δ_i x_i leaves, positions."""
+    assert plan.burden is not None
+    if not plan.level:
+        return np.zeros(0, dtype=np.int64)
+    from mechopt import tolerances
+
+    threshold = float(plan.instance.thresholds[plan.level - 1])
+    left = (plan.total or 0.0) - plan.instance.removable * plan.burden
+    falls = left < threshold * (1 - tolerances.TOTALS)
+    if plan.is_exact:
+        exact = plan.exact("burden").sum() - plan.instance.exact("removable") * plan.exact("burden")
+        falls = (exact < plan.instance.exact("thresholds")[plan.level - 1]).astype(bool)
+    return np.flatnonzero(falls & (plan.burden > 0))
+
+
+def reports(plan: Plan) -> dict[str, WithdrawalReport]:
+    """The withdrawal check under both protocols, the plan's own first."""
+    own = plan.protocol if plan.protocol != "none" else "simultaneous"
+    found = {own: plan.withdrawal(own)}
+    for name in ("simultaneous", "sequential"):
+        with contextlib.suppress(TooLarge):  # not the plan's own protocol: say what can be said
+            found[name] = plan.withdrawal(name)
+    return found
+
+
+def withdrawal_dict(plan: Plan) -> dict[str, Any]:
+    """The withdrawal check as JSON values, by protocol."""
+    return {name: _report_dict(plan, report) for name, report in reports(plan).items()}
+
+
+def _report_dict(plan: Plan, report: WithdrawalReport) -> dict[str, Any]:
+    return {
+        "stable": report.stable,
+        "margin": report.margin,
+        "order": report.order,
+        "deviations": [
+            {"id": str(plan.instance.ids[gone.user]), "gain": gone.gain, "level": gone.level}
+            for gone in report.deviations
+        ],
+        "outcome": report.outcome.to_dict(),
+    }
+
+
+def check_dict(plan: Plan, audit: Audit) -> dict[str, Any]:
+    """A check as JSON values: audit and withdrawal."""
+    return {
+        "ok": audit.ok,
+        "instance_hash": plan.instance.hash,
+        "protocol": plan.protocol,
+        "metrics": plan.metrics,
+        "audit": audit_dict(audit),
+        "withdrawal": withdrawal_dict(plan),
+    }
+
+
+def audit_dict(audit: Audit) -> dict[str, Any]:
+    """An audit as JSON values."""
+    return {
+        "ok": audit.ok,
+        "violations": [
+            {
+                "tag": broken.tag,
+                "where": broken.where,
+                "amount": broken.amount,
+                "message": broken.message,
+            }
+            for broken in audit.violations
+        ],
+        "rows": audit.rows,
+        "worst": audit.worst,
+    }
+
+
+# -- pages --------------------------------------------------------------------------------------
+
+
+def plan_text(plan: Plan, benchmark: Plan | None = None, remark: str = "") -> str:
+    """What `mechopt solve` prints: totals beside the benchmark, withdrawal check, burdens."""
+    page = _Page()
+    page.line(f"{plan.mechanism} for {plan.instance.n:,} users: {_status(plan)}")
+    if remark:
+        page.line(remark)
+    if plan.reason:
+        page.line(plan.reason)
+    if not plan.has_answer:
+        return page.text()
+    page.gap()
+    _totals(page, plan, benchmark)
+    if plan.burden is not None and plan.burden.any():
+        page.gap()
+        _withdrawal(page, plan)
+        _largest(page, plan)
+    return page.text()
+
+
+def check_text(plan: Plan, audit: Audit) -> str:
+    """What `mechopt check` prints: the verdict, its witnesses, totals and burdens."""
+    page = _Page()
+    verdict = "every constraint holds" if audit.ok else "NOT every constraint holds"
+    page.line(f"{plan.mechanism} plan for {plan.instance.n:,} users: {verdict}")
+    page.line(f"claimed status: {plan.status}; protocol: {plan.protocol}")
+    page.gap()
+    page.line(str(audit))
+    page.gap()
+    _totals(page, plan, None)
+    for report in reports(plan).values():
+        report.time_limit = _PATIENCE
+        page.gap()
+        page.line(str(report))
+    page.gap()
+    _pivotal(page, plan)
+    _largest(page, plan)
+    return page.text()
+
+
+def mechanism_check_text(answer: Any, audit: Audit) -> str:
+    """What `mechopt check` prints for a mechanism: the verdict and the summary."""
+    page = _Page()
+    page.line(str(audit))
+    page.gap()
+    page.line(str(answer.summary()))
+    return page.text()
+
+
+def mechanism_text(answer: Any, remark: str = "") -> str:
+    """What `mechopt solve` prints for a population: the summary and the expected metrics."""
+    page = _Page()
+    page.line(str(answer.summary()))
+    if remark:
+        page.line(remark)
+    page.gap()
+    rows = [(_LABELS.get(name, name), _figure(value)) for name, value in _numbers(answer.metrics)]
+    page.table(("expected", ""), rows)
+    return page.text()
+
+
+def _numbers(metrics: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
+    return ((name, value) for name, value in metrics.items() if isinstance(value, (int, float)))
+
+
+def _status(plan: Plan) -> str:
+    words = {
+        "optimal": "optimal (proved)",
+        "feasible": "feasible, not proved optimal",
+        "null": "null outcome: nothing is collected, nothing is paid",
+        "infeasible": "infeasible",
+        "unknown": "unknown",
+    }[plan.status]
+    if plan.objective_name is None or plan.objective is None:
+        return words
+    bound = f", bound {_figure(plan.bound)}, gap {plan.gap:.2g}" if plan.gap else ""
+    return f"{words}; {plan.objective_name} {_figure(plan.objective)}{bound}"
+
+
+def _totals(page: _Page, plan: Plan, benchmark: Plan | None) -> None:
+    shown = [plan] if benchmark is None else [plan, benchmark]
+    rows = [("data asked for", [_figure(one.total) for one in shown])]
+    threshold = plan.instance.thresholds[max((plan.level or 0) - 1, 0)]
+    rows.append(
+        (f"threshold{_of_levels(plan)}", [_figure(float(threshold)), *[""] * (len(shown) - 1)])
+    )
+    for name, label in _LABELS.items():
+        if name in plan.metrics:
+            rows.append((label, [_figure(one.metrics.get(name)) for one in shown]))
+    prices = [one.details.get("price") for one in shown]
+    if any(price is not None for price in prices):
+        rows.append(("price per data unit", [_figure(price) for price in prices]))
+    page.table(("", *(one.mechanism for one in shown)), [(label, *cells) for label, cells in rows])
+
+
+def _of_levels(plan: Plan) -> str:
+    if plan.instance.levels == 1:
+        return "" if plan.level else " (not reached)"
+    return f" (level {plan.level or 0} of {plan.instance.levels} reached)"
+
+
+def _withdrawal(page: _Page, plan: Plan) -> None:
+    for name, report in reports(plan).items():
+        label = name
+        if name == "sequential":
+            label += f" ({report.order if isinstance(report.order, str) else 'given order'})"
+        page.line(f"withdrawal, {label}: {_verdict(plan, report)}")
+    _pivotal(page, plan)
+
+
+def _pivotal(page: _Page, plan: Plan) -> None:
+    assert plan.burden is not None
+    decisive = pivotal(plan)
+    asked = int((plan.burden > 0).sum())
+    names = f": {_names(plan, decisive)}" if decisive.size else ""
+    page.line(f"pivotal: {decisive.size:,} of {asked:,} contributors{names}")
+
+
+def _verdict(plan: Plan, report: WithdrawalReport) -> str:
+    if report.stable:
+        margin = "" if isinf(report.margin) else f" (margin {_figure(report.margin)})"
+        return f"everyone stays{margin}"
+    outcome = report.outcome
+    left = np.flatnonzero(~outcome.stay)
+    said = "NOT stable"
+    if report.deviations:
+        first = report.deviations[:_NAMED]
+        gains = ", ".join(
+            f"{_clean(plan.instance.ids[gone.user])} gains {_figure(gone.gain)}" for gone in first
+        )
+        more = len(report.deviations) - len(first)
+        said += f"; by leaving {gains}{f' and {more:,} more' if more else ''}"
+    leave = f"{left.size:,} leave, " if left.size else ""
+    return f"{said}; {leave}{_figure(outcome.total)} data stay, share {_figure(outcome.share)}"
+
+
+def _names(plan: Plan, users: Sequence[int] | IntArray) -> str:
+    named = ", ".join(_clean(plan.instance.ids[user]) for user in users[:_NAMED])
+    return named + (", …" if len(users) > _NAMED else "")
+
+
+def _largest(page: _Page, plan: Plan) -> None:
+    from mechopt.files.plans import columns
+
+    assert plan.burden is not None
+    asked = int((plan.burden > 0).sum())
+    if not asked:
+        return
+    cells = columns(plan, plan.burden)
+    top = _top(plan.burden, min(_TOP, asked))
+    page.gap()
+    page.line(f"largest burdens ({top.size} of {asked:,})")
+    rows = [
+        (
+            _clean(cells["id"][user]),
+            *(_figure(cells[name][user]) for name in ("burden", "payment", "cost", "utility")),
+            "yes" if cells["stays"][user] else "NO",
+        )
+        for user in top.tolist()
+    ]
+    page.table(("id", "burden", "payment", "cost", "utility", "stays"), rows)
+
+
+def _top(burden: FloatArray, count: int) -> IntArray:
+    """Positions of the largest burdens, largest first, ties by position."""
+    candidates = np.flatnonzero(burden >= np.partition(burden, -count)[-count])
+    order = np.argsort(-burden[candidates], kind="stable")
+    return candidates[order][:count]
+
+
+def _clean(name: Any) -> str:
+    """An id on one line, without control characters, at most 24 characters."""
+    text = "".join(mark if mark.isprintable() else "�" for mark in str(name))
+    return text if len(text) <= 24 else text[:23] + "…"
+
+
+def _figure(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{float(value):,.6g}" if abs(float(value)) < 1e15 else f"{float(value):.6g}"
+
+
+class _Page:
+    """Lines and tables gathered into one text; colours and rules only for a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        terminal = sys.stdout is not None and sys.stdout.isatty()
+        self.stream = StringIO()
+        self.console = Console(
+            file=self.stream,
+            force_terminal=terminal,
+            width=min(Console().width, _WIDTH) if terminal else _WIDTH,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+    def line(self, text: str) -> None:
+        self.console.print(text, soft_wrap=False)
+
+    def gap(self) -> None:
+        self.console.print()
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """The first column to the left, the others to the right."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD if self.console.is_terminal else None, pad_edge=False)
+        for place, name in enumerate(header):
+            table.add_column(Text(name), justify="right" if place else "left")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        self.console.print(table)
+
+    def text(self) -> str:
+        lines = self.stream.getvalue().splitlines()
+        return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -1,0 +1,4 @@
+"""Personalized burdens with withdrawal rights: one threshold, or several by levels (F7, F8).
+
+`solve` is the mechanism; `several_levels` chooses among levels, `simultaneous_level` solves one.
+"""

@@ -1,0 +1,232 @@
+"""What each user can be asked for at a level, and the payment it needs: curves with jumps.
+
+Fix the level k and the total P = T_k + R (w.l.o.g., fact F8). If user i leaves, P − δ_i x_i is
+left, on level m say. The payment needed to keep him is
+
+    max{0, C_i(x) − v_i b_k (A3), ρ_i C_i(x) − v_i (b_k − b_m) (W1)},
+
+convex while m is the same, and jumping down where a larger burden makes his leaving cost a
+further level. One curve per user, given by points; between joined points cost and need are linear.
+
+The jump is at P − δ x = T_m, where leaving still keeps level m: the lower need holds only
+strictly beyond it. An optimum there is a limit that no plan attains, so burdens beyond a jump
+keep the distance `MARGIN`, and the problem so stated has an optimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.arrays import BoolArray, FloatArray, IntArray
+from mechopt.problem.aims import MARGIN, required_total
+from mechopt.problem.instance import Instance
+
+
+@dataclass(frozen=True, eq=False)
+class LevelCurves:
+    """Points of all users' curves, ordered by user, then burden; shape (N,) each.
+
+    burden : data; cost, need : money; joined : the straight line to the next point belongs to the
+    curve; start : first point of each user, and N at the end, shape (n + 1,)
+    """
+
+    user: IntArray
+    burden: FloatArray
+    cost: FloatArray
+    need: FloatArray
+    joined: BoolArray
+    start: IntArray
+
+    @property
+    def n(self) -> int:
+        return self.start.size - 1
+
+    def keep(self, kept: BoolArray) -> LevelCurves:
+        """The curves with only the points `kept` (N,); links to removed points are cut."""
+        joined = self.joined & kept & np.append(kept[1:], False)
+        count = np.concatenate(([0], np.cumsum(kept)))
+        return LevelCurves(
+            self.user[kept],
+            self.burden[kept],
+            self.cost[kept],
+            self.need[kept],
+            joined[kept],
+            count[self.start],
+        )
+
+    def of_user(self, user: int) -> LevelCurves:
+        """The curve of one user, renumbered to 0."""
+        own = slice(int(self.start[user]), int(self.start[user + 1]))
+        zero = np.zeros(own.stop - own.start, dtype=np.int64)
+        return LevelCurves(
+            zero,
+            self.burden[own],
+            self.cost[own],
+            self.need[own],
+            self.joined[own],
+            np.array([0, zero.size]),
+        )
+
+    def without_payment(self) -> LevelCurves:
+        """What can be asked for with t = 0."""
+        return self.keep(self.need <= 0)
+
+
+def level_after(instance: Instance, total: float, burden: FloatArray) -> IntArray:
+    """The level left if user i alone withdraws from `total`, shape (n,); near misses count as met.
+
+    This is the cautious reading within tolerance: the user loses no more than surely lost.
+    """
+    forgiving = instance.thresholds * (1 - 0.75 * MARGIN)
+    return np.searchsorted(forgiving, total - instance.removable * burden, side="right")
+
+
+def payment_needed(
+    instance: Instance, level: int, total: float, burden: FloatArray, *, withdrawal: bool = True
+) -> FloatArray:
+    """The least payments that keep everyone at `level` (A3 and W1), money, shape (n,)."""
+    shares = np.append(0.0, instance.shares)
+    cost = instance.cost_of(burden)
+    need = cost - instance.value * shares[level]
+    if withdrawal:
+        after = np.minimum(level_after(instance, total, burden), level)
+        kept = instance.value * (shares[level] - shares[after])
+        need = np.maximum(need, instance.reversibility * cost - kept)
+    return _clean(need, cost, instance.value)
+
+
+def least_burden(instance: Instance, level: int, reserve: float) -> FloatArray:
+    """Without a reserve: the least positive burden worth asking for, data, shape (n,).
+
+    Leaving with less than the margin is not surely noticed, so (W1) then gives nothing. For users
+    who accept the margin unpaid this matters only to the last of a selection (`distinct` sees to
+    him) and 0 is returned; for the others a burden is 0 or at least the margin.
+    """
+    if reserve > 0:
+        return np.zeros(instance.n)
+    shares = np.append(0.0, instance.shares)
+    edge = _over(float(instance.thresholds[level - 1]) * MARGIN, instance.removable)
+    edge = np.where(instance.removable > 0, edge, 0.0)
+    kept = instance.value * (shares[level] - shares[level - 1])
+    cost = instance.cost_of(edge)
+    unpaid = (cost <= instance.value * shares[level]) & (instance.reversibility * cost <= kept)
+    return np.where(unpaid, 0.0, edge)
+
+
+def distinct(instance: Instance, level: int, total: float, burden: FloatArray) -> FloatArray:
+    """`burden` with no positive burden so small that leaving is lost in the tolerance of T_k.
+
+    Such a burden (rounding, or the last user of a selection) is raised to the margin by lowering
+    another user's, one whose own pivotal level stays the same. Same sum, up to rounding. Dust whose
+    cost is itself within the tolerance on money is left alone.
+    """
+    threshold = float(instance.thresholds[level - 1])
+    taken = instance.removable * burden
+    matters = instance.reversibility * instance.cost_of(burden) > 0.1 * tolerances.MONEY * (
+        instance.value * instance.share_at(level)
+    )
+    small = np.flatnonzero((taken > 0) & (taken < MARGIN * threshold) & matters)
+    if total > threshold or small.size == 0:
+        return burden
+    burden = burden.copy()
+    for user in small.tolist():
+        wanted = MARGIN * threshold / float(instance.removable[user])
+        step = wanted - float(burden[user])
+        lowered = np.maximum(burden - step, 0.0)
+        same = level_after(instance, total, burden) == level_after(instance, total, lowered)
+        giver = int(np.argmax(np.where(same, lowered, -1.0)))
+        if wanted <= instance.capacity[user] and giver != user and lowered[giver] > 0:
+            burden[giver] -= step
+            burden[user] = wanted
+    return burden
+
+
+def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
+    """The curves of all users at `level` (1-based), total T_level + reserve."""
+    shares = np.append(0.0, instance.shares)
+    total = required_total(instance, level, reserve)
+    low = np.zeros(instance.n)
+    least = least_burden(instance, level, reserve)
+    blocks = []
+    for after in range(level, -1, -1):
+        high = instance.capacity.copy()
+        if after > 0:
+            room = total - instance.thresholds[after - 1]
+            high = np.minimum(high, _over(room, instance.removable))
+        if after == level and reserve == 0:
+            open_ = (high > low) | (least > 0)  # what stays behind anyway; or just x = 0
+        else:
+            open_ = low <= high
+        if open_.any():
+            blocks.append(_block(instance, np.flatnonzero(open_), low, high, shares, level, after))
+        if after == 0:
+            break
+        edge = instance.thresholds[after - 1] * (1 - MARGIN)
+        beyond = _over(total - edge, instance.removable)
+        # Whoever accepts small burdens unpaid starts at 0 (`least_burden`).
+        low = np.where(open_ | (after < level), np.maximum(beyond, 0.0), 0.0)
+    user, burden, cost, need, joined = (np.concatenate(column) for column in zip(*blocks))
+    order = np.argsort(user, kind="stable")  # blocks come in ascending burden
+    user = user[order]
+    start = np.searchsorted(user, np.arange(instance.n + 1))
+    return LevelCurves(user, burden[order], cost[order], need[order], joined[order], start)
+
+
+def _over(data: float, removable: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(removable > 0, data / removable, inf)
+
+
+def _clean(need: FloatArray, cost: FloatArray, value: FloatArray) -> FloatArray:
+    """Needs that are only rounding (a burden at the very edge of what is free) are none."""
+    return np.where(need <= 1e-14 * (cost + value), 0.0, need)
+
+
+def _block(
+    instance: Instance,
+    users: IntArray,
+    low: FloatArray,
+    high: FloatArray,
+    shares: FloatArray,
+    level: int,
+    after: int,
+) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, BoolArray]:
+    """Points of `users` on the interval [low, high] where leaving leaves level `after`."""
+    value, recovered = instance.value, instance.reversibility
+    kept = value * (shares[level] - shares[after])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turns = (  # costs at which A3 binds, W1 binds, and the two cross
+            value * shares[level],
+            np.where(recovered > 0, kept / recovered, inf),
+            np.where(recovered < 1, value * shares[after] / (1 - recovered), inf),
+        )
+    most = instance.cost_of(instance.capacity)
+    columns = [low, high, *(instance.affordable(np.fmin(turn, most)) for turn in turns)]
+    columns += list(np.cumsum(instance.widths, axis=1).T[:-1])
+    grid = np.column_stack([column[users] for column in columns])
+    grid = np.sort(np.clip(grid, low[users, None], high[users, None]), axis=1)
+    fresh = np.ones(grid.shape, dtype=bool)
+    fresh[:, 1:] = grid[:, 1:] > grid[:, :-1]
+    cost = np.column_stack(
+        [_cost_of(instance, users, grid[:, column]) for column in range(grid.shape[1])]
+    )
+    need = np.maximum(
+        cost - (value * shares[level])[users, None],
+        recovered[users, None] * cost - kept[users, None],
+    )
+    need = _clean(need, cost, value[users, None])
+    owner = np.broadcast_to(users[:, None], grid.shape)[fresh]
+    joined = np.append(owner[1:] == owner[:-1], False)
+    return owner, grid[fresh], cost[fresh], need[fresh], joined
+
+
+def _cost_of(instance: Instance, users: IntArray, burden: FloatArray) -> FloatArray:
+    from mechopt.problem import cost_curves as curves
+
+    return curves.cost_of(
+        instance.cost[users], instance.widths[users], instance.slopes[users], burden
+    )

@@ -1,0 +1,427 @@
+"""Multiple-choice knapsack with convex pieces: reach a total exactly, at least cost or payment.
+
+min Σ f_i(x_i) s.t. Σ x_i = P (and Σ need_i ≤ budget), f_i piecewise linear with gaps and jumps
+(`LevelCurves`). Replacing every f_i by its lower convex envelope gives the LP relaxation of the
+multiple-choice formulation; it is solved by taking envelope segments in order of slope, and
+leaves at most one user (two with a budget) between points that the curve does not connect.
+Choosing a connected piece for that user, the pieces of all users are taken by slope: a plan. What
+gap remains is closed by branch and bound over the users whose reduced costs leave a choice; each
+branch removes points of one user. The budget is priced, at the best multiplier, in every node.
+All bounds are evaluated in floating point from the data; no solver tolerance enters.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, replace
+from itertools import count, product
+from math import inf
+from time import perf_counter
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
+from mechopt.known import allocation
+from mechopt.known.burdens.level_curves import LevelCurves
+
+
+@dataclass(frozen=True, eq=False)
+class Knapsack:
+    """Reach `total` (data) by burdens on `curves` at least Σ need ("pay") or Σ cost ("cost").
+
+    budget : money, the most Σ need may be; inf for none (with `first` = "pay" it is not used)
+    """
+
+    curves: LevelCurves
+    total: float
+    first: str
+    budget: float = inf
+
+    @property
+    def value(self) -> FloatArray:
+        """f at the points, money."""
+        return self.curves.need if self.first == "pay" else self.curves.cost
+
+    @property
+    def slack(self) -> float:
+        """Data by which a sum of burdens may miss the total through rounding."""
+        return tolerances.REACH * self.total
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A burden vector (n,) data, its value (money), a proved lower bound, and the prices.
+
+    burden is None if none was found: `value` is then inf, and bound = inf proves there is none.
+    """
+
+    burden: FloatArray | None
+    value: float
+    bound: float
+    data_price: float = 0.0
+    budget_price: float = 0.0
+    nodes: int = 0
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A user whom the relaxation puts at `where` (data), between two unconnected points."""
+
+    start: int
+    stop: int
+    where: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Relaxed:
+    """LP relaxation: bound on f, prices, burdens (n,), Σ cost and Σ need there, split users."""
+
+    bound: float
+    data_price: float
+    budget_price: float
+    burden: FloatArray
+    cost: float
+    need: float
+    splits: tuple[_Split, ...]
+
+
+def minimise(problem: Knapsack, *, accuracy: float, deadline: float) -> Choice:
+    """Solve; stops when value − bound ≤ accuracy (money) or at `deadline` (a perf_counter time)."""
+    root = _relax(problem)
+    if root is None:
+        return Choice(None, inf, inf)
+    best = _round(problem, root)
+    best = replace(best, data_price=root.data_price, budget_price=root.budget_price)
+    if not root.splits or best.value - root.bound <= accuracy:
+        return replace(best, bound=min(best.value, root.bound))
+    core, fixed, offset = _core(problem, root, best.value - root.bound)
+    found = _branch(core, best.value - offset, accuracy, deadline)
+    bound = max(root.bound, min(found.bound + offset, best.value))
+    if found.burden is not None:
+        best = replace(best, burden=found.burden + fixed, value=found.value + offset)
+    return replace(best, bound=min(bound, best.value), nodes=found.nodes)
+
+
+# -- relaxation -------------------------------------------------------------------------------
+
+
+def _relax(problem: Knapsack) -> _Relaxed | None:
+    """The LP relaxation; None if even that has no solution."""
+    if problem.first == "pay" or problem.budget == inf:
+        return _by_slope(problem, problem.value, 0.0)
+    return _within_budget(problem)
+
+
+def envelope(curves: LevelCurves, value: FloatArray) -> IntArray:
+    """The points on the lower convex envelope of each user's curve, ascending."""
+    points = np.arange(curves.user.size)
+    user, burden = curves.user, curves.burden
+    while points.size > 2:
+        before, middle, after = points[:-2], points[1:-1], points[2:]
+        left = (value[middle] - value[before]) * (burden[after] - burden[middle])
+        right = (value[after] - value[middle]) * (burden[middle] - burden[before])
+        # Each of these lies above a chord, so all of them may go at once.
+        above = (user[before] == user[after]) & (left > right)
+        if not above.any():
+            break
+        points = np.concatenate((points[:1], middle[~above], points[-1:]))
+    return points
+
+
+def _by_slope(problem: Knapsack, value: FloatArray, budget_price: float) -> _Relaxed | None:
+    """Least Σ value over the envelopes: segments in order of slope, the last one in part."""
+    curves, slack = problem.curves, problem.slack
+    points = envelope(curves, value)
+    user, burden = curves.user[points], curves.burden[points]
+    linked = np.flatnonzero(user[1:] == user[:-1])
+    lowest = points[np.append(True, user[1:] != user[:-1])]
+    x = curves.burden[lowest].copy()
+    missing = -exact_sum(x, -problem.total)
+    width = burden[linked + 1] - burden[linked]
+    if missing < -slack or missing > exact_sum(width) + slack:
+        return None
+    slope = (value[points[linked + 1]] - value[points[linked]]) / width
+    _straighten(slope, user[linked])
+    order = np.argsort(slope, kind="stable")
+    reach = np.cumsum(width[order])
+    cut = int(np.searchsorted(reach, missing, side="left"))
+    part = np.zeros(width.size)
+    part[order[:cut]] = 1.0
+    splits: tuple[_Split, ...] = ()
+    price = 0.0
+    if cut < order.size:
+        last = int(order[cut])
+        rest = max(missing - (float(reach[cut - 1]) if cut else 0.0), 0.0)
+        part[last] = min(rest / width[last], 1.0)
+        price = float(slope[last])
+    elif order.size:
+        price = float(slope[order[-1]])
+    x += np.bincount(user[linked], weights=part * width, minlength=curves.n)
+    if cut < order.size and slack < rest < width[last] - slack:
+        start, stop = int(points[linked[last]]), int(points[linked[last] + 1])
+        if not curves.joined[start:stop].all():
+            splits = (_Split(start, stop, float(x[curves.user[start]])),)
+    totals = [
+        float(column[lowest].sum() + part @ (column[points[linked + 1]] - column[points[linked]]))
+        for column in (value, curves.cost, curves.need)
+    ]
+    return _Relaxed(totals[0], price, budget_price, x, totals[1], totals[2], splits)
+
+
+def _straighten(slope: FloatArray, owner: IntArray) -> None:
+    """Make each user's slopes ascend exactly, in place: rounding must not reverse his segments."""
+    same = owner[1:] == owner[:-1]
+    while True:
+        falls = np.flatnonzero(same & (slope[1:] < slope[:-1]))
+        if not falls.size:
+            return
+        slope[falls + 1] = slope[falls]
+
+
+_HINT = 1e-12  # weight of the need in a tie
+_MOST_LINES = 60  # supporting lines of the budget's dual; a handful are needed
+
+
+def _within_budget(problem: Knapsack) -> _Relaxed | None:
+    """Least Σ cost over the envelopes with Σ need ≤ budget: the best multiplier, by lines."""
+    curves, budget = problem.curves, problem.budget
+    free = _by_slope(problem, curves.cost, 0.0)
+    # Among equal costs the least need: at price 0 whole stretches of a curve are ties.
+    over = _by_slope(problem, curves.cost + _HINT * curves.need, 0.0)
+    if over is None or free is None:
+        return None
+    if over.need <= budget * (1 + tolerances.REACH):
+        return replace(over, bound=free.bound)
+    under = _by_slope(problem, curves.need, inf)
+    if under is None or under.need > budget * (1 + tolerances.REACH):
+        return None
+    best = over
+    bound = free.bound
+    for _ in range(_MOST_LINES):
+        price = max(0.0, (under.cost - over.cost) / (over.need - under.need))
+        middle = _by_slope(problem, curves.cost + price * curves.need, price)
+        assert middle is not None
+        if middle.bound - price * budget > bound:
+            best, bound = middle, middle.bound - price * budget
+        line = over.cost + price * over.need
+        if middle.bound >= line - 1e-14 * abs(line):
+            break
+        if middle.need > budget:
+            over = middle
+        else:
+            under = middle
+        if over.need - under.need <= 0:
+            break
+    weight = min(1.0, max(0.0, (budget - under.need) / (over.need - under.need)))
+    burden = weight * over.burden + (1 - weight) * under.burden
+    value = curves.cost + best.budget_price * curves.need
+    splits = _splits_of_mix(curves, value, over, under, burden)
+    return replace(best, bound=bound, burden=burden, splits=splits)
+
+
+def _splits_of_mix(
+    curves: LevelCurves, value: FloatArray, over: _Relaxed, under: _Relaxed, burden: FloatArray
+) -> tuple[_Split, ...]:
+    """Users for whom a mix of two relaxed solutions is no point of the curve, the worst first."""
+    moved = np.flatnonzero(over.burden != under.burden).tolist()
+    moved += [int(curves.user[split.start]) for split in (*over.splits, *under.splits)]
+    found = []
+    for who in dict.fromkeys(moved):
+        first, stop = int(curves.start[who]), int(curves.start[who + 1])
+        mine = curves.of_user(who)
+        hull = envelope(mine, value[first:stop])
+        where = float(burden[who])
+        edge = int(np.searchsorted(mine.burden[hull], where, side="right"))
+        left, right = hull[max(edge - 1, 0)], hull[min(edge, hull.size - 1)]
+        reach = mine.burden[right] - mine.burden[left]
+        if mine.joined[left:right].all() or reach <= 0:
+            continue
+        share = (where - mine.burden[left]) / reach
+        if 1e-12 < share < 1 - 1e-12:
+            worth = min(share, 1 - share) * reach
+            found.append((worth, _Split(first + int(left), first + int(right), where)))
+    return tuple(split for _, split in sorted(found, key=lambda pair: -pair[0]))
+
+
+# -- plans ------------------------------------------------------------------------------------
+
+
+def _pieces(curves: LevelCurves) -> tuple[IntArray, IntArray, IntArray]:
+    """Connected pieces: piece of each point (N,), first and last point of each piece."""
+    starts = np.append(True, ~curves.joined[:-1])
+    begin = np.flatnonzero(starts)
+    end = np.append(begin[1:], curves.user.size) - 1
+    return np.cumsum(starts) - 1, begin, end
+
+
+_MOST_TRIES = 64  # combinations of pieces tried around split users
+
+
+def _round(problem: Knapsack, relaxed: _Relaxed) -> Choice:
+    """The best plan that keeps every user on the piece where the relaxation has him.
+
+    Split users (the two worst) are tried on each of the pieces around their gaps.
+    """
+    curves = problem.curves
+    piece, begin, end = _pieces(curves)
+    lowest, highest = piece[curves.start[:-1]], piece[curves.start[1:] - 1]
+    chosen = lowest.copy()
+    for step in range(1, int((highest - lowest).max(initial=0)) + 1):
+        candidate = np.minimum(lowest + step, highest)
+        inside = relaxed.burden >= curves.burden[begin[candidate]] * (1 - tolerances.REACH)
+        chosen = np.where(inside, candidate, chosen)
+    splits = relaxed.splits[:2]
+    options = [range(int(piece[split.start]), int(piece[split.stop]) + 1) for split in splits]
+    best = Choice(None, inf, -inf)
+    for number, combination in enumerate(product(*options)):
+        if number == _MOST_TRIES:
+            break
+        for split, option in zip(splits, combination):
+            chosen[curves.user[split.start]] = option
+        tried = _fill(problem, begin[chosen], end[chosen])
+        if tried.value < best.value:
+            best = tried
+    return best
+
+
+def _fill(problem: Knapsack, begin: IntArray, end: IntArray) -> Choice:
+    """Reach the total with every user between two points of one piece: convex, so exact."""
+    curves, slack = problem.curves, problem.slack
+    nothing = Choice(None, inf, -inf)
+    low, high = curves.burden[begin], curves.burden[end]
+    amount = -exact_sum(low, -problem.total)
+    if amount < -slack or exact_sum(high, -problem.total) < -slack:
+        return nothing
+    spent = float(curves.need[begin].sum())
+    room = problem.budget - spent if problem.first == "cost" else inf
+    if room < -tolerances.REACH * problem.budget:
+        return nothing
+    base = float(problem.value[begin].sum())
+    links = _links(curves, begin, end)
+    if amount <= slack or links.size == 0:
+        return Choice(low, base, -inf)
+    width = curves.burden[links + 1] - curves.burden[links]
+    pieces = allocation.Pieces(
+        curves.user[links],
+        width,
+        (curves.cost[links + 1] - curves.cost[links]) / width,
+        (curves.need[links + 1] - curves.need[links]) / width,
+    )
+    answer: allocation.Allocation | None
+    if room < inf:
+        answer = allocation.cheapest_within_budget(pieces, amount, high - low, max(room, 0.0))
+    else:
+        answer = allocation.cheapest(pieces, amount, high - low, first=problem.first)
+    if answer is None:
+        return nothing
+    return Choice(low + answer.burden, base + answer.value, -inf)
+
+
+def _links(curves: LevelCurves, begin: IntArray, end: IntArray) -> IntArray:
+    """The points (all but the last) of one piece per user, given its first and last points."""
+    mark = np.zeros(curves.user.size + 1, dtype=np.int64)
+    mark[begin] += 1
+    mark[end] -= 1
+    return np.flatnonzero(np.cumsum(mark)[:-1] > 0)
+
+
+# -- branch and bound -------------------------------------------------------------------------
+
+
+def _core(problem: Knapsack, root: _Relaxed, gap: float) -> tuple[Knapsack, FloatArray, float]:
+    """Without what reduced costs rule out: the remaining problem, and what that fixes.
+
+    A point whose reduced cost exceeds the gap is in no better plan. Users with one point left are
+    fixed: their burdens (n,) and value are returned, and they stay in the curves at burden 0.
+    """
+    curves, value = problem.curves, problem.value
+    if root.budget_price:
+        value = value + root.budget_price * curves.need
+    reduced = value - root.data_price * curves.burden
+    least = np.minimum.reduceat(reduced, curves.start[:-1])
+    noise = 1e-12 * (np.abs(value) + abs(root.data_price) * curves.burden)
+    kept = reduced - least[curves.user] <= gap * (1 + 1e-9) + noise
+    kept |= curves.joined & np.append(kept[1:], False)
+    kept |= np.append(False, curves.joined[:-1] & kept[:-1])
+    core = curves.keep(kept)
+    at = core.start[:-1][np.diff(core.start) == 1]
+    fixed = np.zeros(curves.n)
+    fixed[core.user[at]] = core.burden[at]
+    offset = float((core.need if problem.first == "pay" else core.cost)[at].sum())
+    budget = problem.budget - float(core.need[at].sum())
+    burden, cost, need = core.burden.copy(), core.cost.copy(), core.need.copy()
+    burden[at] = cost[at] = need[at] = 0.0
+    core = replace(core, burden=burden, cost=cost, need=need)
+    total = -exact_sum(fixed, -problem.total)
+    return replace(problem, curves=core, total=total, budget=budget), fixed, offset
+
+
+def _branch(core: Knapsack, cutoff: float, accuracy: float, deadline: float) -> Choice:
+    """Best-first branch and bound; a plan is returned only if better than `cutoff`."""
+    free = np.flatnonzero(np.diff(core.curves.start) > 1)
+    small = replace(core, curves=_only(core.curves, free))
+    incumbent = Choice(None, cutoff, -inf)
+    order = count()
+    heap: list[tuple[float, int, tuple[slice, ...], _Split]] = []
+
+    def consider(dropped: tuple[slice, ...]) -> None:
+        nonlocal incumbent
+        part = replace(small, curves=small.curves.keep(_alive(small.curves, dropped)))
+        relaxed = _relax(part)
+        if relaxed is None or relaxed.bound >= incumbent.value - accuracy:
+            return
+        plan = _round(part, relaxed)
+        if plan.value < incumbent.value:
+            incumbent = plan
+        if relaxed.splits:
+            heapq.heappush(heap, (relaxed.bound, next(order), dropped, relaxed.splits[0]))
+
+    consider(())
+    nodes = 0
+    while heap and heap[0][0] < incumbent.value - accuracy and perf_counter() < deadline:
+        _, _, dropped, split = heapq.heappop(heap)
+        nodes += 1
+        for removed in _branches(small.curves, _alive(small.curves, dropped), split):
+            consider((*dropped, removed))
+    # Nodes within `accuracy` of the incumbent were cut off; so much is left unproved.
+    bound = min(incumbent.value - accuracy, *(node[0] for node in heap[:1]), inf)
+    if incumbent.burden is None:
+        return Choice(None, inf, bound, nodes=nodes)
+    burden = np.zeros(core.curves.n)
+    burden[free] = incumbent.burden
+    return Choice(burden, incumbent.value, bound, nodes=nodes)
+
+
+def _alive(curves: LevelCurves, dropped: tuple[slice, ...]) -> BoolArray:
+    alive = np.ones(curves.user.size, dtype=bool)
+    for removed in dropped:
+        alive[removed] = False
+    return alive
+
+
+def _only(curves: LevelCurves, users: IntArray) -> LevelCurves:
+    """The curves of some users, renumbered."""
+    kept = np.zeros(curves.n, dtype=bool)
+    kept[users] = True
+    part = curves.keep(kept[curves.user])
+    number = np.cumsum(kept) - 1
+    start = np.append(part.start[:-1][kept], part.start[-1])
+    return replace(part, user=number[part.user], start=start)
+
+
+def _branches(curves: LevelCurves, alive: BoolArray, split: _Split) -> tuple[slice, slice]:
+    """What two branches remove: all above, or all below, the gap nearest to where the user is.
+
+    `split` counts points among the living ones.
+    """
+    index = np.flatnonzero(alive)
+    part = curves.keep(alive)
+    gaps = split.start + np.flatnonzero(~part.joined[split.start : split.stop])
+    middle = (part.burden[gaps] + part.burden[gaps + 1]) / 2
+    gap = int(index[gaps[np.argmin(np.abs(middle - split.where))]])
+    who = int(curves.user[gap])
+    return (
+        slice(gap + 1, int(curves.start[who + 1])),
+        slice(int(curves.start[who]), gap + 1),
+    )

@@ -1,0 +1,119 @@
+"""A level at which what keeps a user does not depend on how much he gives: selection (F7).
+
+One threshold, or no withdrawal rights. The burdens then are a separable convex allocation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mechopt import arrays, tolerances
+from mechopt.arrays import FloatArray
+from mechopt.known import allocation
+from mechopt.known.allocation import Allocation, Pieces
+from mechopt.known.levels import LevelAnswer
+from mechopt.problem.aims import required_total
+from mechopt.problem.instance import Instance
+
+
+def unsecured_share(instance: Instance, protocol: str) -> FloatArray:
+    """φ_i with one threshold met exactly, shape (n,).
+
+    Whoever removes data by leaving is pivotal, and participation implies obedience (F7): 0. If
+    nothing leaves with him (δ_i = 0) the reversible part ρ_i C_i must be paid for.
+    """
+    stuck = instance.removable == 0
+    if protocol == "none" or not stuck.any():
+        return np.zeros(instance.n)
+    return np.where(stuck, instance.reversibility, 0.0)
+
+
+def one_level(
+    instance: Instance,
+    level: int,
+    quantity: str,
+    *,
+    gain: FloatArray,
+    unsecured: FloatArray,
+    transfers: bool,
+    reserve: float,
+) -> LevelAnswer:
+    """The cheapest plan (in `quantity`, "pay" or "cost") that reaches T_level + R."""
+    amount = required_total(instance, level, reserve)
+    transfers = transfers and instance.budget > 0  # else rounding would count as a payment
+    pieces = allocation.user_pieces(instance, gain, unsecured, transfers=transfers)
+    if not allocation.can_reach(pieces, amount):
+        reason, shortfall = _why_short(instance, level, amount, pieces, gain, unsecured, transfers)
+        return LevelAnswer(level, None, None, quantity, reason, shortfall)
+    upper: FloatArray = instance.capacity
+    if not transfers:
+        offered = np.bincount(pieces.user, weights=pieces.length, minlength=instance.n)
+        upper = np.minimum(offered, instance.capacity)
+    found: Allocation | None
+    if quantity == "cost" and transfers and instance.budget < np.inf:
+        found = allocation.cheapest_within_budget(pieces, amount, upper, instance.budget)
+    else:
+        found = allocation.cheapest(pieces, amount, upper, first=quantity)
+    payment = None if found is None else payments(instance, found.burden, gain, unsecured)
+    limit = instance.budget * (1 + tolerances.REACH)
+    if found is None or payment is None or (limit < np.inf and arrays.exact_sum(payment) > limit):
+        least = allocation.cheapest(pieces, amount, upper, first="pay").value
+        return LevelAnswer(
+            level,
+            None,
+            None,
+            quantity,
+            f"reaching {amount:g} takes payments of {least:g}, but the budget is "
+            f"{instance.budget:g}: short by {least - instance.budget:g} (A4)",
+            {"constraint": "budget", "payment": least, "money": least - instance.budget},
+        )
+    if not transfers:
+        payment = np.zeros(instance.n)
+    return LevelAnswer(level, found, payment, quantity)
+
+
+def payments(
+    instance: Instance, burden: FloatArray, gain: FloatArray, unsecured: FloatArray
+) -> FloatArray:
+    """The least payments for these burdens: max(0, C − w, φ C), money, shape (n,), read-only.
+
+    Payments that are only the rounding of C − w are set to 0.
+    """
+    cost = instance.cost_of(burden)
+    need = cost - gain
+    np.maximum(need, unsecured * cost if unsecured.any() else 0.0, out=need)
+    need *= need > np.multiply(cost, tolerances.REACH, out=cost)
+    return arrays.freeze(need)
+
+
+def _why_short(
+    instance: Instance,
+    level: int,
+    amount: float,
+    pieces: Pieces,
+    gain: FloatArray,
+    unsecured: FloatArray,
+    transfers: bool,
+) -> tuple[str, dict[str, Any]]:
+    """How far the threshold is, and the payment that would close the gap."""
+    reach = allocation.reachable(pieces)
+    short = amount - reach
+    capacity = arrays.exact_sum(instance.capacity)
+    shortfall: dict[str, Any] = {"constraint": "capacity", "data": short, "reachable": reach}
+    if transfers or capacity < amount:
+        missing = amount - capacity
+        return (
+            f"threshold {level} needs {amount:g} of data, but all users together can give only "
+            f"{capacity:g}: short by {missing:g} (A1, A2)",
+            {"constraint": "capacity", "data": missing, "reachable": capacity},
+        )
+    paid = allocation.user_pieces(instance, gain, unsecured)
+    least = allocation.cheapest(paid, amount, instance.capacity, first="pay").value
+    shortfall.update(constraint="participation", payment=least)
+    return (
+        f"threshold {level} needs {amount:g} of data, but without payments users accept only "
+        f"{reach:g}: short by {short:g} (A1, A3); payments of {least:g} would close it",
+        shortfall,
+    )

@@ -1,0 +1,218 @@
+"""Personalized burdens with several thresholds, or a reserve, under a withdrawal protocol.
+
+One problem per level (`simultaneous_level`, `burdens_sequential`); the objective decides among the
+levels and the null outcome.
+
+A reserve secures the level reached: X − R must reach the same threshold as X. So level k < K is
+offered only if T_k + R < T_{k+1}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+from mechopt import tolerances
+from mechopt.answer.plan import Plan
+from mechopt.arrays import IntArray, exact_sum
+from mechopt.errors import NotSupported
+from mechopt.known.burdens import exact_edge as knife_edge
+from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget, solve_level
+from mechopt.known.levels import LevelAnswer, best_level
+from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.problem.instance import Instance
+from mechopt.status import Status
+
+PATIENCE = 60.0  # seconds of search if no time limit is given
+_SHARE = 0.6  # of the time left, for a level if lower ones are to follow
+
+
+# (level, quantity): the budget (money) with which it was solved, and what was found.
+Known = dict[tuple[int, str], tuple[float, LevelSolution]]
+
+
+def solve(
+    instance: Instance,
+    *,
+    objective: str = "provider-surplus",
+    protocol: str = "simultaneous",
+    order: Any = "small-first",
+    target: float | None = None,
+    transfers: bool = True,
+    reserve: float = 0.0,
+    method: str = "auto",
+    time_limit: float | None = None,
+    seed: int = 0,
+    known: Known | None = None,
+) -> Plan:
+    """The best burdens and payments under a withdrawal protocol, for any K and reserve.
+
+    protocol : "simultaneous"; "coalition", which is the same design problem: of those who gain by
+        leaving together, the one with the least data gains at least as much by leaving alone;
+        "sequential" in an `order`: "small-first", "large-first", "cost", a permutation, or
+        "designed" (the provider's choice; the plan's `order` then is the permutation found)
+    known : what earlier solves found that differ in budget or provider value alone; taken over
+        where it holds, and added to
+
+    Returns a Plan with a proved bound; `details["levels"]` has one row per level solved. Status is
+    FEASIBLE with the gap where the search stopped (`time_limit`, default 60 s) or where bound and
+    plan do not meet (sequential). Raises InvalidOption, NotSupported.
+    """
+    if method == "model":
+        raise NotSupported(
+            "method 'model' solves one threshold; with several, build_model gives the readable "
+            "formulations 'burdens-levels' and 'burdens-levels-bigm'"
+        )
+    deadline = perf_counter() + (PATIENCE if time_limit is None else time_limit)
+    rows: list[dict[str, Any]] = []
+    orders: dict[int, IntArray] = {}
+    best = 0.0
+    budget = instance.budget if transfers else 0.0
+    minimised = objective in MINIMISED
+    lowest = check_options(instance, objective, target, reserve) if minimised else 1
+
+    def answer(level: int, quantity: str) -> LevelAnswer:
+        nonlocal best
+        began = perf_counter()
+        left = deadline - began if level <= lowest else _SHARE * (deadline - began)
+        control: dict[str, Any] = {
+            "transfers": transfers,
+            "reserve": reserve,
+            "deadline": began + left,
+        }
+        ceiling = _ceiling(instance, level, objective)
+        if ceiling is not None and ceiling < best:
+            reason = f"level {level} is worth at most {ceiling:g}, less than another level's plan"
+            found = LevelSolution(LevelAnswer(level, None, None, quantity, reason), found_by="")
+        elif (carried := _carried(instance, level, quantity, known, budget)) is not None:
+            found = carried
+        else:
+            if protocol == "sequential":
+                from mechopt.known.sequential import (
+                    solve as burdens_sequential,  # with Pyomo: only if needed
+                )
+
+                found = burdens_sequential.solve_level(
+                    instance, level, quantity, order=order, seed=seed, **control
+                )
+            else:
+                found = solve_level(instance, level, quantity, **control)
+            if known is not None:
+                known[level, quantity] = budget, found
+        if found.answer.allocation is not None:
+            terms: dict[str, Any] = {
+                "mechanism": "burdens",
+                "protocol": protocol,
+                "transfers": transfers,
+            }
+            decided = knife_edge.decided(instance, found.answer, reserve=reserve, **terms)
+            found = replace(found, answer=decided)
+        if ceiling is not None and found.answer.allocation is not None:
+            best = max(best, ceiling - found.answer.allocation.value)
+        if found.order is not None:
+            orders[level] = found.order
+        rows.append(level_row(instance, found, perf_counter() - began))
+        return found.answer
+
+    plan = best_level(
+        instance,
+        answer,
+        objective=objective,
+        target=target,
+        reserve=reserve,
+        mechanism="burdens",
+        protocol=protocol,
+        order=order,
+        seed=seed,
+        details={"levels": rows},
+    )
+    if isinstance(order, str) and order == "designed":  # at level 1 every order does
+        chosen = orders.get(plan.level or 0)
+        plan = plan.replace(order="small-first" if chosen is None else chosen.tolist())
+    return admit_undecided(plan, rows)
+
+
+def _carried(
+    instance: Instance, level: int, quantity: str, known: Known | None, budget: float
+) -> LevelSolution | None:
+    """What is known of the level from another budget, as far as it holds for this one.
+
+    The least payments are the same for every budget that covers them. A plan found with a larger
+    budget stays the best if it is still covered.
+    """
+    if known is None or (level, quantity) not in known:
+        return None
+    other, found = known[level, quantity]
+    answer = found.answer
+    if other == budget:
+        return found
+    if answer.allocation is None or answer.payment is None:
+        without_money = (answer.shortfall or {}).get("constraint") in ("capacity", "reserve")
+        return found if without_money else None
+    covered = exact_sum(answer.payment) <= budget
+    if covered and (quantity == "pay" or budget < other):
+        return found
+    least = answer.allocation.bound
+    if quantity == "pay" and least > budget * (1 + tolerances.REACH):
+        return LevelSolution(over_budget(instance, level, quantity, least, budget))
+    return None
+
+
+def _ceiling(instance: Instance, level: int, objective: str) -> float | None:
+    """What the objective is at `level` if nothing is paid or borne; None if it is minimised."""
+    worth = instance.provider_value * instance.share_at(level)
+    if objective == "provider-surplus":
+        return worth
+    if objective == "welfare":
+        return worth + exact_sum(instance.value) * instance.share_at(level)
+    return None
+
+
+def level_row(instance: Instance, found: LevelSolution, seconds: float) -> dict[str, Any]:
+    """One row of `details["levels"]`."""
+    answer = found.answer
+    row: dict[str, Any] = {
+        "level": answer.level,
+        "share": instance.share_at(answer.level),
+        "status": "undecided" if found.undecided else "out of reach",
+        "minimised": answer.quantity,
+        "expenditure": None,
+        "social_cost": None,
+        "bound": found.least if found.undecided else None,
+        "nodes": found.nodes,
+        "found_by": found.found_by,
+        "seconds": seconds,
+        "reason": answer.reason,
+    }
+    if answer.allocation is not None and answer.payment is not None:
+        row["status"] = "sustained"
+        row["expenditure"] = exact_sum(answer.payment)
+        row["social_cost"] = exact_sum(instance.cost_of(answer.allocation.burden))
+        row["bound"] = answer.allocation.bound
+    return row
+
+
+def admit_undecided(plan: Plan, rows: list[dict[str, Any]]) -> Plan:
+    """`plan`, with what a level left undecided may be worth admitted in status and bound."""
+    instance, objective = plan.instance, plan.objective_name
+    open_ = [row for row in rows if row["status"] == "undecided"]
+    if not open_:
+        return plan
+    minimise = objective in MINIMISED
+    possible = [
+        row["bound"]
+        if minimise
+        else row["share"]
+        if objective == "improvement"
+        else (_ceiling(instance, row["level"], str(objective)) or 0.0) - row["bound"]
+        for row in open_
+    ]
+    at_best = min(possible) if minimise else max(possible)
+    nothing_found = plan.status is Status.INFEASIBLE or (minimise and plan.status is Status.NULL)
+    if nothing_found or plan.objective is None or plan.bound is None:
+        return plan.replace(
+            status=Status.UNKNOWN, burden=None, payment=None, objective=None, bound=at_best
+        )
+    bound = min(plan.bound, at_best) if minimise else max(plan.bound, at_best)
+    return plan.replace(status=plan.status if bound == plan.bound else Status.FEASIBLE, bound=bound)

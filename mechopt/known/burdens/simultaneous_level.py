@@ -1,0 +1,266 @@
+"""One level under simultaneous withdrawal (fact F8), and what a solved level looks like.
+
+With the total fixed at P = T_k + R, users are independent of one another except for the total
+(and the budget): a multiple-choice knapsack with convex pieces. Where every user's leaving costs
+the same level whatever he gives (capacities smaller than the gaps between thresholds; one
+threshold) the curves are convex and selection solves the level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from mechopt import arrays, tolerances
+from mechopt.arrays import FloatArray, IntArray, exact_sum
+from mechopt.known import allocation
+from mechopt.known.allocation import Allocation, Pieces
+from mechopt.known.burdens import level_curves
+from mechopt.known.burdens.level_curves import LevelCurves
+from mechopt.known.burdens.multiple_choice_knapsack import Choice, Knapsack, minimise
+from mechopt.known.levels import LevelAnswer
+from mechopt.problem.instance import Instance
+
+_ACCURACY = 1e-11  # when to stop the search, relative to the total at average cost
+
+
+@dataclass(frozen=True, eq=False)
+class LevelSolution:
+    """The answer at one level.
+
+    undecided : neither plan nor proof; `least` then bounds what was minimised
+    order : the order in which users decide, where the provider chose it
+    """
+
+    answer: LevelAnswer
+    undecided: bool = False
+    least: float = 0.0
+    nodes: int = 0
+    order: IntArray | None = None
+    found_by: str = "level decomposition (F8)"
+
+
+def solve_level(
+    instance: Instance,
+    level: int,
+    quantity: str,
+    *,
+    transfers: bool,
+    reserve: float,
+    deadline: float,
+) -> LevelSolution:
+    """Least payments ("pay") or least cost ("cost") that sustain `level` under (W1)."""
+    total = level_curves.required_total(instance, level, reserve)
+    refusal = out_of_reach(instance, level, quantity, total)
+    if refusal is not None:
+        return LevelSolution(refusal)
+    budget = instance.budget if transfers else 0.0
+    found, least = _solve_curves(instance, level, quantity, total, reserve, budget, deadline)
+    if found.burden is None or least > budget * (1 + tolerances.REACH):
+        if found.bound < inf and least <= budget * (1 + tolerances.REACH):
+            undecided = f"whether level {level} can be sustained was not decided in time"
+            reason, numbers = undecided, {"constraint": "time", "level": level}
+            nothing = LevelAnswer(level, None, None, quantity, reason, numbers)
+            return LevelSolution(nothing, True, max(0.0, found.bound))
+        return LevelSolution(over_budget(instance, level, quantity, least, budget))
+    burden = level_curves.distinct(instance, level, total, found.burden)
+    burden = arrays.settle(burden, np.where(burden > 0, instance.capacity, 0.0), total)
+    payment = level_curves.payment_needed(instance, level, total, burden)
+    if budget == 0:
+        payment = np.zeros(instance.n)
+    value = exact_sum(payment if quantity == "pay" else instance.cost_of(burden))
+    final = Allocation(
+        arrays.freeze(burden),
+        value,
+        min(value, max(0.0, found.bound)),
+        found.data_price,
+        found.budget_price,
+    )
+    answer = LevelAnswer(level, final, arrays.freeze(payment), quantity)
+    return LevelSolution(answer, nodes=found.nodes)
+
+
+def _solve_curves(
+    instance: Instance,
+    level: int,
+    quantity: str,
+    total: float,
+    reserve: float,
+    budget: float,
+    deadline: float,
+) -> tuple[Choice, float]:
+    """The level's problem on the users' curves; and the least payments (0 if none are known of).
+
+    With `quantity` "pay" the least payments come first and the least cost among them second.
+    """
+    if quantity == "cost" and budget > 0:
+        # Unless the budget binds, nobody's pivotality matters: whatever is needed is paid.
+        pieces = _all_pieces(instance)
+        freely = allocation.cheapest(pieces, total, instance.capacity, first="cost")
+        payment = level_curves.payment_needed(instance, level, total, freely.burden)
+        if exact_sum(payment) <= budget:
+            return Choice(freely.burden, freely.value, freely.bound, freely.data_price), 0.0
+    convex = _convex_pieces(instance, level, reserve)
+    if convex is not None:
+        return _by_selection(instance, convex, quantity, total, budget)
+    curves = level_curves.level_curves(instance, level, reserve)
+    all_capacities = exact_sum(instance.cost_of(instance.capacity))
+    scale = all_capacities * total / exact_sum(instance.capacity)
+    control = {"accuracy": _ACCURACY * scale, "deadline": deadline}
+
+    def search(first: str, curves: LevelCurves, budget: float = inf) -> Choice:
+        return minimise(Knapsack(curves, total, first, budget), **control)
+
+    free = curves.without_payment()
+    if budget == 0:
+        found = search("cost", free)
+        if found.burden is not None or found.bound < inf:
+            least = 0.0
+            return (replace(found, bound=0.0) if quantity == "pay" else found), least
+        return found, search("pay", curves).bound
+    cheapest = search("pay", curves)
+    if cheapest.bound > budget * (1 + tolerances.REACH):
+        return cheapest, cheapest.bound
+    if quantity == "cost":
+        return search("cost", curves, budget), 0.0
+    if cheapest.value <= control["accuracy"]:
+        unpaid = search("cost", free)
+        if unpaid.burden is not None:
+            return replace(unpaid, bound=0.0), 0.0
+    return cheapest, cheapest.value
+
+
+def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | None:
+    """Pieces for selection if no user's leaving could cost different levels; else None."""
+    total = level_curves.required_total(instance, level, reserve)
+    below = 0.0 if level == 1 else float(instance.thresholds[level - 2])
+    most = instance.removable * instance.capacity
+    harmless = most <= reserve
+    if not (harmless | ((reserve == 0) & ((most <= total - below) | (level == 1)))).all():
+        return None
+    shares = np.append(0.0, instance.shares)
+    kept = np.where(harmless, 0.0, instance.value * (shares[level] - shares[level - 1]))
+    least = level_curves.least_burden(instance, level, reserve)
+    paid = least if not least.any() else level_curves.payment_needed(instance, level, total, least)
+    return pieces_kept_by(instance, instance.value * shares[level], kept, least, paid)
+
+
+def pieces_kept_by(
+    instance: Instance, gain: FloatArray, kept: FloatArray, least: FloatArray, paid: FloatArray
+) -> Pieces:
+    """Pieces where leaving costs user i `kept` (n,) money, whatever his burden.
+
+    gain : v_i b_k (A3). Where least > 0, burdens start there, at the payment `paid`. Without
+    payment up to where (A3) or obedience binds; then the need grows by ρ θ or θ per unit.
+    """
+    recovered = instance.reversibility
+    with np.errstate(divide="ignore", invalid="ignore"):
+        obey = np.where(recovered > 0, kept / recovered, inf)
+        join = np.where(recovered < 1, (gain - kept) / (1 - recovered), inf)
+    free = np.minimum(gain, obey)  # cost up to which nothing is needed
+    turn = np.where(gain <= obey, free, np.maximum(join, free))
+    steep = np.flatnonzero((least > 0) & (least <= instance.capacity))
+    raised = bool(least.any())
+    columns: list[tuple[Any, Any, Any, Any]] = []
+    if raised:
+        cost = instance.cost_of(least)[steep]
+        columns.append((steep, least[steep], cost / least[steep], paid[steep] / least[steep]))
+    begin, spent = np.zeros(instance.n), np.zeros(instance.n)
+    everyone, nothing = np.arange(instance.n), np.zeros(instance.n)
+    for width, slope in zip(instance.widths.T, instance.slopes.T):
+        rate = instance.cost * slope
+        one = np.clip((free - spent) / rate, 0.0, width)
+        two = np.clip((turn - spent) / rate, one, width)
+        for low, high, pay in (
+            (nothing, one, nothing),
+            (one, two, recovered * rate),
+            (two, width, rate),
+        ):
+            length = high - low
+            if raised:
+                length = begin + high - np.maximum(begin + low, least)
+            some = np.flatnonzero(length > 0)
+            if some.size == instance.n:
+                columns.append((everyone, length, rate, pay))
+            else:
+                columns.append((some, length[some], rate[some], pay[some]))
+        begin, spent = begin + width, spent + rate * width
+    return Pieces(*(np.concatenate(column) for column in zip(*columns)))
+
+
+def _all_pieces(instance: Instance) -> Pieces:
+    """Everything everyone can give, by cost alone."""
+    user, segment = np.nonzero(instance.widths > 0)
+    rate = instance.cost[user] * instance.slopes[user, segment]
+    return Pieces(user, instance.widths[user, segment], rate, 0.0 * rate)
+
+
+def _by_selection(
+    instance: Instance, pieces: Pieces, quantity: str, total: float, budget: float
+) -> tuple[Choice, float]:
+    """The level's problem where all curves are convex."""
+    upper = instance.capacity
+    found: Allocation | None
+    if budget == 0:
+        some = pieces.pay == 0
+        free = Pieces(pieces.user[some], pieces.length[some], pieces.cost[some], pieces.pay[some])
+        reachable = allocation.can_reach(free, total)
+        offered = np.bincount(free.user, weights=free.length, minlength=instance.n)
+        upper = np.minimum(offered, upper)  # rounding must not ask those who give nothing unpaid
+        found = allocation.cheapest(free, total, upper, first="cost") if reachable else None
+    elif quantity == "cost" and budget < inf:
+        found = allocation.cheapest_within_budget(pieces, total, upper, budget)
+    else:
+        found = allocation.cheapest(pieces, total, upper, first=quantity)
+    if found is None:
+        least = allocation.cheapest(pieces, total, upper, first="pay").bound
+        return Choice(None, inf, inf), least
+    bound = 0.0 if quantity == "pay" and budget == 0 else found.bound
+    least = found.value if quantity == "pay" and budget > 0 else 0.0
+    return Choice(found.burden, found.value, bound, found.data_price, found.budget_price), least
+
+
+def out_of_reach(instance: Instance, level: int, quantity: str, total: float) -> LevelAnswer | None:
+    """Why no burdens at all can secure `level`, if so."""
+    if level < instance.levels and total >= instance.thresholds[level]:
+        over = total - float(instance.thresholds[level])
+        reason = (
+            f"with this reserve level {level} is passed: {total:g} of data reach level "
+            f"{level + 1}, which then needs its own reserve (A1)"
+        )
+        return LevelAnswer(
+            level, None, None, quantity, reason, {"constraint": "reserve", "data": over}
+        )
+    short = -exact_sum(instance.capacity, -total)
+    if short <= tolerances.REACH * total:
+        return None
+    reason = (
+        f"level {level} needs {total:g} of data, but all users together can give only "
+        f"{total - short:g}: short by {short:g} (A1, A2)"
+    )
+    numbers = {"constraint": "capacity", "level": level, "data": short, "reachable": total - short}
+    return LevelAnswer(level, None, None, quantity, reason, numbers)
+
+
+def over_budget(
+    instance: Instance, level: int, quantity: str, least: float, budget: float
+) -> LevelAnswer:
+    """That `level` takes payments of at least `least` (money), more than `budget`."""
+    short = least - budget
+    numbers: dict[str, Any] = {"level": level, "payment": least, "money": short}
+    if budget == 0 and instance.budget > 0:
+        reason = (
+            f"level {level} is not sustained without payments: at least {least:g} would have to "
+            "be paid (A3, A5)"
+        )
+        numbers["constraint"] = "participation"
+    else:
+        reason = (
+            f"level {level} takes payments of at least {least:g}, but the budget is {budget:g}: "
+            f"short by {short:g} (A4)"
+        )
+        numbers["constraint"] = "budget"
+    return LevelAnswer(level, None, None, quantity, reason, numbers)

@@ -1,0 +1,118 @@
+"""Personalized burdens with withdrawal rights (FORMULATION 4.3).
+
+One threshold, or no withdrawal rights: every level is a convex allocation, solved exactly by
+selection (fact F7). Several thresholds under a withdrawal protocol, or a reserve, make the
+withdrawal constraint (A5) part of the optimisation: `burdens_levels` does that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mechopt import words
+from mechopt.answer.plan import Plan
+from mechopt.errors import InvalidOption
+from mechopt.known import milp as by_model
+from mechopt.known.burdens import exact_edge as knife_edge
+from mechopt.known.burdens.separable import one_level, unsecured_share
+from mechopt.known.levels import LevelAnswer, best_level
+from mechopt.problem.aims import check_options
+from mechopt.problem.instance import Instance
+
+METHODS = ("auto", "selection", "model")
+
+
+def solve(
+    instance: Instance,
+    *,
+    objective: str = "provider-surplus",
+    protocol: str = "simultaneous",
+    order: Any = "small-first",
+    target: float | None = None,
+    transfers: bool = True,
+    reserve: float = 0.0,
+    method: str = "auto",
+    time_limit: float | None = None,
+    seed: int = 0,
+    known: dict[Any, Any] | None = None,
+) -> Plan:
+    """Burdens x and payments t that everyone accepts and nobody undoes (A1–A6).
+
+    protocol : whose right to withdraw must be respected; "none" drops A5
+    target : share to reach, for "expenditure" and "social-cost"; default the highest
+    transfers : whether payments are allowed
+    reserve : R ≥ 0, data kept above the threshold
+    method : "selection" (one threshold), "model" (Pyomo and HiGHS), "auto" (the fastest exact one)
+    known : a dict that solves of the same users and options, with other budgets or provider values,
+        fill and draw on (several thresholds; elsewhere there is nothing worth keeping)
+
+    Infeasible: the null outcome with the reason, or INFEASIBLE if `target` was given.
+    """
+    words.choose("protocol", protocol, words.PROTOCOLS)
+    words.choose("method", method, METHODS)
+    check_options(instance, objective, target, reserve)
+    separable = protocol == "none" or (instance.levels == 1 and reserve == 0)
+    if not separable:
+        if method == "selection":
+            raise InvalidOption(
+                "method: 'selection' solves one threshold without a reserve, or protocol 'none'; "
+                "use 'auto'"
+            )
+        from mechopt.known.burdens import several_levels as burdens_levels
+
+        return burdens_levels.solve(
+            instance,
+            objective=objective,
+            protocol=protocol,
+            order=order,
+            target=target,
+            transfers=transfers,
+            reserve=reserve,
+            method=method,
+            time_limit=time_limit,
+            seed=seed,
+            known=known,
+        )
+    fields: dict[str, Any] = {"mechanism": "burdens", "protocol": protocol, "order": order}
+    if method == "model":
+        return by_model.solve(
+            instance,
+            "burdens",
+            objective=objective,
+            target=target,
+            transfers=transfers,
+            reserve=reserve,
+            time_limit=time_limit,
+            seed=seed,
+            model_options={"protocol": protocol},
+            **fields,
+        )
+
+    def solve_level(level: int, quantity: str) -> LevelAnswer:
+        gain = instance.value * instance.share_at(level)
+        found = one_level(
+            instance,
+            level,
+            quantity,
+            gain=gain,
+            unsecured=unsecured_share(instance, protocol),
+            transfers=transfers,
+            reserve=reserve,
+        )
+        terms: dict[str, Any] = {
+            "mechanism": "burdens",
+            "protocol": protocol,
+            "transfers": transfers,
+        }
+        return knife_edge.decided(instance, found, reserve=reserve, **terms)
+
+    return best_level(
+        instance,
+        solve_level,
+        objective=objective,
+        target=target,
+        reserve=reserve,
+        solver="selection",
+        seed=seed,
+        **fields,
+    )

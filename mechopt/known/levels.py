@@ -1,0 +1,211 @@
+"""Choosing the level: one problem per threshold, the objective decides among them and null.
+
+Shared by the mechanisms whose levels are independent of one another (subsidy, burdens with one
+threshold or without withdrawal rights).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mechopt import arrays, tolerances
+from mechopt.answer.plan import Plan
+from mechopt.arrays import FloatArray, IntArray
+from mechopt.known.allocation import Allocation
+from mechopt.problem.aims import MINIMISED, check_options, objective_value
+from mechopt.problem.instance import Instance
+from mechopt.status import Status
+
+
+@dataclass(frozen=True, eq=False)
+class LevelAnswer:
+    """The best plan that reaches level k (1-based), or why there is none.
+
+    quantity : what was minimised, "pay" or "cost"; allocation.value and .bound are of that
+    tie : why rounding of the data decides whether the level can be reached, if it does
+    """
+
+    level: int
+    allocation: Allocation | None
+    payment: FloatArray | None
+    quantity: str
+    reason: str = ""
+    shortfall: dict[str, Any] | None = None
+    tie: str = ""
+
+
+def rank_candidates(
+    instance: Instance,
+    objective: str,
+    *,
+    level: IntArray,
+    spent: FloatArray,
+    cost: FloatArray,
+    lowest: int,
+) -> tuple[float, int] | None:
+    """(objective, place) of the best candidate offer within budget that reaches level `lowest`.
+
+    Candidates are columns: level reached, payments, social cost. Ties by lower payments (for the
+    share) and lower social cost. None if no candidate qualifies; place −1 if there are none at all.
+    """
+    share = np.append(0.0, instance.shares)[level]
+    everyone = arrays.exact_sum(instance.value)
+    score = {
+        "provider-surplus": instance.provider_value * share - spent,
+        "welfare": (instance.provider_value + everyone) * share - cost,
+        "expenditure": -spent,
+        "social-cost": -cost,
+        "improvement": share,
+    }[objective]
+    within = instance.budget * (1 + tolerances.REACH)
+    allowed = np.flatnonzero((spent <= within) & (level >= lowest))
+    if allowed.size == 0:
+        return None if lowest else (0.0, -1)
+    second = spent if objective == "improvement" else cost
+    order = np.lexsort((cost[allowed], second[allowed], -score[allowed]))
+    place = int(allowed[order[0]])
+    return float(score[place]), place
+
+
+def best_level(
+    instance: Instance,
+    solve_level: Callable[[int, str], LevelAnswer],
+    *,
+    objective: str,
+    target: float | None,
+    reserve: float,
+    **fields: Any,
+) -> Plan:
+    """Solve the levels that come into question and keep the best; ties by lower social cost."""
+    lowest = check_options(instance, objective, target, reserve)
+    fields = {"objective_name": objective, "reserve": float(reserve), **fields}
+    if lowest > instance.levels:
+        top = float(instance.shares[-1])
+        return infeasible(
+            instance,
+            target,
+            f"no threshold gives a share of {target:g}; the highest is {top:g}",
+            {"constraint": "target", "share": float(target or 0.0) - top},
+            fields,
+        )
+    if lowest == 0:  # target 0: nothing is asked for, and nothing is cheapest
+        return Plan.null(instance, reason="a target share of 0 is met by doing nothing", **fields)
+    quantity = "cost" if objective in ("social-cost", "welfare") else "pay"
+    first = lowest if objective in MINIMISED else 1
+    answers = []
+    for level in range(instance.levels, first - 1, -1):
+        answers.append(solve_level(level, quantity))
+        if objective == "improvement" and answers[-1].allocation is not None:
+            break
+    return _choose(instance, answers, objective, target, fields)
+
+
+def _choose(
+    instance: Instance,
+    answers: list[LevelAnswer],
+    objective: str,
+    target: float | None,
+    fields: dict[str, Any],
+) -> Plan:
+    minimise = objective in MINIMISED
+    best: Plan | None = None
+    best_cost = np.inf
+    tie = ""
+    bounds: list[float] = []
+    for answer in answers:
+        if answer.allocation is None or answer.payment is None:
+            continue
+        plan, bound, social_cost = _as_plan(instance, answer, objective, fields)
+        bounds.append(bound)
+        if best is None or _better(plan, social_cost, best, best_cost, minimise):
+            best, best_cost, tie = plan, social_cost, answer.tie
+    if best is None:
+        worst = answers[0]
+        return infeasible(instance, target, worst.reason, worst.shortfall or {}, fields)
+    assert best.objective is not None
+    scale = max(best_cost, instance.provider_value)  # the size of the money involved
+    nothing = tolerances.REACH * scale
+    if not minimise and objective != "improvement" and best.objective <= nothing:
+        bound = max(0.0, *bounds)
+        close = bound <= tolerances.MONEY * max(1.0, instance.provider_value)
+        return Plan.null(
+            instance,
+            bound=bound,
+            status=Status.NULL if close else Status.FEASIBLE,
+            reason=(
+                f"the best plan that reaches a threshold has a {objective.replace('-', ' ')} of "
+                f"{best.objective:g}, no more than doing nothing"
+            ),
+            shortfall={"constraint": "objective", "money": -best.objective},
+            **fields,
+        )
+    bound = min(bounds) if minimise else max(bounds)
+    if tie:
+        return best.replace(bound=bound, status=Status.UNKNOWN, reason=tie)
+    gap = abs(bound - best.objective)
+    proved = gap <= tolerances.MONEY * max(abs(best.objective), scale)
+    return best.replace(bound=bound, status=Status.OPTIMAL if proved else Status.FEASIBLE)
+
+
+def _better(plan: Plan, cost: float, best: Plan, best_cost: float, minimise: bool) -> bool:
+    assert plan.objective is not None
+    assert best.objective is not None
+    gain = best.objective - plan.objective if minimise else plan.objective - best.objective
+    if abs(gain) <= 1e-12 * max(abs(plan.objective), abs(best.objective)):
+        return cost < best_cost
+    return gain > 0
+
+
+def _as_plan(
+    instance: Instance, answer: LevelAnswer, objective: str, fields: dict[str, Any]
+) -> tuple[Plan, float, float]:
+    """The level's plan with its objective, the bound on that at this level, and its Σ C_i."""
+    allocation, payment = answer.allocation, answer.payment
+    assert allocation is not None
+    assert payment is not None
+    share = instance.share_at(answer.level)
+    spent = arrays.exact_sum(payment)
+    cost = arrays.exact_sum(instance.cost_of(allocation.burden))
+    slack = allocation.value - allocation.bound  # what duality leaves open, ≥ 0
+    amount = objective_value(instance, objective, share, spent, cost)
+    if objective == "improvement":
+        bound = amount
+    else:
+        bound = amount - slack if objective in MINIMISED else amount + slack
+    details = {
+        "data_price": allocation.data_price,
+        "budget_price": allocation.budget_price,
+        **fields.get("details", {}),
+    }
+    plan = Plan(
+        instance=instance,
+        status=Status.UNKNOWN,
+        burden=allocation.burden,
+        payment=payment,
+        objective=amount,
+        **{**fields, "details": details},
+    )
+    return plan, bound, cost
+
+
+def infeasible(
+    instance: Instance,
+    target: float | None,
+    reason: str,
+    shortfall: dict[str, Any],
+    fields: dict[str, Any],
+) -> Plan:
+    """INFEASIBLE if a target was asked for, else the null outcome; both say why."""
+    if target is not None:
+        return Plan(
+            instance=instance,
+            status=Status.INFEASIBLE,
+            reason=reason,
+            shortfall=shortfall,
+            **fields,
+        )
+    return Plan.null(instance, reason=reason, shortfall=shortfall, **fields)

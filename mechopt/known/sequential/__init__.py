@@ -1,0 +1,4 @@
+"""Burdens under sequential withdrawal: small-first, large-first, a given or a designed order.
+
+`solve` is called by `known.burdens.several_levels`; the stage is `mechopt.withdrawal.sequential`.
+"""

@@ -1,0 +1,174 @@
+"""Personalized burdens under sequential withdrawal, several thresholds or a reserve.
+
+At every level the bound comes from a relaxation and the plan from constructions, each of them
+decided by what a withdrawal sets off (`mechopt.withdrawal.cascades`) or by the exact recursion
+(F3); they are proved optimal where the two meet.
+
+- Bound: participation alone (every user fully pivotal), and the MILP of
+  `mechopt.formulations.burdens_sequential` that counts every possible threat, stronger than (W2).
+  With two thresholds it is exact (F10) for a given or designed order.
+- Plans: the participation optimum itself; the simultaneous optimum (F1: sustained in every
+  order); the MILP's; the same MILP counting only certain threats; and, for many users, *key
+  users*: one user whose burden bridges the gap to a lower threshold and who is unwilling at every
+  level below k, moving last. Whoever leaves before him sets him off as well, so everyone is
+  pivotal for both (the collapse of F5, with one user instead of all).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import inf
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.arrays import exact_sum
+from mechopt.known.burdens import level_curves, simultaneous_level
+from mechopt.known.burdens.separable import one_level, unsecured_share
+from mechopt.known.burdens.simultaneous_level import LevelSolution
+from mechopt.known.levels import LevelAnswer
+from mechopt.known.sequential.keys import key_users
+from mechopt.known.sequential.milp import rounds
+from mechopt.known.sequential.plans import improved
+from mechopt.known.sequential.task import Candidate, Task
+from mechopt.problem.instance import Instance
+from mechopt.withdrawal.stage import ORDERS, permutation
+
+_QUICK = 0.25  # of the time left: constructions before the MILPs
+_EXPLAINING = 0.05  # of the time left: what a level that is out of reach would take
+_AGREE = 1e-7  # relative: a plan and the MILP's optimum this close are the same (HiGHS: 1e-7)
+
+
+def solve_level(
+    instance: Instance,
+    level: int,
+    quantity: str,
+    *,
+    order: Any,
+    transfers: bool,
+    reserve: float,
+    deadline: float,
+    seed: int,
+) -> LevelSolution:
+    """The least payments ("pay") or cost ("cost") found at `level`, and a proved bound."""
+    if not (isinstance(order, str) and order in (*ORDERS, "designed")):
+        order = permutation(order, instance.n)
+    alone = simultaneous_level.solve_level(
+        instance, level, quantity, transfers=transfers, reserve=reserve, deadline=deadline
+    )
+    if level == 1:  # with one threshold in reach both protocols sustain the same plans (F1)
+        return alone
+    total = level_curves.required_total(instance, level, reserve)
+    refusal = simultaneous_level.out_of_reach(instance, level, quantity, total)
+    if refusal is not None:
+        return LevelSolution(refusal)
+    budget = instance.budget if transfers else 0.0
+    task = Task(instance, level, quantity, reserve, total, order, budget, deadline, seed)
+    unsecured = unsecured_share(instance, "sequential")
+    relaxed = one_level(
+        instance,
+        level,
+        quantity,
+        gain=task.gain,
+        unsecured=unsecured,
+        transfers=transfers,
+        reserve=reserve,
+    )
+    if relaxed.allocation is None:
+        return LevelSolution(relaxed)
+    bound = relaxed.allocation.bound if quantity == "cost" or transfers else 0.0
+    best = alone if alone.answer.allocation is not None else None
+    full = Candidate(
+        "participation optimum",
+        relaxed.allocation.burden,
+        task.gain,
+        np.zeros(instance.n, dtype=bool),
+    )
+    modelled = False  # whether the bound comes from a MILP
+    for until, exact, candidates in () if _closed(best, bound) else _proposals(task, full):
+        if exact == inf:
+            return LevelSolution(_none_sustained(level, quantity, task))
+        modelled, bound = modelled or exact > bound, max(bound, exact)
+        for candidate in candidates:
+            best = improved(task, candidate, best, until)
+        if _closed(best, bound) or perf_counter() > deadline:
+            break
+    return _finish(task, best, bound, modelled=modelled)
+
+
+def _proposals(task: Task, full: Candidate) -> Iterator[tuple[float, float, list[Candidate]]]:
+    """(until when to work on them, a bound, candidates): quick constructions, then the MILPs.
+
+    A bound of inf says that no plan is sustained.
+    """
+    now = perf_counter()
+    until = now + _QUICK * max(0.0, task.deadline - now)
+    yield until, 0.0, [full]
+    for candidate in key_users(task):
+        yield until, 0.0, [candidate]
+        if perf_counter() > until:
+            break
+    for bound, candidates in rounds(task):
+        yield task.deadline, bound, candidates
+
+
+def _closed(best: LevelSolution | None, bound: float) -> bool:
+    if best is None or best.answer.allocation is None:
+        return False
+    value = best.answer.allocation.value
+    return value - bound <= tolerances.REACH * max(value, bound)
+
+
+def _finish(
+    task: Task, best: LevelSolution | None, bound: float, *, modelled: bool
+) -> LevelSolution:
+    if best is None:
+        reason = (
+            f"level {task.level}: no plan was found that is sustained in sequence, and none was "
+            "excluded"
+        )
+        nothing = LevelAnswer(
+            task.level, None, None, task.quantity, reason, {"constraint": "sequential"}
+        )
+        return LevelSolution(nothing, True, bound, found_by="")
+    assert best.answer.allocation is not None
+    value = best.answer.allocation.value
+    spread = exact_sum(task.instance.cost_of(best.answer.allocation.burden))
+    if modelled and value - bound <= _AGREE * spread:
+        bound = value
+    answer = replace(
+        best.answer, allocation=replace(best.answer.allocation, bound=min(bound, value))
+    )
+    order = best.order
+    if task.designed and order is None:  # sustained in every order: the simultaneous optimum
+        order = np.argsort(best.answer.allocation.burden, kind="stable")
+    return replace(best, answer=answer, order=order if task.designed else None)
+
+
+def _none_sustained(level: int, quantity: str, task: Task) -> LevelAnswer:
+    """Why `level` is out of reach: what it takes in payments, if that is soon known."""
+    now = perf_counter()
+    freely = solve_level(
+        task.instance.replace(budget=None),
+        level,
+        "pay",
+        order=task.order,
+        transfers=True,
+        reserve=task.reserve,
+        deadline=now + _EXPLAINING * max(0.0, task.deadline - now),
+        seed=task.seed,
+    )
+    paid = freely.answer.allocation
+    if paid is not None and paid.bound > task.budget:
+        return simultaneous_level.over_budget(
+            task.instance, level, quantity, paid.bound, task.budget
+        )
+    reason = (
+        f"level {level} is not sustained in this order within the budget {task.budget:g} (A4, A5)"
+    )
+    return LevelAnswer(
+        level, None, None, quantity, reason, {"constraint": "sequential", "level": level}
+    )

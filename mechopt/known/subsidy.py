@@ -1,0 +1,71 @@
+"""Personalized subsidies (FORMULATION 4.2): users are paid in full, nobody need be pivotal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mechopt import words
+from mechopt.answer.plan import Plan
+from mechopt.known import milp as by_model
+from mechopt.known.burdens import exact_edge as knife_edge
+from mechopt.known.burdens.separable import one_level
+from mechopt.known.burdens.solve import METHODS
+from mechopt.known.levels import LevelAnswer, best_level
+from mechopt.problem.instance import Instance
+
+
+def solve(
+    instance: Instance,
+    *,
+    objective: str = "provider-surplus",
+    target: float | None = None,
+    reserve: float = 0.0,
+    method: str = "auto",
+    time_limit: float | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Least-cost data for t_i ≥ C_i(x_i) (S1); stable under every protocol, since r_i ≤ 0.
+
+    Options as for `burdens.solve`.
+    """
+    words.choose("method", method, METHODS)
+    fields: dict[str, Any] = {"mechanism": "subsidy"}
+    if method == "model":
+        return by_model.solve(
+            instance,
+            "subsidy",
+            objective=objective,
+            target=target,
+            transfers=True,
+            reserve=reserve,
+            time_limit=time_limit,
+            seed=seed,
+            model_options={},
+            **fields,
+        )
+
+    def solve_level(level: int, quantity: str) -> LevelAnswer:
+        found = one_level(
+            instance,
+            level,
+            quantity,
+            gain=np.zeros(instance.n),
+            unsecured=np.ones(instance.n),
+            transfers=True,
+            reserve=reserve,
+        )
+        terms: dict[str, Any] = {"mechanism": "subsidy", "protocol": "none", "transfers": True}
+        return knife_edge.decided(instance, found, reserve=reserve, **terms)
+
+    return best_level(
+        instance,
+        solve_level,
+        objective=objective,
+        target=target,
+        reserve=reserve,
+        solver="selection",
+        seed=seed,
+        **fields,
+    )

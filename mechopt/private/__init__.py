@@ -1,0 +1,4 @@
+"""Costs private (FORMULATION 5): direct mechanisms, rules, benchmarks, beyond counting.
+
+May import everything above `private` in docs/architecture.md.
+"""

@@ -1,0 +1,306 @@
+"""Benchmarks on populations: posted price, posted contract (4.1), complete information.
+
+Posted offers need no reports: every user answers by herself, so totals are sums of independent
+draws and their law is exact through counts, however many users there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mechopt import arrays, tolerances
+from mechopt.answer.mechanism import DirectMechanism
+from mechopt.arrays import FloatArray
+from mechopt.errors import InvalidOption
+from mechopt.private.direct.solve import optimise
+from mechopt.problem.direct_size import refuse_if_large
+from mechopt.problem.direct_terms import MINIMISED, check_limits, read_target, read_terms
+from mechopt.problem.population import Group, Population
+from mechopt.problem.states import compositions, multinomial
+from mechopt.status import Status
+from mechopt.words import OBJECTIVES, choose
+
+
+@dataclass(frozen=True, eq=False)
+class PostedOffer:
+    """A take-it-or-leave-it offer to everybody, and what it brings in expectation.
+
+    offer : {"price": s} (money per data unit) or {"payment": q (money), "floor": f (data)}
+    metrics : the names of FORMULATION section 6; payments are made whatever the total
+    """
+
+    population: Population = field(repr=False)
+    mechanism: str
+    status: Status
+    offer: Mapping[str, float] = field(default_factory=dict)
+    objective: float | None = None
+    bound: float | None = None
+    objective_name: str = "provider-surplus"
+    metrics: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    solver: str = "enumeration"
+    seconds: float = 0.0
+    seed: int = 0
+
+    @property
+    def has_answer(self) -> bool:
+        return bool(self.metrics)
+
+    @property
+    def improvement(self) -> float | None:
+        """E[B(X)]; None without an answer."""
+        return self.metrics.get("improvement")
+
+    def replace(self, **changes: Any) -> PostedOffer:
+        """A variant with some fields changed."""
+        return replace(self, **changes)
+
+    def summary(self) -> str:
+        """The offer in plain language."""
+        head = f"{self.mechanism}: {self.status}, {self.objective_name}"
+        if not self.has_answer:
+            return f"{head}\n{self.reason}"
+        offer = ", ".join(f"{name} {number:g}" for name, number in self.offer.items())
+        m = self.metrics
+        return (
+            f"{head} {self.objective:.6g}\n{offer}: improvement {m['improvement']:.4g}, pays "
+            f"{m['expenditure']:.4g} in expectation, {m['leakage']:.4g} of it for nothing"
+        )
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def supply_law(population: Population, amounts: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """(totals X ascending, probabilities) when a user of group g and type k gives amounts[g][k]."""
+    totals, chances = np.zeros(1), np.ones(1)
+    for group, given in zip(population.groups, amounts):
+        levels, member = np.unique(given, return_inverse=True)
+        law = np.bincount(member, group.probabilities)
+        counts = compositions(group.size, levels.size)
+        here, chance = counts @ levels, multinomial(counts, law / law.sum())
+        totals, where = np.unique((totals[:, None] + here).ravel(), return_inverse=True)
+        joint = (chances[:, None] * chance).ravel()
+        chances = np.bincount(where, joint).astype(np.float64)
+    return totals, chances
+
+
+def _metrics(
+    population: Population, amounts: list[FloatArray], paid_per: FloatArray | float, pays: float
+) -> dict[str, Any]:
+    """Metrics when the amounts are given and `pays` money is paid per unit of `paid_per` data."""
+    totals, chances = supply_law(population, amounts)
+    within = population.thresholds * (1 - tolerances.DATA)
+    level = np.searchsorted(within, totals, side="right")
+    share = np.concatenate([[0.0], population.shares])[level]
+    spent = pays * totals / paid_per
+    cost = sum(
+        group.size * float(group.probabilities @ (group.costs * group.shape(given)))
+        for group, given in zip(population.groups, amounts)
+    )
+    improvement, expenditure = float(chances @ share), float(chances @ spent)
+    enjoyed = sum(group.size * group.value for group in population.groups)
+    return {
+        "improvement": improvement,
+        "data": float(chances @ np.where(level > 0, totals, 0.0)),
+        "social_cost": cost,
+        "expenditure": expenditure,
+        "leakage": float(chances @ ((1 - share) * spent)),
+        "provider_surplus": population.provider_value * improvement - expenditure,
+        "welfare": (population.provider_value + enjoyed) * improvement - cost,
+        "participation": 1.0 if totals[-1] > 0 else 0.0,
+        "regret": 0.0,
+        "most_paid": float(spent[-1]),
+    }
+
+
+def price_amounts(group: Group, price: float) -> FloatArray:
+    """x⁰ per type: all segments with θ s_j ≤ price, data, shape (m,)."""
+    rates = group.costs[:, None] * group.slopes
+    return (group.widths * (rates <= price * (1 + tolerances.REACH))).sum(axis=1)
+
+
+def contract_amounts(group: Group, payment: float, floor: float) -> FloatArray:
+    """`floor` for the types with q ≥ C(f) and f ≤ cap, else 0, data, shape (m,)."""
+    cost = group.costs * float(group.shape(np.array(floor)))
+    fits = floor <= group.capacity * (1 + tolerances.REACH)
+    return np.where((cost <= payment * (1 + tolerances.REACH)) & fits, floor, 0.0)
+
+
+Offer = tuple[dict[str, float], dict[str, Any]]
+
+
+def posted_price(
+    population: Population,
+    *,
+    objective: str = "provider-surplus",
+    target: float | None = None,
+    price: float | None = None,
+    seed: int = 0,
+) -> PostedOffer:
+    """The best price among 0 and all θ_k s_j (exact), or the given `price` (money/data unit)."""
+    read_target_or_none(population, objective, target, given=price is not None)
+    if price is None:
+        prices = {0.0}
+        for group in population.groups:
+            prices |= set((group.costs[:, None] * group.slopes).ravel().tolist())
+    else:
+        prices = {_number("price", price)}
+
+    def offers() -> Iterator[Offer]:
+        for one in sorted(prices):
+            amounts = [price_amounts(group, one) for group in population.groups]
+            yield {"price": one}, _metrics(population, amounts, 1.0, one)
+
+    return _best(population, "posted-price", objective, target, offers(), price is not None, seed)
+
+
+def posted_contract(
+    population: Population,
+    *,
+    objective: str = "provider-surplus",
+    target: float | None = None,
+    payment: float | None = None,
+    floor: float | None = None,
+    seed: int = 0,
+) -> PostedOffer:
+    """The best contract "q money for at least f data", or the given one.
+
+    Exact: with j givers only T_k / j matters for f, and only some type's C(f) for q.
+    """
+    given = payment is not None or floor is not None
+    read_target_or_none(population, objective, target, given=given)
+    if given:
+        if payment is None or floor is None:
+            raise InvalidOption("payment and floor: give both, or neither to find the best")
+        contracts = {(_number("payment", payment), _number("floor", floor))}
+        if floor == 0:
+            raise InvalidOption("floor: must be > 0 (data)")
+    else:
+        widest = max(group.capacity for group in population.groups)
+        floors = {
+            float(threshold) / givers
+            for threshold in population.thresholds
+            for givers in range(1, population.n + 1)
+        }
+        contracts = {(0.0, float(population.thresholds[0]))}
+        for one in floors:
+            if one <= widest * (1 + tolerances.REACH):
+                for group in population.groups:
+                    costs = group.costs * float(group.shape(np.array(one)))
+                    contracts |= {(cost, one) for cost in costs.tolist()}
+
+    def offers() -> Iterator[Offer]:
+        for q, f in sorted(contracts):
+            amounts = [contract_amounts(group, q, f) for group in population.groups]
+            yield {"payment": q, "floor": f}, _metrics(population, amounts, f, q)
+
+    return _best(population, "posted-contract", objective, target, offers(), given, seed)
+
+
+def read_target_or_none(
+    population: Population, objective: str, target: float | None, *, given: bool
+) -> None:
+    """Validate objective and target; a given offer is evaluated, so it takes no target."""
+    choose("objective", objective, OBJECTIVES)
+    if given and target is not None:
+        raise InvalidOption("target: a given offer is evaluated, it cannot be held to a target")
+    read_target(population, objective, target)
+
+
+def _number(name: str, raw: Any) -> float:
+    try:
+        number = arrays.to_float(raw)
+    except ValueError as error:
+        raise InvalidOption(f"{name}: {error.args[0]}") from None
+    if number.ndim or not 0 <= number < np.inf:
+        raise InvalidOption(f"{name}: must be a number ≥ 0 and finite, got {raw!r}")
+    return float(number)
+
+
+def _best(
+    population: Population,
+    mechanism: str,
+    objective: str,
+    target: float | None,
+    offers: Iterator[Offer],
+    given: bool,
+    seed: int,
+) -> PostedOffer:
+    name = objective.replace("-", "_")
+    sign = 1.0 if objective in MINIMISED else -1.0
+    least = None if given else read_target(population, objective, target)
+    chosen: tuple[tuple[float, float, float], Offer] | None = None
+    highest = 0.0
+    for offer, metrics in offers:
+        most = metrics.pop("most_paid")
+        affordable = most <= population.budget * (1 + tolerances.MONEY) and metrics[
+            "expenditure"
+        ] <= population.expected_budget * (1 + tolerances.MONEY)
+        if not affordable and not given:
+            continue
+        metrics["within_budget"] = affordable
+        highest = max(highest, metrics["improvement"])
+        if least is not None and metrics["improvement"] < least - tolerances.MONEY:
+            continue
+        key = (sign * metrics[name], metrics["expenditure"], metrics["social_cost"])
+        if chosen is None or key < chosen[0]:
+            chosen = key, (offer, metrics)
+    if chosen is None:
+        return PostedOffer(
+            population,
+            mechanism,
+            Status.INFEASIBLE,
+            objective_name=objective,
+            reason=f"the target {least:g} is out of reach; the highest expected share is "
+            f"{highest:.9g}",
+            seed=seed,
+        )
+    offer, metrics = chosen[1]
+    reached = float(metrics[name])
+    return PostedOffer(
+        population,
+        mechanism,
+        Status.FEASIBLE if given else Status.OPTIMAL,
+        offer=offer,
+        objective=reached,
+        bound=None if given else reached,
+        objective_name=objective,
+        metrics=metrics,
+        seed=seed,
+    )
+
+
+def complete_information(
+    population: Population,
+    *,
+    objective: str = "provider-surplus",
+    target: float | None = None,
+    transfers: bool = True,
+    randomized: bool = True,
+    time_limit: float | None = None,
+    seed: int = 0,
+) -> DirectMechanism:
+    """The first best: costs are observed, so D3, D5 and D6 fall away; participation is ex post."""
+    terms = read_terms(
+        population,
+        objective=objective,
+        incentive="dsic",
+        participation="ex-post",
+        withdrawal_rights=False,
+        randomized=randomized,
+        transfers=transfers,
+        target=target,
+    )
+    terms = replace(terms, incentive="none")
+    check_limits(time_limit, seed)
+    refuse_if_large(population, terms)
+    return optimise(
+        population, terms, time_limit=time_limit, seed=seed, mechanism="complete-information"
+    )

@@ -1,0 +1,1 @@
+"""The optimal direct mechanism on count states: arrays, solving, metrics, words."""

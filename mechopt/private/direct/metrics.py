@@ -1,0 +1,77 @@
+"""Expected metrics of a direct mechanism (FORMULATION section 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mechopt import tolerances
+
+if TYPE_CHECKING:
+    from mechopt.answer.mechanism import DirectMechanism
+
+
+def expectations(mechanism: DirectMechanism) -> dict[str, float]:
+    """The metrics that are objectives, and the data and leakage that go with them."""
+    population, space = mechanism.population, mechanism.population.states
+    run, _, payment = mechanism._answer()
+    law, shares = space.probability, population.shares
+    paid = np.einsum("sm,skm->sk", space.counts, payment)
+    cost = float(law @ np.einsum("sm,skm->s", space.counts, mechanism.costs))
+    improvement, expenditure = float(law @ (run @ shares)), float(law @ paid.sum(axis=1))
+    enjoyed = sum(group.size * group.value for group in population.groups)
+    return {
+        "improvement": improvement,
+        "data": float(law @ (run @ population.thresholds)),
+        "social_cost": cost,
+        "expenditure": expenditure,
+        "leakage": float(law @ (paid @ (1 - shares))),
+        "provider_surplus": population.provider_value * improvement - expenditure,
+        "welfare": (population.provider_value + enjoyed) * improvement - cost,
+    }
+
+
+def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
+    """All metrics, if users report truthfully and, where it is stable, stay.
+
+    `stable`: obedience (D5, which is W1) of truthful users after the lottery. It implies the
+    sequential protocol (F1); for K > 1 False is only "not shown" for that one.
+    """
+    from mechopt.private.regret import mechanism_regret
+
+    margin, stays = obedience(mechanism)
+    return {
+        **expectations(mechanism),
+        "participation": stays,
+        "regret": mechanism_regret(mechanism).interim,
+        "stable": {
+            protocol: {"stable": bool(margin >= -_room(mechanism)), "margin": margin}
+            for protocol in ("simultaneous", "sequential")
+        },
+    }
+
+
+def _room(mechanism: DirectMechanism) -> float:
+    values = [group.value for group in mechanism.population.groups]
+    _, _, payment = mechanism._answer()
+    return tolerances.MONEY * max(1.0, *values, float(payment.max(initial=0.0)))
+
+
+def obedience(mechanism: DirectMechanism) -> tuple[float, float]:
+    """(smallest slack of D5, money times run probability; share of burdened users who stay)."""
+    population, space = mechanism.population, mechanism.population.states
+    run, burden, payment = mechanism._answer()
+    group = population.group_of_type
+    value = np.array([g.value for g in population.groups])[group]
+    rho = np.array([g.reversibility for g in population.groups])[group]
+    loss = value * (population.shares * run)[:, :, None] - mechanism.kept
+    slack = loss + payment - rho * mechanism.costs
+    asked = (burden > 0) & (space.counts[:, None, :] > 0)
+    if not asked.any():
+        return 0.0, 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chance = np.where(asked, run[:, :, None], 0.0)
+    weight = space.probability[:, None, None] * space.counts[:, None, :] * chance
+    staying = asked & (slack >= -_room(mechanism))
+    return float(slack[asked].min()), float(weight[staying].sum() / weight[asked].sum())

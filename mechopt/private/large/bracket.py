@@ -1,0 +1,290 @@
+"""Private costs beyond enumerable states: a certified interval and a mechanism to deploy.
+
+With n in the thousands or millions the count states of FORMULATION section 5 cannot be listed.
+`bracket` gives an upper bound on every Bayesian incentive compatible mechanism (`fluid_bound`) and
+the best of a few mechanisms whose expected value is computed exactly, or bounded from the safe
+side. All are DSIC, ex-post individually rational and withdrawal proof (D1–D6 for any ρ):
+
+*virtual-cost rule*: the threshold is always reached. Everybody may first give an unpaid base x⁰_g,
+    c_g,max x⁰_g ≤ v_g. The rest is bought in a fixed order of (group, pool of adjacent types): by
+    ironed virtual cost for the provider, by cost for welfare. The last pool served is rationed in
+    proportion to capacity. Payments are the burden's cost plus the rent that the burdens of the
+    dearer types leave. *Incentives*: whether the mechanism runs does not depend on reports, the
+    base is constant, and the burden falls in the own report: if user i's pool e is rationed,
+    x_e = cap L/(cap + O) with L what is left for the pool and O the others' supply in it; moving
+    behind it leaves him at most (L − O)⁺ ≤ x_e. So the envelope payments are DSIC. *Withdrawal*:
+    Σ x = T, hence all who give are pivotal, and u ≥ 0 is obedience (F9).
+*posted price with rationing*: price s per unit; it runs iff those with cost ≤ s can supply T, and
+    then buys T from them in proportion to capacity, for s T in all. *Incentives*: for cost ≤ s
+    refusing only lowers the chance to earn. Someone dearer could make it run by accepting; he is
+    then pivotal, S < T + cap_g, and gives more than cap_g T / (T + cap_g); it is not worth v_g
+    if v_g ≤ (c − s) cap_g T / (T + cap_g), and prices that fail this are not offered.
+*unanimity* (no payments): fixed burdens with Σ x = T; it runs iff nobody's report makes
+    c x_g > v_g.
+
+Deployment is in `large_assignment`, expected supply in `supply_law`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from mechopt import words
+from mechopt.answer.plan import Plan
+from mechopt.arrays import FloatArray, IntArray
+from mechopt.errors import InvalidOption, NotSupported
+from mechopt.private.large.assignment import Rule, assign, group_arrays, type_arrays
+from mechopt.private.large.fluid_bound import upper_bound
+from mechopt.private.large.supply_law import ROUNDING, reaches, shortfall
+from mechopt.problem.population import Population
+from mechopt.tolerances import REACH
+
+OBJECTIVES = ("provider-surplus", "welfare", "improvement")
+
+
+@dataclass(frozen=True, eq=False)
+class Bracket:
+    """lower ≤ best value of any BIC mechanism with interim participation ≤ upper.
+
+    `rule` attains at least `lower` (exactly that if `exact`); `how` says in words how both ends
+    are known. Money, or a probability for "improvement".
+    """
+
+    population: Population
+    objective: str
+    lower: float
+    upper: float
+    rule: Rule
+    exact: bool
+    how: str
+
+    @property
+    def mechanism(self) -> str:
+        """The kind of the rule that attains `lower`."""
+        return self.rule.kind
+
+    @property
+    def gap(self) -> float:
+        """(upper − lower) / max(1, |upper|)."""
+        return (self.upper - self.lower) / max(1.0, abs(self.upper))
+
+    def assign(self, reports: Any, *, seed: int = 0) -> Plan:
+        """The rule's plan for these reported costs, shape (n,), users group after group."""
+        return assign(self.population, self.rule, reports, seed)
+
+
+def bracket(
+    population: Population, *, objective: str = "provider-surplus", transfers: bool = True
+) -> Bracket:
+    """A certified interval for the private-cost problem at any n, and a mechanism to deploy.
+
+    objective : "provider-surplus", "welfare" (money) or "improvement" (probability)
+    transfers : False asks for mechanisms without payments
+
+    The interval holds for every combination of BIC or DSIC, interim or ex-post participation, with
+    or without withdrawal rights. Raises InvalidOption, and NotSupported for several thresholds or
+    curved costs.
+    """
+    words.choose("objective", objective, OBJECTIVES)
+    if not isinstance(transfers, bool):
+        raise InvalidOption(f"transfers: must be True or False, got {transfers!r}")
+    if population.levels > 1 or not population.linear:
+        raise NotSupported("bracket: only for one threshold and linear costs (one segment)")
+    upper = upper_bound(population, objective=objective, transfers=transfers)
+    rule, lower, exact = _null(population), 0.0, True
+    for candidate, value, is_exact in _candidates(population, objective, transfers):
+        if value > lower:
+            rule, lower, exact = candidate, value, is_exact
+    how = (
+        "upper: interim incentives, threshold in expectation, limited influence (LP dual); "
+        f"lower: {rule.kind}, expected value "
+        + ("exact" if exact else "bounded from below by mean and variance")
+    )
+    return Bracket(population, objective, lower, max(upper, lower), rule, exact, how)
+
+
+def _null(population: Population) -> Rule:
+    nobody = np.full(population.type_costs.size, -1)
+    return Rule("null", 0.0, np.zeros(len(population.groups)), nobody)
+
+
+def _candidates(
+    population: Population, objective: str, transfers: bool
+) -> Iterator[tuple[Rule, float, bool]]:
+    """Rules with a value they reach at least, and whether it is their exact value."""
+    yield from _unanimous(population, objective)
+    if not transfers:
+        return
+    for by in ("welfare", "provider-surplus"):
+        for with_base in (True, False):
+            found = _virtual_cost(population, objective, by, with_base)
+            if found is not None:
+                yield found
+    yield from _posted(population, objective)
+
+
+# -- the virtual-cost rule -----------------------------------------------------------------------
+
+
+def _virtual_cost(
+    population: Population, objective: str, by: str, with_base: bool
+) -> tuple[Rule, float, bool] | None:
+    """Always run; the value minus expected payments or cost. None if capacities do not reach T.
+
+    Without the base everything is paid for: dearer for the provider, cheaper for society.
+    """
+    threshold = float(population.thresholds[0])
+    size, capacity, value = group_arrays(population)
+    if size @ capacity < threshold or population.budget < inf:
+        return None  # payments vary with the state: no budget in every state can be promised
+    dearest = np.array([group.costs[-1] * group.slopes[0] for group in population.groups])
+    free = np.minimum(capacity, value * float(population.shares[0]) / dearest)
+    base = free if with_base else 0 * free
+    base = base * min(1.0, threshold / max(float(size @ base), threshold * 1e-300))
+    left = max(0.0, threshold - float(size @ base))
+    if left <= ROUNDING * threshold:
+        left = 0.0
+    order, virtual, cost = _order(population, by)
+    room = capacity - base
+    unpaid = _expected(population, room, left, order, cost)
+    paid = _expected(population, room, left, order, virtual)
+    mean_cost = np.array([group.costs @ group.probabilities for group in population.groups])
+    slope = np.array([group.slopes[0] for group in population.groups])
+    social = float(size @ (base * mean_cost * slope)) + unpaid[0]
+    chance = 1.0
+    if paid[0] > 0 and population.expected_budget < inf:
+        chance = min(1.0, population.expected_budget / paid[0])
+    share = float(population.shares[0])
+    worth = population.provider_value * share
+    if objective == "improvement":
+        amount, exact = share, True
+    elif objective == "welfare":
+        amount, exact = worth + float(size @ value) * share - social, unpaid[2]
+    else:
+        amount, exact = worth - paid[0], paid[2]
+    rule = Rule("virtual-cost rule", chance, base, order)
+    return rule, chance * amount, exact and (chance == 1.0 or paid[2])
+
+
+def _order(population: Population, by: str) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Position of each type, and by position the mean virtual cost and cost of those served.
+
+    Positions are pools of adjacent types of one group: the ironed ones, or single types.
+    """
+    from mechopt.private.virtual_cost import ironed, virtual_costs
+
+    pools: list[tuple[float, int, float, float, list[int]]] = []
+    for g, group in enumerate(population.groups):
+        actual, raw = group.costs * group.slopes[0], virtual_costs(group)
+        key = ironed(group) if by == "provider-surplus" else actual
+        for level in np.unique(key):
+            members = np.flatnonzero(key == level)
+            law = group.probabilities[members]
+            virtual, mean = (float(law @ curve[members] / law.sum()) for curve in (raw, actual))
+            columns = (members + population.first_type[g]).tolist()
+            pools.append((float(level), g, virtual, mean, columns))
+    pools.sort(key=lambda pool: pool[:2])
+    order = np.empty(population.type_costs.size, dtype=np.int64)
+    for position, pool in enumerate(pools):
+        order[pool[4]] = position
+    return order, np.array([pool[2] for pool in pools]), np.array([pool[3] for pool in pools])
+
+
+def _expected(
+    population: Population, room: FloatArray, amount: float, order: IntArray, rate: FloatArray
+) -> tuple[float, float, bool]:
+    """Expected Σ rate · bought when `amount` is bought in this order: (at most, at least, exact).
+
+    With S_r the supply of positions ≤ r, position r sells min(amount, S_r) − min(amount, S_{r−1}),
+    so the sum is rate_R · amount − Σ_{r<R} (rate_{r+1} − rate_r) (amount − E[(amount − S_r)⁺]).
+    """
+    most = least = float(rate[-1]) * amount
+    exact = True
+    group = population.group_of_type
+    laws = np.concatenate([one.probabilities for one in population.groups])
+    for position in range(rate.size - 1):
+        step = float(rate[position + 1] - rate[position])
+        chance = np.bincount(group, weights=laws * (order <= position), minlength=room.size)
+        low, high = shortfall(population, room, np.minimum(chance, 1.0), amount)
+        exact &= low == high
+        ends = step * (amount - low), step * (amount - high)
+        most, least = most - min(ends), least - max(ends)
+    slack = ROUNDING * float(np.abs(rate).max()) * amount
+    return most + slack, least - slack, exact
+
+
+# -- posted price with rationing, unanimity ------------------------------------------------------
+
+
+def _posted(population: Population, objective: str) -> Iterator[tuple[Rule, float, bool]]:
+    threshold, share = float(population.thresholds[0]), float(population.shares[0])
+    size, capacity, value = group_arrays(population)
+    group, law, cost = type_arrays(population)
+    for price in np.unique(cost):
+        willing = cost <= price
+        tempted = ~willing & (
+            value[group] * share
+            > (cost - price) * (capacity * threshold / (threshold + capacity))[group]
+        )
+        if tempted.any() or price * threshold > population.budget:
+            continue
+        chance = np.minimum(1.0, np.bincount(group, weights=law * willing, minlength=size.size))
+        runs, exact = reaches(population, capacity, chance, threshold)
+        if runs == 0:
+            continue
+        used = 1.0
+        if population.expected_budget < inf:  # the lottery is safe even if it always ran
+            used = min(
+                1.0, population.expected_budget / (price * threshold * (runs if exact else 1.0))
+            )
+        spent = np.bincount(group, weights=law * cost * willing, minlength=size.size)
+        dearest = float(np.max(spent[chance > 0] / chance[chance > 0]))  # mean cost per unit
+        worth = population.provider_value * share
+        amount = {
+            "improvement": share,
+            "provider-surplus": worth - price * threshold,
+            "welfare": worth + float(size @ value) * share - dearest * threshold,
+        }[objective]
+        alone = objective != "welfare" or np.count_nonzero(chance) == 1
+        rule = Rule(
+            "posted price with rationing",
+            used,
+            np.zeros(size.size),
+            np.where(willing, 0, -1),
+            float(price),
+        )
+        yield rule, used * runs * amount, exact and alone
+
+
+def _unanimous(population: Population, objective: str) -> Iterator[tuple[Rule, float, bool]]:
+    threshold, share = float(population.thresholds[0]), float(population.shares[0])
+    size, capacity, value = group_arrays(population)
+    group, law, cost = type_arrays(population)
+    for level in np.unique(cost):
+        dearest = np.zeros(size.size)
+        np.maximum.at(dearest, group, np.where(cost <= level, cost, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            most = np.where(dearest > 0, np.minimum(capacity, value * share / dearest), 0.0)
+        total = float(size @ most)
+        if total < threshold * (1 - REACH) or total == 0:
+            continue
+        base = most * min(1.0, threshold / total)
+        agrees = cost * base[group] <= value[group] * share * (1 + REACH)
+        chance = np.minimum(1.0, np.bincount(group, weights=law * agrees, minlength=size.size))
+        with np.errstate(divide="ignore"):
+            runs = float(np.exp(size @ np.log(chance)))
+        if runs == 0:
+            continue
+        spent = np.bincount(group, weights=law * cost * agrees, minlength=size.size) / chance
+        worth = population.provider_value * share
+        amount = {
+            "improvement": share,
+            "provider-surplus": worth,
+            "welfare": worth + float(size @ value) * share - float(size @ (base * spent)),
+        }[objective]
+        yield Rule("unanimity", 1.0, base, np.where(agrees, 0, -1)), runs * amount, True

@@ -1,0 +1,72 @@
+"""Regret: the largest gain from misreporting a cost, exact through count states.
+
+FORMULATION section 5, last item: any mechanism or rule that takes reports at face value can be
+held against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mechopt.arrays import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from mechopt.answer.mechanism import DirectMechanism
+
+
+@dataclass(frozen=True)
+class Regret:
+    """Largest gains from misreporting, money, 0 if none gains.
+
+    interim : in expectation over the others (BIC); ex_post : in the worst state (DSIC)
+    true, told : type columns of the largest interim gain (equal if nobody gains)
+    standard_error : of `interim`, 0 when exact; samples : 0 when exact
+    """
+
+    interim: float
+    ex_post: float
+    true: int
+    told: int
+    standard_error: float = 0.0
+    samples: int = 0
+
+
+def gains(
+    mechanism: DirectMechanism, true: int, told: int, states: tuple[IntArray, IntArray]
+) -> FloatArray:
+    """Gain of a `true` type who reports `told` and may withdraw, per pair of states, money."""
+    population = mechanism.population
+    _, burden, _ = mechanism._answer()
+    honest, lying = states
+    cost = mechanism.costs[lying, :, told]
+    theta = population.type_costs
+    own_cost = cost * (theta[true] / theta[told])
+    stay = mechanism.utility[lying, :, told] + cost - own_cost
+    if mechanism.terms.withdrawal_rights is True:
+        group = population.groups[population.group_of_type[true]]
+        leave = mechanism.kept[lying, :, told] - (1 - group.reversibility) * own_cost
+        stay = np.where(burden[lying, :, told] > 0, np.maximum(stay, leave), stay)
+    return stay.sum(axis=1) - mechanism.utility[honest, :, true].sum(axis=1)
+
+
+def mechanism_regret(mechanism: DirectMechanism) -> Regret:
+    """Exact regret of a mechanism over all types, reports and states."""
+    population = mechanism.population
+    best = Regret(0.0, 0.0, 0, 0)
+    worst = 0.0
+    for g, others in enumerate(population.states.others):
+        first, types = population.first_type[g], population.groups[g].types
+        for true in range(types):
+            for told in range(types):
+                if true == told:
+                    continue
+                pair = others.state[:, true], others.state[:, told]
+                gain = gains(mechanism, first + true, first + told, pair)
+                expected = float(others.probability @ gain)
+                worst = max(worst, float(gain.max()))
+                if expected > best.interim:
+                    best = Regret(expected, 0.0, first + true, first + told)
+    return Regret(best.interim, worst, best.true, best.told)

@@ -1,0 +1,60 @@
+"""What is aimed at: the objective of section 4, the target share, the total a level requires."""
+
+from __future__ import annotations
+
+from math import fsum, inf
+
+import numpy as np
+
+from mechopt import arrays, tolerances, words
+from mechopt.errors import InvalidOption
+from mechopt.problem.instance import Instance
+
+MINIMISED = ("expenditure", "social-cost")
+
+# Relative to T_m: twice what a check of float data forgives, so that leaving surely costs level m.
+MARGIN = 2 * tolerances.DATA
+
+
+def objective_value(
+    instance: Instance, objective: str, share: float, spent: float, cost: float
+) -> float:
+    """The objective of section 4 at a share b, payments and social cost (money)."""
+    if objective == "improvement":
+        return share
+    if objective == "expenditure":
+        return spent
+    if objective == "social-cost":
+        return cost
+    if objective == "provider-surplus":
+        return instance.provider_value * share - spent
+    everyone = arrays.exact_sum(instance.value)
+    return (instance.provider_value + everyone) * share - cost
+
+
+def check_options(instance: Instance, objective: str, target: float | None, reserve: float) -> int:
+    """Validate the common options; returns the lowest level that meets `target` (default K).
+
+    Raises InvalidOption naming the option.
+    """
+    words.choose("objective", objective, words.OBJECTIVES)
+    if not (isinstance(reserve, (int, float)) and 0 <= reserve < np.inf):
+        raise InvalidOption(f"reserve: must be ≥ 0 and finite (data), got {reserve!r}")
+    if target is None:
+        return instance.levels
+    if objective not in MINIMISED:
+        raise InvalidOption(
+            f"target: only 'expenditure' and 'social-cost' have one, not {objective!r}"
+        )
+    if not (isinstance(target, (int, float)) and 0 <= target <= 1):
+        raise InvalidOption(f"target: must be a share in [0, 1], got {target!r}")
+    if target > instance.shares[-1]:
+        return instance.levels + 1
+    return int(np.searchsorted(np.append(0.0, instance.shares), target, side="left"))
+
+
+def required_total(instance: Instance, level: int, reserve: float) -> float:
+    """P = T_level + R, data, rounded up: a sum that reaches it reaches T and R exactly."""
+    threshold = float(instance.thresholds[level - 1])
+    total = threshold + reserve
+    return total if fsum((total, -threshold, -reserve)) >= 0 else float(np.nextafter(total, inf))

@@ -1,0 +1,143 @@
+"""What is asked of a direct mechanism: objective, incentive constraints, participation, rights."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from mechopt import tolerances, words
+from mechopt.arrays import FloatArray
+from mechopt.errors import InvalidOption
+from mechopt.problem.aims import MINIMISED
+from mechopt.problem.population import Population
+
+INCENTIVES = ("dsic", "bic")
+PARTICIPATIONS = ("ex-post", "interim")
+LEVELS = ("safe", "exact")
+# t̄ in multiples of the most a user can lose or enjoy: payments t ≤ t̄ p vanish with p (D2), and a
+# conditional payment of a hundred times that is none that incentives need.
+PAYMENT_FACTOR = 100.0
+
+
+@dataclass(frozen=True)
+class DirectTerms:
+    """The options of `solve(population, "direct", …)`, validated.
+
+    incentive : "dsic" or "bic" (D3); "none" when costs are observed (complete information)
+    participation : "ex-post" or "interim" (D4)
+    withdrawal_rights : True for D5 and D6, "truthful" for D5 alone (only those who reported
+        truthfully may withdraw), False for neither
+    target : expected share E[B(X)] to reach, for "expenditure" and "social-cost"; else None
+    levels : "safe": who leaves level k loses b_k − b_{k−1}; "exact": what he really loses
+    """
+
+    objective: str = "provider-surplus"
+    incentive: str = "dsic"
+    participation: str = "ex-post"
+    withdrawal_rights: bool | str = True
+    randomized: bool = True
+    transfers: bool = True
+    target: float | None = None
+    levels: str = "safe"
+
+    @property
+    def obedient(self) -> bool:
+        """Whether D5 is imposed."""
+        return self.withdrawal_rights is not False
+
+    @property
+    def honest_and_obedient(self) -> bool:
+        """Whether D6 is imposed."""
+        return self.withdrawal_rights is True and self.incentive != "none"
+
+    @property
+    def maximise(self) -> bool:
+        return self.objective not in MINIMISED
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_terms(
+    population: Population,
+    *,
+    objective: object,
+    incentive: object,
+    participation: object,
+    withdrawal_rights: object,
+    randomized: object,
+    transfers: object,
+    target: object,
+    levels: object = "safe",
+) -> DirectTerms:
+    """Validated terms; raises InvalidOption naming the option, its value and what it may be."""
+    words.choose("objective", objective, words.OBJECTIVES)
+    words.choose("incentive", incentive, INCENTIVES)
+    words.choose("participation", participation, PARTICIPATIONS)
+    if withdrawal_rights not in (True, False, "truthful") or isinstance(withdrawal_rights, int) != (
+        isinstance(withdrawal_rights, bool)
+    ):
+        raise InvalidOption(
+            "withdrawal_rights: must be True (D5 and D6), 'truthful' (D5 alone) or False, "
+            f"got {withdrawal_rights!r}"
+        )
+    for name, flag in (("randomized", randomized), ("transfers", transfers)):
+        if not isinstance(flag, bool):
+            raise InvalidOption(f"{name}: must be True or False, got {flag!r}")
+    return DirectTerms(
+        objective=str(objective),
+        incentive=str(incentive),
+        participation=str(participation),
+        withdrawal_rights=withdrawal_rights,
+        randomized=bool(randomized),
+        transfers=bool(transfers),
+        target=read_target(population, str(objective), target),
+        levels=words.choose("levels", levels, LEVELS),
+    )
+
+
+def read_target(population: Population, objective: str, target: object) -> float | None:
+    """The expected share to reach; default the highest share. InvalidOption if impossible."""
+    if objective not in MINIMISED:
+        if target is not None:
+            raise InvalidOption(
+                f"target: applies to {' and '.join(MINIMISED)} only, not to {objective}"
+            )
+        return None
+    top = float(population.shares[-1])
+    if target is None:
+        return top
+    if isinstance(target, bool) or not isinstance(target, (int, float)) or not isfinite(target):
+        raise InvalidOption(f"target: must be a number in (0, {top:g}], got {target!r}")
+    if not 0 < target <= top * (1 + tolerances.MONEY):
+        raise InvalidOption(
+            f"target: must lie in (0, {top:g}] (expected share of the improvement), got {target:g}"
+        )
+    return min(float(target), top)
+
+
+def check_limits(time_limit: object, seed: object) -> None:
+    """InvalidOption unless time_limit is None or a number ≥ 0 and seed a whole number ≥ 0."""
+    if time_limit is not None and (
+        isinstance(time_limit, bool)
+        or not isinstance(time_limit, (int, float))
+        or not time_limit >= 0
+    ):
+        raise InvalidOption(f"time_limit: must be ≥ 0 seconds or None, got {time_limit!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InvalidOption(f"seed: must be a whole number ≥ 0, got {seed!r}")
+
+
+def payment_bounds(population: Population, k: int) -> FloatArray:
+    """t̄ per group, money: PAYMENT_FACTOR times the value and the dearest type's full cost."""
+    threshold = float(population.thresholds[k])
+    return PAYMENT_FACTOR * np.array(
+        [
+            group.value
+            + group.costs[-1] * float(group.shape(np.array(min(group.capacity, threshold))))
+            for group in population.groups
+        ]
+    )

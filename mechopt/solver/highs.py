@@ -1,0 +1,441 @@
+"""The one place that talks to HiGHS: a linear program in, a solution with an honest status out.
+
+A `LinearProgram` is the common currency: Pyomo formulations are compiled to it
+(`from_pyomo`), array-built models are written as it, tests compare the two.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from math import inf, isfinite
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mechopt import tolerances
+from mechopt.arrays import BoolArray, FloatArray
+from mechopt.errors import SolverError
+from mechopt.solver.linear_rows import LinearRows, read_rows
+from mechopt.status import Status
+
+IntVector = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearProgram:
+    """min or max c·x + offset  s.t.  row_lower ≤ A x ≤ row_upper, lower ≤ x ≤ upper, some integer.
+
+    A is given by rows (CSR: `start` (m+1,), `index` (nnz,), `value` (nnz,)).
+    """
+
+    cost: FloatArray
+    start: IntVector
+    index: IntVector
+    value: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    integer: BoolArray | None = None
+    offset: float = 0.0
+    maximize: bool = False
+
+    @property
+    def columns(self) -> int:
+        return int(self.cost.size)
+
+    @property
+    def rows(self) -> int:
+        return int(self.row_lower.size)
+
+    @property
+    def is_mip(self) -> bool:
+        return self.integer is not None and bool(self.integer.any())
+
+    def activity(self, x: FloatArray) -> FloatArray:
+        """A x, shape (m,)."""
+        products = np.append(self.value * x[self.index], 0.0)
+        sums = np.add.reduceat(products, self.start[:-1]) if self.rows else np.zeros(0)
+        return np.where(np.diff(self.start) > 0, sums, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What HiGHS said. `x`, `row_dual`, `reduced_cost` are None unless status carries them.
+
+    Duals are those of HiGHS: for a minimisation, objective = row_dual·activity +
+    reduced_cost·x at an optimum; for a maximisation the same equality holds.
+    """
+
+    status: Status
+    termination: str
+    objective: float | None
+    bound: float | None
+    x: FloatArray | None = field(default=None, repr=False)
+    row_dual: FloatArray | None = field(default=None, repr=False)
+    reduced_cost: FloatArray | None = field(default=None, repr=False)
+    seconds: float = 0.0
+    iterations: int = 0
+    nodes: int = 0
+
+
+@cache
+def version() -> str:
+    """'HiGHS x.y.z'."""
+    import highspy
+
+    return f"HiGHS {highspy.Highs().version()}"
+
+
+# With the default integrality tolerance of 1e-6 HiGHS 1.15 was seen to call small MILPs optimal at
+# a third of their optimum: binaries of 1e-7 times a large coefficient.
+_MIP_TOLERANCES = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9}
+
+
+class Session:
+    """A model loaded into HiGHS, for solving and warm re-solving after changes."""
+
+    def __init__(
+        self,
+        program: LinearProgram,
+        *,
+        time_limit: float | None = None,
+        seed: int = 0,
+        objective_scale: float = 1.0,
+        **options: Any,
+    ) -> None:
+        import highspy
+
+        self._highspy = highspy
+        self.program = program
+        self.scale = objective_scale
+        self.highs = highspy.Highs()
+        settings: dict[str, Any] = {
+            "output_flag": False,
+            "threads": 1,
+            "random_seed": int(seed),
+            "mip_rel_gap": 0.0,
+            "mip_abs_gap": 0.0,
+            **(_MIP_TOLERANCES if program.is_mip else {}),
+            **options,
+        }
+        for name, setting in settings.items():
+            self.set_option(name, setting)
+        self.time_limit = time_limit
+        self._pass(program)
+
+    def set_option(self, name: str, setting: Any) -> None:
+        """Set a HiGHS option; SolverError if HiGHS does not take it."""
+        if self.highs.setOptionValue(name, setting) != self._highspy.HighsStatus.kOk:
+            raise SolverError(f"HiGHS does not accept the option {name} = {setting!r}")
+
+    def _pass(self, program: LinearProgram) -> None:
+        hs = self._highspy
+        lp = hs.HighsLp()
+        lp.num_col_, lp.num_row_ = program.columns, program.rows
+        lp.col_cost_ = program.cost * self.scale
+        lp.col_lower_, lp.col_upper_ = program.lower, program.upper
+        lp.row_lower_, lp.row_upper_ = program.row_lower, program.row_upper
+        lp.offset_ = program.offset * self.scale
+        lp.sense_ = hs.ObjSense.kMaximize if program.maximize else hs.ObjSense.kMinimize
+        lp.a_matrix_.format_ = hs.MatrixFormat.kRowwise
+        lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = program.columns, program.rows
+        lp.a_matrix_.start_ = program.start
+        lp.a_matrix_.index_ = program.index
+        lp.a_matrix_.value_ = program.value
+        if program.is_mip:
+            assert program.integer is not None
+            kinds = (hs.HighsVarType.kContinuous, hs.HighsVarType.kInteger)
+            lp.integrality_ = [kinds[int(flag)] for flag in program.integer]
+        if self.highs.passModel(lp) == hs.HighsStatus.kError:
+            raise SolverError("HiGHS refused the model (non-finite or inconsistent data)")
+
+    def change_costs(self, columns: npt.ArrayLike, costs: npt.ArrayLike) -> None:
+        """Replace objective coefficients; the basis is kept for the next `solve`."""
+        index = np.asarray(columns, dtype=np.int32)
+        scaled = np.asarray(costs, dtype=np.float64) * self.scale
+        self.highs.changeColsCost(index.size, index, scaled)
+
+    def change_bounds(
+        self, columns: npt.ArrayLike, lower: npt.ArrayLike, upper: npt.ArrayLike
+    ) -> None:
+        """Replace column bounds; the basis is kept."""
+        index = np.asarray(columns, dtype=np.int32)
+        self.highs.changeColsBounds(
+            index.size,
+            index,
+            np.asarray(lower, dtype=np.float64),
+            np.asarray(upper, dtype=np.float64),
+        )
+
+    def change_row(self, row: int, lower: float, upper: float) -> None:
+        """Replace the bounds of one row; the basis is kept."""
+        self.highs.changeRowBounds(int(row), float(lower), float(upper))
+
+    def solve(self) -> Solution:
+        """Run HiGHS and read the answer; never raises on a limit."""
+        hs, highs = self._highspy, self.highs
+        began = perf_counter()
+        if self.time_limit is not None:
+            # HiGHS counts the time of all runs of one instance against the limit.
+            spent = float(highs.getRunTime())
+            self.set_option("time_limit", spent + max(0.0, float(self.time_limit)))
+        highs.run()
+        kind = highs.getModelStatus()
+        if kind == hs.HighsModelStatus.kUnboundedOrInfeasible:
+            self.set_option("presolve", "off")
+            highs.run()
+            kind = highs.getModelStatus()
+            self.set_option("presolve", "choose")
+        return self._read(kind, perf_counter() - began)
+
+    def basis(self) -> tuple[BoolArray, BoolArray] | None:
+        """Which columns (n,) and which rows' slacks (m,) are basic; None without a basis."""
+        basis = self.highs.getBasis()
+        if not basis.valid:
+            return None
+        basic = self._highspy.HighsBasisStatus.kBasic
+        columns = np.array([status == basic for status in basis.col_status], dtype=bool)
+        rows = np.array([status == basic for status in basis.row_status], dtype=bool)
+        return columns, rows
+
+    def _read(self, kind: Any, seconds: float) -> Solution:
+        hs, highs, program = self._highspy, self.highs, self.program
+        info = highs.getInfo()
+        name = highs.modelStatusToString(kind)
+        feasible = info.primal_solution_status == int(hs.SolutionStatus.kSolutionStatusFeasible)
+        if kind == hs.HighsModelStatus.kOptimal:
+            status = Status.OPTIMAL
+        elif kind == hs.HighsModelStatus.kInfeasible:
+            status = Status.INFEASIBLE
+        elif feasible and (program.is_mip or kind == hs.HighsModelStatus.kTimeLimit):
+            status = Status.FEASIBLE
+        else:
+            status = Status.UNKNOWN
+        worst = inf if program.maximize else -inf
+        objective = bound = None
+        x = row_dual = reduced = None
+        if status in (Status.OPTIMAL, Status.FEASIBLE):
+            solution = highs.getSolution()
+            x = np.array(solution.col_value, dtype=np.float64)
+            objective = float(info.objective_function_value) / self.scale
+            if program.is_mip:
+                bound = float(info.mip_dual_bound) / self.scale
+                bound = bound if isfinite(bound) else worst
+            else:
+                bound = objective if status is Status.OPTIMAL else worst
+                if solution.dual_valid:
+                    row_dual = np.array(solution.row_dual, dtype=np.float64) / self.scale
+                    reduced = np.array(solution.col_dual, dtype=np.float64) / self.scale
+        elif status is Status.UNKNOWN and program.is_mip and isfinite(info.mip_dual_bound):
+            bound = float(info.mip_dual_bound) / self.scale
+        return Solution(
+            status=status,
+            termination=name,
+            objective=objective,
+            bound=bound,
+            x=x,
+            row_dual=row_dual,
+            reduced_cost=reduced,
+            seconds=seconds,
+            iterations=int(max(info.simplex_iteration_count, 0)),
+            nodes=int(max(info.mip_node_count, 0)),
+        )
+
+
+def solve(program: LinearProgram, **settings: Any) -> Solution:
+    """Solve once. Settings: `time_limit` (s), `seed`, `objective_scale`, any HiGHS option."""
+    return Session(program, **settings).solve()
+
+
+def solve_twice(
+    program: LinearProgram, *, time_limit: float | None = None, seed: int = 0, **settings: Any
+) -> Solution:
+    """A MILP solved with presolve and without; what both verdicts support.
+
+    HiGHS 1.15 was seen to prove wrong optima and false infeasibility on small MILPs, with presolve
+    on some and without it on others. So the bound is the weaker one, the point the better one,
+    infeasible what both call infeasible; where they contradict each other nothing is proved. The
+    two runs share `time_limit` (seconds).
+    """
+    began = perf_counter()
+    half = None if time_limit is None else time_limit / 2
+    one = solve(program, time_limit=half, seed=seed, **settings)
+    left = None if time_limit is None else max(0.1, time_limit - (perf_counter() - began))
+    other = solve(program, time_limit=left, seed=seed, **{**settings, "presolve": "off"})
+    seconds = perf_counter() - began
+    if one.status is other.status is Status.INFEASIBLE:
+        return replace(one, seconds=seconds)
+    sign = -1.0 if program.maximize else 1.0  # in what follows smaller is better
+    found = [answer for answer in (one, other) if answer.x is not None]
+    refuted = Status.INFEASIBLE in (one.status, other.status)
+    bounds = [-inf if run.bound is None else sign * run.bound for run in (one, other)]
+    bound = -inf if refuted else min(bounds)
+    if not found:
+        return replace(
+            one,
+            status=Status.UNKNOWN,
+            termination=f"{one.termination}; without presolve: {other.termination}",
+            objective=None,
+            bound=sign * bound if isfinite(bound) else None,
+            seconds=seconds,
+        )
+    best = min(found, key=lambda answer: sign * (answer.objective or 0.0))
+    assert best.objective is not None
+    near = tolerances.MONEY * max(1.0, abs(best.objective))
+    proved = sign * best.objective - bound <= near
+    return replace(
+        best,
+        status=Status.OPTIMAL if proved else Status.FEASIBLE,
+        bound=sign * bound,
+        seconds=seconds,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A Pyomo model as a linear program, with the Pyomo objects of its columns and rows."""
+
+    program: LinearProgram
+    variables: list[Any]
+    constraints: list[Any]
+
+    def load(self, solution: Solution) -> None:
+        """Write a solution's values into the Pyomo variables (integers rounded)."""
+        if solution.x is None:
+            raise SolverError(f"there are no values to load: {solution.termination}")
+        values = solution.x
+        if self.program.integer is not None:
+            values = np.where(self.program.integer, np.round(values), values)
+        for variable, value in zip(self.variables, values.tolist()):
+            variable.set_value(value, skip_validation=True)
+
+    def column_names(self) -> list[str]:
+        return [variable.name for variable in self.variables]
+
+    def row_names(self) -> list[str]:
+        return [constraint.name for constraint in self.constraints]
+
+
+@contextmanager
+def paused_gc() -> Iterator[None]:
+    """No garbage collection while a model is built: half the build time.
+
+    What was made counts as old afterwards: the collection that is due at once would only walk
+    through a model that is in use, a fifth of the time of building it.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            if not gc.get_freeze_count():  # what the caller froze stays frozen
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
+def from_pyomo(model: Any) -> Compiled:
+    """Compile a linear Pyomo model. One row per constraint.
+
+    The simple kind is read directly, several times faster; the rest goes through Pyomo's standard
+    form.
+    """
+    with paused_gc():
+        rows = read_rows(model)
+        return _from_standard_form(model) if rows is None else _from_rows(rows)
+
+
+def _from_rows(rows: LinearRows) -> Compiled:
+    # Not through SciPy: once Pyomo is there, importing it brings in all of scipy.stats, a second.
+    start, index = np.array(rows.start, dtype=np.int32), np.array(rows.index, dtype=np.int32)
+    order = np.lexsort((index, np.repeat(np.arange(start.size - 1), np.diff(start))))
+    program = _program(
+        (start, index[order], np.array(rows.value, dtype=np.float64)[order]),
+        np.array(rows.lower, dtype=np.float64),
+        np.array(rows.upper, dtype=np.float64),
+        rows.variables,
+        cost=np.array(rows.cost, dtype=np.float64),
+        offset=float(rows.offset),
+        maximize=rows.maximize,
+    )
+    return Compiled(program, rows.variables, rows.constraints)
+
+
+def _from_standard_form(model: Any) -> Compiled:
+    from pyomo.core import maximize
+    from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
+
+    form = LinearStandardFormCompiler().write(model, mixed_form=True, set_sense=None)
+    matrix = form.A.tocsr()
+    rhs = np.asarray(form.rhs, dtype=np.float64)
+    kinds = np.array([row.bound_type for row in form.rows], dtype=np.int64)
+    lower = np.where(kinds <= 0, rhs, -inf)
+    upper = np.where(kinds >= 0, rhs, inf)
+    # A two-sided constraint comes as two adjacent rows with the same coefficients: merge them.
+    constraints = [row.constraint for row in form.rows]
+    keep = np.ones(len(constraints), dtype=bool)
+    for position in range(1, len(constraints)):
+        if constraints[position] is constraints[position - 1]:
+            lower[position - 1] = max(lower[position - 1], lower[position])
+            upper[position - 1] = min(upper[position - 1], upper[position])
+            keep[position] = False
+    if not keep.all():
+        matrix = matrix[keep]
+        lower, upper = lower[keep], upper[keep]
+        constraints = [row for row, kept in zip(constraints, keep) if kept]
+    variables = list(form.columns)
+    costs = form.c.toarray() if form.objectives else np.zeros((1, len(variables)))
+    matrix.sort_indices()
+    program = _program(
+        (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data),
+        lower,
+        upper,
+        variables,
+        cost=np.asarray(costs, dtype=np.float64).reshape(-1),
+        offset=float(form.c_offset[0]) if form.objectives else 0.0,
+        maximize=bool(form.objectives) and form.objectives[0].sense == maximize,
+    )
+    return Compiled(program, variables, constraints)
+
+
+def _program(
+    matrix: tuple[IntVector, IntVector, FloatArray],
+    row_lower: FloatArray,
+    row_upper: FloatArray,
+    variables: list[Any],
+    **rest: Any,
+) -> LinearProgram:
+    start, index, value = matrix
+    bounds = [variable.bounds for variable in variables]
+    integer = np.array([not variable.is_continuous() for variable in variables], dtype=bool)
+    return LinearProgram(
+        start=start,
+        index=index,
+        value=value,
+        row_lower=row_lower,
+        row_upper=row_upper,
+        lower=np.array([-inf if low is None else low for low, _ in bounds], dtype=np.float64),
+        upper=np.array([inf if up is None else up for _, up in bounds], dtype=np.float64),
+        integer=integer if integer.any() else None,
+        **rest,
+    )
+
+
+def solve_model(model: Any, *, twice: bool = False, **settings: Any) -> Solution:
+    """Solve a Pyomo model and, if there is an answer, load it into its variables.
+
+    twice : for a MILP whose proof matters, see `solve_twice`
+    """
+    compiled = from_pyomo(model)
+    solution = (solve_twice if twice else solve)(compiled.program, **settings)
+    if solution.x is not None:
+        compiled.load(solution)
+    return solution

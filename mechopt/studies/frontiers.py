@@ -1,0 +1,311 @@
+"""Frontiers: what the provider gets as the budget, his value or the reversibility varies.
+
+One row per value: share reached, expenditure, provider surplus, social cost, welfare, with bound,
+gap and status. Rows are not all solved: the ends are, and what is between two proved rows follows
+if they agree, else the middle is solved, and so on.
+
+- Budget, reversibility: what is feasible at the tighter end is feasible at every row between, and
+  nothing is better than at the looser end. Same objective at both: the tighter plan is optimal.
+- Provider value: the objective of each plan is linear in it. A plan that is optimal at both ends
+  is optimal between (the best of linear functions is convex).
+
+Where several thresholds make a level hard, what one row found about it serves the others: the least
+payments for a level depend neither on the budget nor on the provider value.
+
+A row whose search was stopped by a limit takes over the plan of a tighter row if that is better.
+So a frontier is never worse where more is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mechopt import words
+from mechopt.answer.plan import Plan
+from mechopt.arrays import exact_sum
+from mechopt.errors import InvalidOption
+from mechopt.problem.aims import MINIMISED
+from mechopt.problem.instance import Instance
+from mechopt.status import Status
+
+OVER = ("budget", "provider_value", "reversibility")
+COLUMNS = (
+    "share",
+    "expenditure",
+    "provider_surplus",
+    "social_cost",
+    "welfare",
+    "objective",
+    "bound",
+    "gap",
+    "status",
+    "seconds",
+)
+# Mechanisms whose plans stay feasible when the reversibility falls (W1, A5).
+_FEWER_WITH_RIGHTS = ("burdens", "subsidy", "complete-information")
+LABELS = {
+    "share": "share of the improvement",
+    "expenditure": "payments (money)",
+    "provider_surplus": "provider surplus (money)",
+    "social_cost": "social cost (money)",
+    "welfare": "welfare (money)",
+    "budget": "budget (money)",
+    "provider_value": "provider value (money)",
+    "reversibility": "reversibility (share of the cost recovered)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier(Sequence[dict[str, Any]]):
+    """A table: one dict per value of `over`, ascending; `plans` has the plans of the rows.
+
+    `plot(path)` draws it, `write(path)` writes .csv or .json.
+    """
+
+    over: str
+    mechanism: str
+    rows: tuple[dict[str, Any], ...]
+    plans: tuple[Plan, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write the rows as .csv or .json. Raises InvalidOption, OutputError."""
+        import csv
+        import io
+        import json
+
+        place = Path(path)
+        if place.suffix == ".json":
+            text = json.dumps(list(self.rows), indent=1) + "\n"
+        elif place.suffix == ".csv":
+            buffer = io.StringIO()
+            table = csv.DictWriter(buffer, [self.over, *COLUMNS], lineterminator="\n")
+            table.writeheader()
+            table.writerows(self.rows)
+            text = buffer.getvalue()
+        else:
+            raise InvalidOption(f"{place.name}: a frontier is written as .csv or .json")
+        from mechopt.atomic import replacing
+
+        with replacing(place) as stream:
+            stream.write(text)
+
+    def plot(
+        self,
+        path: str | PathLike[str] | None = None,
+        columns: Sequence[str] = ("share", "expenditure", "provider_surplus"),
+    ) -> Any:
+        """One panel per column over the values; returns the matplotlib Figure, saved if `path`.
+
+        Rows without an answer are left out. Needs the extra `plot`.
+        """
+        from matplotlib.figure import Figure
+
+        for column in columns:
+            words.choose("column", column, LABELS)
+        figure = Figure(figsize=(4.2 * len(columns), 3.4), layout="constrained")
+        panels = figure.subplots(1, len(columns), squeeze=False)[0]
+        for panel, column in zip(panels, columns):
+            known = [row for row in self.rows if row[column] is not None]
+            finite = [row for row in known if isfinite(row[self.over])]
+            style = "steps-post" if column == "share" else "default"
+            panel.plot(
+                [row[self.over] for row in finite],
+                [row[column] for row in finite],
+                marker="o",
+                markersize=3,
+                drawstyle=style,
+            )
+            panel.set_xlabel(LABELS[self.over])
+            panel.set_ylabel(LABELS[column])
+        if path is not None:
+            figure.savefig(str(path))
+        return figure
+
+
+def frontier(
+    instance: Instance,
+    mechanism: str = "burdens",
+    *,
+    over: str = "budget",
+    values: Iterable[float],
+    objective: str = "provider-surplus",
+    **options: Any,
+) -> Frontier:
+    """Solve `instance` for each value of `over` ("budget", "provider_value", "reversibility").
+
+    values : money, or shares in [0, 1] for the reversibility (the same for every user); for the
+        budget None or inf is no limit. Further options are those of `solve`.
+
+    Raises InvalidOption for unknown names, and what `solve` raises.
+    """
+    words.choose("over", over, OVER)
+    words.choose("objective", objective, words.OBJECTIVES)
+    numbers = _numbers(values)
+    from mechopt.solving import solve
+
+    variants = [
+        instance.replace(**{over: None if over == "budget" and number == inf else number})
+        for number in numbers
+    ]
+    warm: dict[str, Any] = (
+        {"known": {}} if mechanism == "burdens" and over != "reversibility" else {}
+    )
+
+    def solved_row(row: int) -> Plan:
+        plan: Plan = solve(variants[row], mechanism, objective=objective, **options, **warm)
+        return plan.replace(options={**options, "objective": objective})
+
+    solved: list[Plan | None] = [None] * len(variants)
+    nested = over != "reversibility" or (
+        mechanism in _FEWER_WITH_RIGHTS and options.get("protocol") != "sequential"
+    )
+    open_ = [(0, len(variants) - 1)]
+    while open_:
+        low, high = open_.pop()
+        first, last = (solved[end] or solved_row(end) for end in (low, high))
+        solved[low], solved[high] = first, last
+        if high - low < 2:
+            continue
+        if nested and _agree(first, last):
+            kept = last if over == "reversibility" else first
+            for row in range(low + 1, high):
+                solved[row] = _carried(kept, variants[row])
+        else:
+            middle = (low + high) // 2
+            open_ += [(middle, high), (low, middle)]
+    plans = _inherit([plan for plan in solved if plan is not None], over, objective)
+    rows = tuple(_row(over, number, plan) for number, plan in zip(numbers, plans))
+    return Frontier(over, mechanism, rows, tuple(plans))
+
+
+def _agree(one: Plan, other: Plan) -> bool:
+    """Whether both ends are proved and give the same share, payments and social cost."""
+    if one.status is not other.status or one.status not in (Status.OPTIMAL, Status.NULL):
+        return False
+    return _outcome(one) == _outcome(other)
+
+
+def _outcome(plan: Plan) -> tuple[float, ...]:
+    if plan.burden is None or plan.payment is None:
+        return ()
+    cost = exact_sum(plan.instance.cost_of(plan.burden))
+    return (plan.share or 0.0, exact_sum(plan.payment), cost, plan.level or 0)
+
+
+def _carried(plan: Plan, variant: Instance) -> Plan:
+    """`plan` in `variant`, where it is optimal by the argument above."""
+    if not plan.level:
+        return plan.replace(instance=variant, seconds=0.0)
+    moved = _moved(plan, plan.replace(instance=variant, bound=None, seconds=0.0))
+    return moved.replace(status=plan.status, bound=moved.objective)
+
+
+def _numbers(values: Iterable[float]) -> list[float]:
+    numbers = []
+    for position, raw in enumerate(values):
+        number = inf if raw is None else raw
+        if isinstance(number, bool) or not isinstance(number, (int, float, np.number)):
+            raise InvalidOption(f"values[{position}]: must be a number, got {raw!r}")
+        if number != number:
+            raise InvalidOption(f"values[{position}]: must be a number, got {raw!r}")
+        numbers.append(float(number))
+    if not numbers:
+        raise InvalidOption("values: give at least one")
+    return sorted(numbers)
+
+
+def _inherit(plans: list[Plan], over: str, objective: str) -> list[Plan]:
+    """Rows left unproved take over a better plan of a tighter row, with their own bound.
+
+    A larger budget keeps plans feasible; with another provider value every plan stays feasible;
+    and so it does with a lower reversibility, except in sequence, where threats need reluctance.
+    """
+    order = range(len(plans)) if over != "reversibility" else range(len(plans) - 1, -1, -1)
+    kept: list[Plan] = list(plans)
+    if over == "reversibility" and any(plan.protocol == "sequential" for plan in plans):
+        return kept
+    best: Plan | None = None
+    for position in order:
+        plan = kept[position]
+        if best is not None and plan.status in (Status.FEASIBLE, Status.UNKNOWN):
+            moved = _moved(best, plan)
+            if _ahead(moved, plan, objective):
+                plan = kept[position] = moved
+        if plan.has_answer and plan.level:
+            best = plan
+    return kept
+
+
+def _moved(plan: Plan, row: Plan) -> Plan:
+    """`plan` valued in the instance of `row`, with the bound proved there."""
+    assert plan.burden is not None
+    assert plan.payment is not None
+    instance, share = row.instance, plan.share or 0.0
+    spent = exact_sum(plan.payment)
+    cost = exact_sum(instance.cost_of(plan.burden))
+    worth = instance.provider_value * share
+    amount = {
+        "provider-surplus": worth - spent,
+        "welfare": worth + exact_sum(instance.value) * share - cost,
+        "improvement": share,
+        "expenditure": spent,
+        "social-cost": cost,
+    }[str(row.objective_name)]
+    return plan.replace(
+        instance=instance,
+        status=Status.FEASIBLE,
+        objective=amount,
+        bound=row.bound,
+        options=row.options,
+        seconds=row.seconds,
+        details=row.details,
+    )
+
+
+def _ahead(one: Plan, other: Plan, objective: str) -> bool:
+    assert one.objective is not None
+    if other.objective is None:
+        return True
+    gain = one.objective - other.objective
+    return gain < 0 if objective in MINIMISED else gain > 0
+
+
+def _row(over: str, number: float, plan: Plan) -> dict[str, Any]:
+    row: dict[str, Any] = {over: number, **dict.fromkeys(COLUMNS)}
+    row.update(
+        objective=plan.objective,
+        bound=plan.bound,
+        gap=plan.gap,
+        status=plan.status.value,
+        seconds=plan.seconds,
+    )
+    if plan.burden is None or plan.payment is None:
+        return row
+    instance, share = plan.instance, plan.share or 0.0
+    spent = exact_sum(plan.payment) if share or plan.unconditional else 0.0
+    cost = exact_sum(instance.cost_of(plan.burden))
+    worth = instance.provider_value * share
+    row.update(
+        share=share,
+        expenditure=spent,
+        provider_surplus=worth - spent,
+        social_cost=cost,
+        welfare=worth + exact_sum(instance.value) * share - cost,
+    )
+    return row

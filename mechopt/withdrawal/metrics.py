@@ -1,0 +1,58 @@
+"""The metrics of FORMULATION section 6, computed from a plan's raw numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mechopt.arrays import exact_sum
+from mechopt.errors import TooLarge
+
+if TYPE_CHECKING:
+    from mechopt.answer.plan import Plan
+    from mechopt.withdrawal import WithdrawalReport
+
+
+def plan_metrics(plan: Plan) -> dict[str, Any]:
+    """All metrics of a plan if everyone stays, and its stability under both protocols."""
+    instance = plan.instance
+    assert plan.burden is not None
+    assert plan.payment is not None
+    share, level = plan.share or 0.0, plan.level or 0
+    cost = instance.cost_of(plan.burden)
+    if level == 0 and not plan.unconditional:  # data deleted, the reversible part recovered
+        cost = (1 - instance.reversibility) * cost
+    pays = level > 0 or plan.unconditional
+    social_cost = exact_sum(cost)
+    expenditure = exact_sum(plan.payment) if pays else 0.0
+    value = instance.provider_value * share
+    reports = {name: _report(plan, name) for name in ("simultaneous", "sequential")}
+    asked = plan.burden > 0
+    own = reports.get(plan.protocol)
+    staying = int((asked & own.outcome.stay).sum()) if own else int(asked.sum())
+    return {
+        "improvement": share,
+        "data": (plan.total or 0.0) if level else 0.0,
+        "social_cost": social_cost,
+        "expenditure": expenditure,
+        "leakage": (1 - share) * expenditure,
+        "provider_surplus": value - expenditure,
+        "welfare": value + exact_sum(instance.value * share) - social_cost,
+        "participation": staying / int(asked.sum()) if asked.any() else 0.0,
+        "stable": {
+            name: {
+                "stable": None if report is None else report.stable,
+                "margin": None if report is None else report.margin,
+            }
+            for name, report in reports.items()
+        },
+    }
+
+
+def _report(plan: Plan, protocol: str) -> WithdrawalReport | None:
+    """The plan's check; None if another protocol than its own is too large to decide."""
+    try:
+        return plan.withdrawal(protocol)
+    except TooLarge:
+        if protocol == plan.protocol:
+            raise
+        return None

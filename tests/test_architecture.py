@@ -1,0 +1,113 @@
+"""The house: every import points down, in the order of docs/architecture.md, without exception.
+
+Imports inside functions and those for type checkers count too. What is named in a string
+("module:function") may point up only from the doors, from `mechopt/__init__.py` and the registry.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import mechopt
+
+ROOT = Path(mechopt.__file__).parent
+GROUND = {"errors", "status", "arrays", "tolerances", "memory", "atomic", "draws", "words", "doors"}
+FOLDERS = (
+    "checker",
+    "problem",
+    "answer",
+    "solver",
+    "withdrawal",
+    "formulations",
+    "exact",
+    "audits",
+    "known",
+    "private",
+    "certificates",
+    "registry",  # with `solving`: every mechanism by name
+    "cases",
+    "files",
+    "studies",
+    "commands",
+    "cli",
+)
+MAY_NAME = {
+    "mechopt",
+    "mechopt.doors",
+    "mechopt.registry",
+    "mechopt.formulations",
+    "mechopt.files",
+    "mechopt.cli",
+}
+MOST_LINES = 450
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = ["mechopt", *path.relative_to(ROOT).with_suffix("").parts]
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def floor(module: str) -> int:
+    """How high a module lies: 0 for the ground, else its folder's place."""
+    first = module.split(".")[1] if "." in module else ""
+    if first in GROUND:
+        return 0
+    first = {"solving": "registry", "": "cli", "__main__": "cli"}.get(first, first)
+    return 1 + FOLDERS.index(first)
+
+
+def imported(path: Path, known: dict[str, Path]) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            for name in node.names:
+                full = f"{node.module}.{name.name}"
+                found.add(full if full in known else node.module)
+    return {name for name in found if name in known}
+
+
+def test_every_import_points_down() -> None:
+    known = modules()
+    upward = [
+        f"{module} imports {target}"
+        for module, path in known.items()
+        for target in imported(path, known)
+        if module not in ("mechopt", "mechopt.doors", "mechopt.__main__")
+        and target not in ("mechopt", module)
+        and floor(target) > floor(module)
+    ]
+    assert not upward, "\n".join(upward)
+
+
+def test_only_doors_and_registers_name_functions_in_strings() -> None:
+    pattern = re.compile(r'"mechopt\.[\w.]+:\w+"')
+    others = [
+        module
+        for module, path in modules().items()
+        if module not in MAY_NAME and pattern.search(path.read_text())
+    ]
+    assert not others
+
+
+def test_the_checker_stands_alone() -> None:
+    for path in (ROOT / "checker").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                assert node.module is not None
+                assert not node.module.startswith(("mechopt", "numpy")), path
+
+
+def test_every_folder_says_what_lives_there() -> None:
+    silent = [
+        path.parent.name
+        for path in ROOT.rglob("__init__.py")
+        if not (ast.get_docstring(ast.parse(path.read_text())) or "").strip()
+    ]
+    assert not silent
