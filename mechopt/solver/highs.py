@@ -21,6 +21,7 @@ import numpy.typing as npt
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import SolverError
+from mechopt.solver import runs
 from mechopt.solver.linear_rows import LinearRows, read_rows
 from mechopt.status import Status
 
@@ -88,9 +89,7 @@ class Solution:
 @cache
 def version() -> str:
     """'HiGHS x.y.z'."""
-    import highspy
-
-    return f"HiGHS {highspy.Highs().version()}"
+    return f"HiGHS {runs.silent_highs().version()}"
 
 
 # With the default integrality tolerance of 1e-6 HiGHS 1.15 was seen to call small MILPs optimal at
@@ -115,7 +114,7 @@ class Session:
         self._highspy = highspy
         self.program = program
         self.scale = objective_scale
-        self.highs = highspy.Highs()
+        self.highs = runs.silent_highs()
         settings: dict[str, Any] = {
             "output_flag": False,
             "threads": 1,
@@ -179,19 +178,17 @@ class Session:
         self.highs.changeRowBounds(int(row), float(lower), float(upper))
 
     def solve(self) -> Solution:
-        """Run HiGHS and read the answer; never raises on a limit."""
+        """Run HiGHS and read the answer. A limit is a status; SolverError if the run failed."""
         hs, highs = self._highspy, self.highs
         began = perf_counter()
         if self.time_limit is not None:
             # HiGHS counts the time of all runs of one instance against the limit.
             spent = float(highs.getRunTime())
             self.set_option("time_limit", spent + max(0.0, float(self.time_limit)))
-        highs.run()
-        kind = highs.getModelStatus()
+        kind = runs.run(highs)
         if kind == hs.HighsModelStatus.kUnboundedOrInfeasible:
             self.set_option("presolve", "off")
-            highs.run()
-            kind = highs.getModelStatus()
+            kind = runs.run(highs)
             self.set_option("presolve", "choose")
         return self._read(kind, perf_counter() - began)
 
@@ -233,7 +230,12 @@ class Session:
                 if solution.dual_valid:
                     row_dual = np.array(solution.row_dual, dtype=np.float64) / self.scale
                     reduced = np.array(solution.col_dual, dtype=np.float64) / self.scale
-        elif status is Status.UNKNOWN and program.is_mip and isfinite(info.mip_dual_bound):
+        elif (
+            status is Status.UNKNOWN
+            and program.is_mip
+            and info.valid
+            and isfinite(info.mip_dual_bound)
+        ):
             bound = float(info.mip_dual_bound) / self.scale
         return Solution(
             status=status,
