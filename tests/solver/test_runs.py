@@ -7,13 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 import numpy as np
 import pytest
 
-import mechopt as mo
 from mechopt.errors import SolverError
 from mechopt.solver import highs, runs
 
