@@ -19,10 +19,10 @@ from mechopt.problem.instance import Instance
 
 USERS = tables.Layout(
     required=("id", "cost", "value", "capacity"),
-    optional=("reversibility", "removable", "width_1", "slope_1"),
+    optional=("reversibility", "removable", "exclusion", "committed", "width_1", "slope_1"),
     pattern=r"(width|slope)_[1-9]\d{0,3}",
 )
-PER_USER = ("cost", "value", "capacity", "reversibility", "removable")
+PER_USER = ("cost", "value", "capacity", "reversibility", "removable", "exclusion", "committed")
 # where a constructor argument of Instance stands in the document
 PLACES = {
     **{name: f"users.{name}" for name in (*PER_USER, "segments")},
@@ -259,7 +259,7 @@ def _has_segments(path: Path) -> bool:
 USERS_OF = {
     True: tables.Layout(
         required=("id", "cost", "value", "width_1", "slope_1"),
-        optional=("capacity", "reversibility", "removable"),
+        optional=("capacity", "reversibility", "removable", "exclusion", "committed"),
         pattern=USERS.pattern,
     )
 }
@@ -314,10 +314,11 @@ def document(instance: Instance, users: str | None = None) -> dict[str, Any]:
 def _users(instance: Instance) -> dict[str, Any]:
     given = instance._given
     users: dict[str, Any] = {}
+    said = {"exclusion": instance.has_exclusion, "committed": instance.has_committed}
     if instance.has_ids:
         users["id"] = instance.ids.tolist()
     for name in PER_USER:
-        if given[name] is not None:
+        if given[name] is not None and said.get(name, True):
             users[name] = _written(given[name], instance.n)
     if given["segments"] is not None:
         widths, slopes = map(numbers.column_spelled, given["segments"])

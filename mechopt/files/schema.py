@@ -56,6 +56,8 @@ class Users(_Part):
     )
     reversibility: PerUser = Field(default=1.0, description="ρ in [0, 1]")
     removable: PerUser = Field(default=1.0, description="δ in [0, 1]")
+    exclusion: PerUser = Field(default=0.0, description="η in [0, 1]")
+    committed: PerUser = Field(default=0.0, description="0 ≤ y ≤ cap, data")
     segments: Segments | None = None
 
 
@@ -146,6 +148,7 @@ class Group(_Part):
     )
     reversibility: Number = Field(default=1.0, description="ρ in [0, 1]")
     removable: Number = Field(default=1.0, description="δ in [0, 1]")
+    exclusion: Number = Field(default=0.0, description="η in [0, 1]")
     segments: Segments | None = None
 
 

@@ -20,7 +20,8 @@ from mechopt.arrays import ExactArray, FloatArray
 from mechopt.errors import InvalidInstance
 from mechopt.problem import cost_curves as curves
 
-_PER_USER = ("cost", "value", "capacity", "reversibility", "removable")
+_RIGHTS = ("exclusion", "committed")  # 0 unless said otherwise
+_PER_USER = ("cost", "value", "capacity", "reversibility", "removable", *_RIGHTS)
 _FIELDS = (
     *_PER_USER,
     "thresholds",
@@ -45,6 +46,8 @@ class Instance:
     shares : 0 < b_1 < … < b_K ≤ 1, share of the full improvement reached; (1,) if K = 1
     reversibility : ρ_i ∈ [0, 1], share of the cost that withdrawing recovers
     removable : δ_i ∈ [0, 1], share of the data that leaves with a withdrawal
+    exclusion : η_i ∈ [0, 1], share of the benefit lost by whoever withdraws (section 10)
+    committed : y_i ∈ [0, cap_i], data already given that can no longer be withdrawn (section 10)
     segments : (widths, slopes) of the convex cost shape, each of shape (J,) (shared) or (n, J);
         slopes > 0 and non-decreasing. None: one segment of slope 1 and width `capacity`
     provider_value : V ≥ 0, money
@@ -54,9 +57,9 @@ class Instance:
     Numbers may be floats, integers, `Decimal`, `Fraction` or strings such as "1/3". If all are of
     the exact kinds, `is_exact` is true and ties are decided exactly.
 
-    Attributes are read-only: `cost, value, capacity, reversibility, removable` of shape (n,),
-    `thresholds, shares` of shape (K,), `widths, slopes` of shape (n, J), `provider_value`,
-    `budget` (`inf` if none), `n`, `levels` (K).
+    Attributes are read-only: `cost, value, capacity, reversibility, removable, exclusion,
+    committed` of shape (n,), `thresholds, shares` of shape (K,), `widths, slopes` of shape
+    (n, J), `provider_value`, `budget` (`inf` if none), `n`, `levels` (K).
 
     Raises
     ------
@@ -69,6 +72,8 @@ class Instance:
     capacity: FloatArray
     reversibility: FloatArray
     removable: FloatArray
+    exclusion: FloatArray
+    committed: FloatArray
     thresholds: FloatArray
     shares: FloatArray
     widths: FloatArray
@@ -87,6 +92,8 @@ class Instance:
         *,
         reversibility: Any = 1,
         removable: Any = 1,
+        exclusion: Any = 0,
+        committed: Any = 0,
         segments: tuple[Any, Any] | None = None,
         provider_value: Any = 0,
         budget: Any = None,
@@ -100,6 +107,8 @@ class Instance:
             "shares": shares,
             "reversibility": reversibility,
             "removable": removable,
+            "exclusion": exclusion,
+            "committed": committed,
             "segments": segments,
             "provider_value": provider_value,
             "budget": budget,
@@ -135,6 +144,16 @@ class Instance:
         if not self.has_ids:
             return f"user {user}"
         return f"user {user} (id {str(self.ids[user])!r})"
+
+    @cached_property
+    def has_exclusion(self) -> bool:
+        """Whether anybody loses part of the benefit by withdrawing (some η_i > 0)."""
+        return bool(np.any(self._given["exclusion"] != 0) and self.exclusion.any())
+
+    @cached_property
+    def has_committed(self) -> bool:
+        """Whether anybody has given data for good (some y_i > 0)."""
+        return bool(np.any(self._given["committed"] != 0) and self.committed.any())
 
     # -- the objects of section 1 ---------------------------------------------------------------
 
@@ -212,7 +231,10 @@ class Instance:
     def hash(self) -> str:
         """SHA-256 of the content (numbers as float64, and ids), in hexadecimal."""
         digest = hashlib.sha256()
+        said = {"exclusion": self.has_exclusion, "committed": self.has_committed}
         for field in (*_PER_USER, "thresholds", "shares", "widths", "slopes"):
+            if not said.get(field, True):
+                continue  # the problem without it has the hash it always had
             digest.update(field.encode())
             digest.update(np.ascontiguousarray(getattr(self, field)).tobytes())
         digest.update(repr((self.provider_value, self.budget)).encode())
@@ -285,19 +307,25 @@ class _Builder:
             if array is None:
                 continue
             floats[field] = array = np.broadcast_to(array, (n,)) if array.size in (1, n) else None
-            if array is not None:
+            if array is not None and not self.unsaid(field):
                 self.check_range(field, array)
         self.level_fields()
         self.scalars()
         self.read_segments(floats, widths, slopes, n)
         self.stop_if_faulty()
+        self.check_committed(floats)
+        self.stop_if_faulty()
         for field in _PER_USER:
             array = floats[field]
             assert array is not None
-            self.put(field, np.ascontiguousarray(array))
+            self.put(field, array if self.unsaid(field) else np.ascontiguousarray(array))
         self.put("_given", {key: _keep(raw) for key, raw in given.items()})
         if given["ids"] is not None:
             self.target._given["ids"] = arrays.freeze(np.asarray(given["ids"]).astype(str))
+
+    def unsaid(self, field: str) -> bool:
+        """Whether a right is left at 0 for everybody (one zero, seen n times, holds it)."""
+        return field in _RIGHTS and np.ndim(self.given[field]) == 0 and self.given[field] == 0
 
     def faulty(self, field: str) -> bool:
         return any(problem.startswith(field) for problem in self.problems)
@@ -380,7 +408,7 @@ class _Builder:
             bad, rule = ~(array > 0), "must be > 0 (money per data unit)"
         elif field == "value":
             bad, rule = ~(array >= 0), "must be ≥ 0 (money)"
-        elif field == "capacity":
+        elif field in ("capacity", "committed"):
             bad, rule = ~(array >= 0), "must be ≥ 0 (data)"
         else:
             bad, rule = ~((array >= 0) & (array <= 1)), "must lie in [0, 1]"
@@ -537,6 +565,19 @@ class _Builder:
         j = widths.shape[-1]
         self.put("widths", np.broadcast_to(widths, (n, j)))
         self.put("slopes", np.broadcast_to(slopes, (n, j)))
+
+    def check_committed(self, floats: dict[str, FloatArray | None]) -> None:
+        committed, capacity = floats["committed"], floats["capacity"]
+        if self.unsaid("committed") or committed is None or capacity is None:
+            return
+        self.add_some(
+            [
+                f"committed[{row}]{self.label(row)}: is {committed[row]:g}, above the capacity "
+                f"{capacity[row]:g} (data)"
+                for row in np.flatnonzero(committed > capacity)
+            ],
+            "committed",
+        )
 
     def check_segments(self, widths: FloatArray, slopes: FloatArray) -> None:
         for field, array, bad, rule in (

@@ -48,6 +48,8 @@ class Group:
     capacity : cap_g > 0, data per user; may be left out when `segments` are given
     reversibility : ρ_g ∈ [0, 1], share of the cost that withdrawing recovers
     removable : δ_g ∈ [0, 1], share of the data that leaves with a withdrawal
+    exclusion : η_g ∈ [0, 1], share of the benefit lost by whoever withdraws, or may be denied
+        access from the start (section 10)
     segments : (widths, slopes) of the convex cost shape, each of shape (J,)
 
     Raises InvalidPopulation naming every field and value that is wrong.
@@ -60,6 +62,7 @@ class Group:
     capacity: float
     reversibility: float
     removable: float
+    exclusion: float
     widths: FloatArray
     slopes: FloatArray
     _given: dict[str, Any]
@@ -74,6 +77,7 @@ class Group:
         reversibility: Any = 1,
         removable: Any = 1,
         segments: tuple[Any, Any] | None = None,
+        exclusion: Any = 0,
     ) -> None:
         problems: list[str] = []
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
@@ -84,10 +88,15 @@ class Group:
         worth = _scalar("value", value, problems)
         share = _scalar("reversibility", reversibility, problems)
         leaves = _scalar("removable", removable, problems)
+        barred = _scalar("exclusion", exclusion, problems)
         widths, slopes = _segments(capacity, segments, problems)
         if not worth >= 0 or worth == inf:
             problems.append(f"value: must be ≥ 0 and finite (money), got {worth:g}")
-        for field, number in (("reversibility", share), ("removable", leaves)):
+        for field, number in (
+            ("reversibility", share),
+            ("removable", leaves),
+            ("exclusion", barred),
+        ):
             if not 0 <= number <= 1:
                 problems.append(f"{field}: must lie in [0, 1], got {number:g}")
         if problems:
@@ -103,6 +112,7 @@ class Group:
                     "reversibility": reversibility,
                     "removable": removable,
                     "segments": segments,
+                    "exclusion": exclusion,
                 }
             ),
             size=int(size),
@@ -112,6 +122,7 @@ class Group:
             capacity=float(widths.sum()),
             reversibility=share,
             removable=leaves,
+            exclusion=barred,
             widths=arrays.freeze(widths),
             slopes=arrays.freeze(slopes),
         )
@@ -162,7 +173,8 @@ class Group:
     def exact(self, field: str) -> ExactArray:
         """A field as Fractions, of the shape the float attribute has (floats: binary value).
 
-        Fields: `costs`, `probabilities`, `value`, `reversibility`, `removable`, `widths`, `slopes`.
+        Fields: `costs`, `probabilities`, `value`, `reversibility`, `removable`, `exclusion`,
+        `widths`, `slopes`.
         """
         segments = self._given["segments"]
         if field in ("widths", "slopes"):
@@ -196,6 +208,8 @@ class Group:
             "reversibility": self.reversibility,
             "removable": self.removable,
         }
+        if self.exclusion:
+            data["exclusion"] = self.exclusion
         if self.linear and self.slopes[0] == 1:
             data["capacity"] = self.capacity
         else:
@@ -295,6 +309,11 @@ class Population:
         """Whether every cost curve is one segment."""
         return all(group.linear for group in self.groups)
 
+    @property
+    def has_exclusion(self) -> bool:
+        """Whether some group can be denied part of the benefit (η_g > 0)."""
+        return any(group.exclusion for group in self.groups)
+
     @cached_property
     def group_of_type(self) -> IntArray:
         """Group of each type column, shape (M,)."""
@@ -357,6 +376,7 @@ class Population:
             shares=self.shares,
             reversibility=[group.reversibility for group in of_user],
             removable=[group.removable for group in of_user],
+            exclusion=[group.exclusion for group in of_user] if self.has_exclusion else 0,
             segments=segments,
             provider_value=self.provider_value,
             budget=None if self.budget == inf else self.budget,
@@ -492,7 +512,7 @@ class Population:
 
 def _group(entry: Any, position: int) -> Group:
     where = f"groups[{position}]."
-    optional = {"value", "capacity", "reversibility", "removable", "segments"}
+    optional = {"value", "capacity", "reversibility", "removable", "exclusion", "segments"}
     _expect(entry, where, {"size", "costs", "probabilities"}, optional)
     given = dict(entry)
     if given.get("segments") is not None:
