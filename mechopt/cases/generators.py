@@ -16,12 +16,10 @@ import numpy as np
 from mechopt import arrays, draws, words
 from mechopt.arrays import FloatArray
 from mechopt.cases import calibration
+from mechopt.cases.improvement import STEPS, exponent, steps_to
 from mechopt.errors import InvalidOption
-from mechopt.problem.improvement_curves import step_curve_from_distribution, step_curve_from_losses
 from mechopt.problem.instance import Instance
 from mechopt.problem.population import Group, Population
-
-STEPS = ("uncertain", "learning-curve")
 
 
 def families(kind: str = "instance") -> dict[str, str]:
@@ -40,6 +38,7 @@ def generate(
     tightness: float | None = None,
     levels: int = 1,
     steps: str = "uncertain",
+    shape: str | float = "linear",
     reversibility: float = 1,
     removable: float = 1,
     provider_value: float | None = None,
@@ -54,7 +53,11 @@ def generate(
         T_K. Default 0.8, and 1 for "knife-edge"
     levels : K. With several, `steps` says what they are: "uncertain", a lognormal belief about the
         threshold with log-sd 0.5; "learning-curve", the steps of a fine-tuning curve (WMT19 median
-        of Lin et al. 2024, arXiv 2402.02314). Both scaled to T_K, with shares k / K
+        of Lin et al. 2024, arXiv 2402.02314). Both scaled to T_K
+    shape : of the improvement, shares b_k = (k / K)^a: "linear" (a = 1), "diminishing" (1/2),
+        "accelerating" (2), or the exponent a > 0. A learning curve keeps its own shape: the
+        thresholds are where it reaches these shares. What sequential withdrawal is worth depends
+        on it (F11): with "linear", the default, nothing, exactly on the edge
     provider_value : V, money; default Σ v_i (20 per user in the calibrated families)
     reversibility, removable, budget : ρ, δ of all users and β
     seed : an integer ≥ 0; same arguments, same problem, bit for bit
@@ -64,6 +67,7 @@ def generate(
     """
     words.choose("family", family, [*_INSTANCES, *_POPULATIONS])
     words.choose("steps", steps, STEPS)
+    power = exponent(shape)
     _whole("n", n, 1, "users")
     _whole("levels", levels, 1, "thresholds")
     _whole("seed", seed, 0, "any whole number")
@@ -77,12 +81,12 @@ def generate(
         groups = [
             group.replace(reversibility=reversibility, removable=removable) for group in groups
         ]
-        return _population(groups, tightness, levels, steps, provider_value, budget)
+        return _population(groups, tightness, levels, steps, power, provider_value, budget)
     fields = words.call(_INSTANCES[family], what, n, {**parameters, "seed": seed})
     usual = fields.pop("provider_value", None)
     worth = usual if provider_value is None else provider_value
     draft = Instance(**fields, thresholds=1, reversibility=reversibility, removable=removable)
-    thresholds, shares = _thresholds(_reach(draft, tightness), levels, steps)
+    thresholds, shares = steps_to(_reach(draft, tightness), levels, steps, power)
     return draft.replace(
         thresholds=thresholds,
         shares=shares,
@@ -405,33 +409,12 @@ def _reach(draft: Instance, tightness: float) -> float | Fraction:
     return total
 
 
-def _thresholds(top: Any, levels: int, steps: str) -> tuple[Any, Any]:
-    """Thresholds ending at `top` (data) and shares k / K."""
-    if levels == 1:
-        return [top], None
-    if isinstance(top, Fraction):  # exact data stay exact: equal steps
-        parts = [Fraction(k, levels) for k in range(1, levels + 1)]
-        return [part * top for part in parts], parts
-    if steps == "uncertain":
-        curve = step_curve_from_distribution("lognormal", levels, median=1.0, log_sd=0.5)
-    else:
-        shares = np.arange(1, levels + 1) / levels
-        curve = step_curve_from_losses(_WMT19[0], [1 - gain for gain in _WMT19[1]], shares.tolist())
-    return draws.rounded(top * (curve.thresholds / curve.thresholds[-1])), curve.shares
-
-
-# Examples and the median share of the gain reached over 30 models (Lin et al., ICML 2024).
-_WMT19 = (
-    (0, 200, 800, 3_200, 12_800, 51_200, 204_800, 819_200, 1_638_400),
-    (0, 0.20, 0.26, 0.36, 0.50, 0.68, 0.85, 0.96, 1),
-)
-
-
 def _population(
     groups: list[Group],
     tightness: float,
     levels: int,
     steps: str,
+    power: float,
     provider_value: float | None,
     budget: float | None,
 ) -> Population:
@@ -440,7 +423,9 @@ def _population(
         for group in groups
         for cost, chance in zip(group.costs.tolist(), group.probabilities.tolist())
     ]
-    thresholds, shares = _thresholds(tightness * arrays.exact_sum(np.array(gives)), levels, steps)
+    thresholds, shares = steps_to(
+        tightness * arrays.exact_sum(np.array(gives)), levels, steps, power
+    )
     worth = arrays.exact_sum(np.array([group.size * group.value for group in groups]))
     return Population(
         groups,

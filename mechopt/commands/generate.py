@@ -23,6 +23,9 @@ def generate(
     steps: Annotated[
         str, typer.Option(help="K > 1: uncertain (lognormal belief) or learning-curve.")
     ] = "uncertain",
+    shape: Annotated[
+        str, typer.Option(help="K > 1: linear, diminishing, accelerating, or an exponent.")
+    ] = "linear",
     reversibility: Annotated[float, typer.Option(help="Share of the cost that comes back.")] = 1,
     removable: Annotated[float, typer.Option(help="Share of the data that leaves.")] = 1,
     provider_value: Annotated[float | None, typer.Option(help="Default: what users gain.")] = None,
@@ -57,6 +60,7 @@ def generate(
         tightness=tightness,
         levels=levels,
         steps=steps,
+        shape=shape,
         reversibility=reversibility,
         removable=removable,
         provider_value=provider_value,

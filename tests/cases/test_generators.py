@@ -247,3 +247,29 @@ def test_population_costs_are_the_stated_laws() -> None:
 def test_bad_arguments_are_named(arguments, options, message: str) -> None:
     with pytest.raises(InvalidOption, match=message):
         mo.generate(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("shape", "power"),
+    [("linear", 1), ("diminishing", 0.5), ("accelerating", 2), (1.7, 1.7), ("3", 3)],
+)
+@pytest.mark.parametrize("family", ["lognormal", "knife-edge", "population-two-type"])
+def test_shapes_are_powers_of_the_step(family: str, shape: str | float, power: float) -> None:
+    problem = mo.generate(family, 8, seed=1, levels=4, shape=shape)
+    assert problem.shares == pytest.approx((np.arange(1, 5) / 4) ** power, rel=1e-11)
+    plain = mo.generate(family, 8, seed=1, levels=4)
+    assert problem.thresholds.tolist() == plain.thresholds.tolist()
+
+
+def test_a_learning_curve_keeps_its_shape() -> None:
+    """The thresholds move to where the curve reaches the shares asked for."""
+    curve = mo.generate("lognormal", 8, seed=1, levels=2, steps="learning-curve", shape=2)
+    other = mo.generate("lognormal", 8, seed=1, levels=4, steps="learning-curve")
+    assert curve.shares.tolist() == [0.25, 1]
+    assert curve.thresholds[0] == pytest.approx(other.thresholds[0], rel=1e-11)
+
+
+@pytest.mark.parametrize("shape", ["round", 0, -1, float("nan"), None])
+def test_a_shape_that_is_none(shape: object) -> None:
+    with pytest.raises(InvalidOption, match="shape: must be 'linear'"):
+        mo.generate("lognormal", 8, levels=2, shape=shape)

@@ -62,11 +62,14 @@ def solve_level(
     if level == 1:  # with one threshold in reach both protocols sustain the same plans (F1)
         return alone
     total = level_curves.required_total(instance, level, reserve)
+    budget = instance.budget if transfers else 0.0
+    task = Task(instance, level, quantity, reserve, total, order, budget, deadline, seed)
+    if one_step_at_most(task):
+        found_by = f"{alone.found_by}; any order does (F11)"
+        return _with_order(task, replace(alone, found_by=found_by))
     refusal = simultaneous_level.out_of_reach(instance, level, quantity, total)
     if refusal is not None:
         return LevelSolution(refusal)
-    budget = instance.budget if transfers else 0.0
-    task = Task(instance, level, quantity, reserve, total, order, budget, deadline, seed)
     unsecured = unsecured_share(instance, "sequential")
     relaxed = one_level(
         instance,
@@ -97,6 +100,30 @@ def solve_level(
         if _closed(best, bound) or perf_counter() > deadline:
             break
     return _finish(task, best, bound, modelled=modelled)
+
+
+def one_step_at_most(task: Task) -> bool:
+    """Whether a plan is sustained in sequence, in any order, just where (W1) holds (F11).
+
+    It is if s_k ≤ s_{k−1} and nobody's data bridge X − T_{k−1}. The last user with r > v s_k would
+    need a follower with r > v s_{k−1} ≥ v s_k, but there is none: without him level k − 1 is
+    surely reached (`cascades`). So nobody has r > v s_k; level k is reached after anyone who leaves
+    X ≥ T_k (who therefore has r ≤ 0), and everybody else's leaving costs one step exactly.
+    """
+    instance, level = task.instance, task.level
+    shares = np.append(0.0, instance.shares)
+    last, before = shares[level] - shares[level - 1], shares[level - 1] - shares[level - 2]
+    if last > before + level_curves.MARGIN * shares[level]:
+        return False
+    most = instance.capacity
+    if task.budget < inf:
+        most = np.minimum(most, instance.affordable(task.gain + task.budget))
+    return bool((instance.removable * most <= total_above(task, level - 1)).all())
+
+
+def total_above(task: Task, level: int) -> float:
+    """G = X − T_level, data."""
+    return task.total - float(task.instance.thresholds[level - 1])
 
 
 def _proposals(task: Task, full: Candidate) -> Iterator[tuple[float, float, list[Candidate]]]:
@@ -142,10 +169,16 @@ def _finish(
     answer = replace(
         best.answer, allocation=replace(best.answer.allocation, bound=min(bound, value))
     )
-    order = best.order
-    if task.designed and order is None:  # sustained in every order: the simultaneous optimum
-        order = np.argsort(best.answer.allocation.burden, kind="stable")
-    return replace(best, answer=answer, order=order if task.designed else None)
+    return _with_order(task, replace(best, answer=answer))
+
+
+def _with_order(task: Task, found: LevelSolution) -> LevelSolution:
+    """`found`, with an order if the provider is to choose one: small-first if every order does."""
+    if not task.designed or found.answer.allocation is None:
+        return replace(found, order=None)
+    if found.order is not None:
+        return found
+    return replace(found, order=np.argsort(found.answer.allocation.burden, kind="stable"))
 
 
 def _none_sustained(level: int, quantity: str, task: Task) -> LevelAnswer:
