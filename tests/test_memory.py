@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import mechopt as mo
 from mechopt import memory
 from mechopt.withdrawal import sequential
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -133,3 +136,23 @@ def test_preference_tables_are_held_in_pieces(monkeypatch: pytest.MonkeyPatch) -
     again = mo.check_withdrawal(instance, plan, protocol="sequential").outcome.stay
     assert again.tolist() == whole.tolist()
     assert not whole.all()
+
+
+ALIVE = """
+import weakref
+import numpy as np
+import mechopt as mo
+n, models, most = 100, [], 0
+instance = mo.Instance(np.ones(n), 1.0, np.ones(n), [20.0, 40.0, 60.0], [0.2, 0.5, 1.0])
+for _ in range(40):
+    models.append(weakref.ref(mo.build_model(instance, "burdens-levels")))
+    most = max(most, sum(model() is not None for model in models))
+print(most)
+"""
+
+
+def test_models_that_nobody_holds_are_given_back() -> None:
+    """They are cyclic: where the collector is told that they are old, all forty stay."""
+    code = [sys.executable, "-c", ALIVE]
+    alive = subprocess.run(code, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert int(alive) <= 25

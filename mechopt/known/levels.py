@@ -138,7 +138,7 @@ def _choose(
             status=Status.NULL if close else Status.FEASIBLE,
             reason=(
                 f"the best plan that reaches a threshold has a {objective.replace('-', ' ')} of "
-                f"{best.objective:g}, no more than doing nothing"
+                f"{best.objective * instance.units.money:g}, no more than doing nothing"
             ),
             shortfall={"constraint": "objective", "money": -best.objective},
             **fields,

@@ -17,6 +17,7 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import settle
 from mechopt.formulations import FORMULATIONS
 from mechopt.known.levels import infeasible
+from mechopt.known.natural import in_natural_units
 from mechopt.problem.aims import MINIMISED, check_options, objective_value, required_total
 from mechopt.problem.instance import Instance
 from mechopt.solver import highs
@@ -36,7 +37,28 @@ def solve(
     model_options: dict[str, Any],
     **fields: Any,
 ) -> Plan:
-    """Build, solve, round the level, re-solve the LP with ties broken, and read the plan."""
+    """Build in natural units, solve, round the level, re-solve with ties broken, read the plan."""
+    options: dict[str, Any] = {"objective": objective, "target": target, "transfers": transfers}
+    options |= {"time_limit": time_limit, "seed": seed, "model_options": model_options, **fields}
+    return in_natural_units(
+        instance,
+        lambda natural, data: _solve(natural, formulation, reserve=reserve / data, **options),
+    )
+
+
+def _solve(
+    instance: Instance,
+    formulation: str,
+    *,
+    objective: str,
+    target: float | None,
+    transfers: bool,
+    reserve: float,
+    time_limit: float | None,
+    seed: int,
+    model_options: dict[str, Any],
+    **fields: Any,
+) -> Plan:
     lowest = check_options(instance, objective, target, reserve)
     fields = {
         "objective_name": objective,

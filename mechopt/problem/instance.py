@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import inf, isnan
@@ -32,6 +33,19 @@ _FIELDS = (
     "ids",
 )
 _SHOWN = 5  # rows quoted per kind of fault; the rest are counted
+
+
+@dataclass(frozen=True)
+class Units:
+    """What an instance counts in, as multiples of the caller's units; see `problem.units`."""
+
+    data: float = 1.0
+    money: float = 1.0
+
+    def of(self, dimension: tuple[int, int]) -> float:
+        """The unit of data^a money^b."""
+        a, b = dimension
+        return float(self.data**a * self.money**b)
 
 
 class Instance:
@@ -264,6 +278,7 @@ class Instance:
         """Write as JSON (kind `instance`); numbers read back are the same. See `mechopt.files`."""
         doors.write(self, path)
 
+    units = Units()  # messages are in the caller's units: multiply by these
     _given: dict[str, Any]
     _ragged: bool
 

@@ -22,48 +22,12 @@ from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import SolverError
 from mechopt.solver import runs
+from mechopt.solver.linear_program import LinearProgram as LinearProgram
+from mechopt.solver.linear_program import balanced
 from mechopt.solver.linear_rows import LinearRows, read_rows
 from mechopt.status import Status
 
 IntVector = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True, eq=False)
-class LinearProgram:
-    """min or max c·x + offset  s.t.  row_lower ≤ A x ≤ row_upper, lower ≤ x ≤ upper, some integer.
-
-    A is given by rows (CSR: `start` (m+1,), `index` (nnz,), `value` (nnz,)).
-    """
-
-    cost: FloatArray
-    start: IntVector
-    index: IntVector
-    value: FloatArray
-    row_lower: FloatArray
-    row_upper: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    integer: BoolArray | None = None
-    offset: float = 0.0
-    maximize: bool = False
-
-    @property
-    def columns(self) -> int:
-        return int(self.cost.size)
-
-    @property
-    def rows(self) -> int:
-        return int(self.row_lower.size)
-
-    @property
-    def is_mip(self) -> bool:
-        return self.integer is not None and bool(self.integer.any())
-
-    def activity(self, x: FloatArray) -> FloatArray:
-        """A x, shape (m,)."""
-        products = np.append(self.value * x[self.index], 0.0)
-        sums = np.add.reduceat(products, self.start[:-1]) if self.rows else np.zeros(0)
-        return np.where(np.diff(self.start) > 0, sums, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,9 +215,25 @@ class Session:
         )
 
 
-def solve(program: LinearProgram, **settings: Any) -> Solution:
-    """Solve once. Settings: `time_limit` (s), `seed`, `objective_scale`, any HiGHS option."""
-    return Session(program, **settings).solve()
+def solve(program: LinearProgram, *, balance: bool = False, **settings: Any) -> Solution:
+    """Solve once. Settings: `time_limit` (s), `seed`, `objective_scale`, any HiGHS option.
+
+    balance : rows and columns scaled first (`balanced`); the solution is in the given units
+    """
+    if not balance:
+        return Session(program, **settings).solve()
+    scaled, row, column = balanced(program)
+    solution = Session(scaled, **settings).solve()
+
+    def times(array: FloatArray | None, factor: FloatArray) -> FloatArray | None:
+        return None if array is None else array * factor
+
+    return replace(
+        solution,
+        x=times(solution.x, column),
+        row_dual=times(solution.row_dual, row),
+        reduced_cost=times(solution.reduced_cost, 1 / column),
+    )
 
 
 def solve_twice(
@@ -327,20 +307,13 @@ class Compiled:
 
 @contextmanager
 def paused_gc() -> Iterator[None]:
-    """No garbage collection while a model is built: half the build time.
-
-    What was made counts as old afterwards: the collection that is due at once would only walk
-    through a model that is in use, a fifth of the time of building it.
-    """
+    """No garbage collection while a model is built: half the build time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
-            if not gc.get_freeze_count():  # what the caller froze stays frozen
-                gc.freeze()
-                gc.unfreeze()
             gc.enable()
 
 
@@ -437,7 +410,7 @@ def solve_model(model: Any, *, twice: bool = False, **settings: Any) -> Solution
     twice : for a MILP whose proof matters, see `solve_twice`
     """
     compiled = from_pyomo(model)
-    solution = (solve_twice if twice else solve)(compiled.program, **settings)
+    solution = (solve_twice if twice else solve)(compiled.program, balance=True, **settings)
     if solution.x is not None:
         compiled.load(solution)
     return solution

@@ -145,19 +145,10 @@ def test_a_wrong_optimum_of_the_solver_is_not_repeated() -> None:
     assert solution.bound <= 183 / 8 + 1e-6
 
 
-def test_what_is_built_counts_as_old_and_what_was_frozen_stays_so() -> None:
+def test_no_collection_while_something_is_built_and_then_as_before() -> None:
     with highs.paused_gc():
-        built = [[k] for k in range(2000)]
         assert not gc.isenabled()
     assert gc.isenabled()
-    assert any(one is built[0] for one in gc.get_objects(generation=2))
-    gc.freeze()
-    try:
-        with highs.paused_gc():
-            pass
-        assert gc.get_freeze_count()
-    finally:
-        gc.unfreeze()
     gc.disable()
     try:
         with highs.paused_gc():

@@ -57,7 +57,7 @@ def one_level(
     else:
         found = allocation.cheapest(pieces, amount, upper, first=quantity)
     payment = None if found is None else payments(instance, found.burden, gain, unsecured)
-    limit = instance.budget * (1 + tolerances.REACH)
+    limit, units = instance.budget * (1 + tolerances.REACH), instance.units
     if found is None or payment is None or (limit < np.inf and arrays.exact_sum(payment) > limit):
         least = allocation.cheapest(pieces, amount, upper, first="pay").value
         return LevelAnswer(
@@ -65,8 +65,9 @@ def one_level(
             None,
             None,
             quantity,
-            f"reaching {amount:g} takes payments of {least:g}, but the budget is "
-            f"{instance.budget:g}: short by {least - instance.budget:g} (A4)",
+            f"reaching {amount * units.data:g} takes payments of {least * units.money:g}, but the "
+            f"budget is {instance.budget * units.money:g}: short by "
+            f"{(least - instance.budget) * units.money:g} (A4)",
             {"constraint": "budget", "payment": least, "money": least - instance.budget},
         )
     if not transfers:
@@ -98,22 +99,23 @@ def _why_short(
     transfers: bool,
 ) -> tuple[str, dict[str, Any]]:
     """How far the threshold is, and the payment that would close the gap."""
-    reach = allocation.reachable(pieces)
+    reach, unit = allocation.reachable(pieces), instance.units.data
     short = amount - reach
     capacity = arrays.exact_sum(instance.capacity)
     shortfall: dict[str, Any] = {"constraint": "capacity", "data": short, "reachable": reach}
     if transfers or capacity < amount:
         missing = amount - capacity
         return (
-            f"threshold {level} needs {amount:g} of data, but all users together can give only "
-            f"{capacity:g}: short by {missing:g} (A1, A2)",
+            f"threshold {level} needs {amount * unit:g} of data, but all users together can give "
+            f"only {capacity * unit:g}: short by {missing * unit:g} (A1, A2)",
             {"constraint": "capacity", "data": missing, "reachable": capacity},
         )
     paid = allocation.user_pieces(instance, gain, unsecured)
     least = allocation.cheapest(paid, amount, instance.capacity, first="pay").value
     shortfall.update(constraint="participation", payment=least)
     return (
-        f"threshold {level} needs {amount:g} of data, but without payments users accept only "
-        f"{reach:g}: short by {short:g} (A1, A3); payments of {least:g} would close it",
+        f"threshold {level} needs {amount * unit:g} of data, but without payments users accept "
+        f"only {reach * unit:g}: short by {short * unit:g} (A1, A3); payments of "
+        f"{least * instance.units.money:g} would close it",
         shortfall,
     )

@@ -83,7 +83,8 @@ def solve(
         }
         ceiling = _ceiling(instance, level, objective)
         if ceiling is not None and ceiling < best:
-            reason = f"level {level} is worth at most {ceiling:g}, less than another level's plan"
+            most = ceiling * instance.units.money
+            reason = f"level {level} is worth at most {most:g}, less than another level's plan"
             found = LevelSolution(LevelAnswer(level, None, None, quantity, reason), found_by="")
         elif (carried := _carried(instance, level, quantity, known, budget)) is not None:
             found = carried

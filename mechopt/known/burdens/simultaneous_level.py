@@ -225,10 +225,11 @@ def _by_selection(
 
 def out_of_reach(instance: Instance, level: int, quantity: str, total: float) -> LevelAnswer | None:
     """Why no burdens at all can secure `level`, if so."""
+    unit = instance.units.data
     if level < instance.levels and total >= instance.thresholds[level]:
         over = total - float(instance.thresholds[level])
         reason = (
-            f"with this reserve level {level} is passed: {total:g} of data reach level "
+            f"with this reserve level {level} is passed: {total * unit:g} of data reach level "
             f"{level + 1}, which then needs its own reserve (A1)"
         )
         return LevelAnswer(
@@ -238,8 +239,8 @@ def out_of_reach(instance: Instance, level: int, quantity: str, total: float) ->
     if short <= tolerances.REACH * total:
         return None
     reason = (
-        f"level {level} needs {total:g} of data, but all users together can give only "
-        f"{total - short:g}: short by {short:g} (A1, A2)"
+        f"level {level} needs {total * unit:g} of data, but all users together can give only "
+        f"{(total - short) * unit:g}: short by {short * unit:g} (A1, A2)"
     )
     numbers = {"constraint": "capacity", "level": level, "data": short, "reachable": total - short}
     return LevelAnswer(level, None, None, quantity, reason, numbers)
@@ -249,18 +250,18 @@ def over_budget(
     instance: Instance, level: int, quantity: str, least: float, budget: float
 ) -> LevelAnswer:
     """That `level` takes payments of at least `least` (money), more than `budget`."""
-    short = least - budget
+    short, unit = least - budget, instance.units.money
     numbers: dict[str, Any] = {"level": level, "payment": least, "money": short}
     if budget == 0 and instance.budget > 0:
         reason = (
-            f"level {level} is not sustained without payments: at least {least:g} would have to "
-            "be paid (A3, A5)"
+            f"level {level} is not sustained without payments: at least {least * unit:g} would "
+            "have to be paid (A3, A5)"
         )
         numbers["constraint"] = "participation"
     else:
         reason = (
-            f"level {level} takes payments of at least {least:g}, but the budget is {budget:g}: "
-            f"short by {short:g} (A4)"
+            f"level {level} takes payments of at least {least * unit:g}, but the budget is "
+            f"{budget * unit:g}: short by {short * unit:g} (A4)"
         )
         numbers["constraint"] = "budget"
     return LevelAnswer(level, None, None, quantity, reason, numbers)

@@ -16,6 +16,7 @@ from mechopt.known import milp as by_model
 from mechopt.known.burdens import exact_edge as knife_edge
 from mechopt.known.burdens.separable import one_level, unsecured_share
 from mechopt.known.levels import LevelAnswer, best_level
+from mechopt.known.natural import in_natural_units
 from mechopt.problem.aims import check_options
 from mechopt.problem.instance import Instance
 
@@ -58,20 +59,23 @@ def solve(
                 "method: 'selection' solves one threshold without a reserve, or protocol 'none'; "
                 "use 'auto'"
             )
-        from mechopt.known.burdens import several_levels as burdens_levels
+        from mechopt.known.burdens import several_levels
 
-        return burdens_levels.solve(
+        return in_natural_units(
             instance,
-            objective=objective,
-            protocol=protocol,
-            order=order,
-            target=target,
-            transfers=transfers,
-            reserve=reserve,
-            method=method,
-            time_limit=time_limit,
-            seed=seed,
-            known=known,
+            lambda natural, data: several_levels.solve(
+                natural,
+                objective=objective,
+                protocol=protocol,
+                order=order,
+                target=target,
+                transfers=transfers,
+                reserve=reserve / data,
+                method=method,
+                time_limit=time_limit,
+                seed=seed,
+                known=known,
+            ),
         )
     fields: dict[str, Any] = {"mechanism": "burdens", "protocol": protocol, "order": order}
     if method == "model":

@@ -199,9 +199,8 @@ def _none_sustained(level: int, quantity: str, task: Task) -> LevelAnswer:
         return simultaneous_level.over_budget(
             task.instance, level, quantity, paid.bound, task.budget
         )
-    reason = (
-        f"level {level} is not sustained in this order within the budget {task.budget:g} (A4, A5)"
-    )
+    budget = task.budget * task.instance.units.money
+    reason = f"level {level} is not sustained in this order within the budget {budget:g} (A4, A5)"
     return LevelAnswer(
         level, None, None, quantity, reason, {"constraint": "sequential", "level": level}
     )

@@ -1,0 +1,110 @@
+"""Natural units: data counted in about T_K, money in about what a user has at stake.
+
+Solvers and searches have absolute tolerances; in natural units the numbers they see are near 1
+whatever the caller counts in. The units are powers of two, so changing them and back rounds
+nothing, and the same problem in units 2^j and 2^k times as large is the same problem to the last
+bit. Exact numbers stay exact.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cached_property
+from math import frexp, ldexp
+from typing import Any
+
+import numpy as np
+
+from mechopt import arrays
+from mechopt.arrays import ExactArray, FloatArray
+from mechopt.problem.instance import Instance, Units
+
+# Field of an instance -> powers of (data, money) in its dimension; all others are plain numbers.
+DIMENSIONS = {
+    "cost": (-1, 1),
+    "value": (0, 1),
+    "capacity": (1, 0),
+    "committed": (1, 0),
+    "thresholds": (1, 0),
+    "widths": (1, 0),
+    "provider_value": (0, 1),
+    "budget": (0, 1),
+}
+
+
+def power(amount: float) -> float:
+    """The least power of two above `amount`; 1 for 0."""
+    return ldexp(1.0, frexp(amount)[1]) if amount > 0 else 1.0
+
+
+def natural_units(instance: Instance) -> Units:
+    """Units of which T_K and a typical user's v_i b_K (without values: C_i of all) are about 1.
+
+    Budget and provider's value do not count: a sweep over them stays in the same units.
+    """
+    top = float(instance.thresholds[-1])
+    stake = instance.value * float(instance.shares[-1])
+    if not stake.any():
+        stake = instance.cost * np.minimum(instance.capacity, top)
+    stake = stake[stake > 0]
+    middle = float(np.partition(stake, stake.size // 2)[stake.size // 2])
+    return Units(power(top), power(middle))
+
+
+class NaturalInstance(Instance):
+    """`source` counted in `units`; made without copying or checking anything twice."""
+
+    def __init__(self, source: Instance, units: Units) -> None:
+        for name, entry in vars(source).items():
+            if name in _CACHED:
+                continue
+            if name in DIMENSIONS:
+                entry = entry * (1.0 / units.of(DIMENSIONS[name]))
+                if isinstance(entry, np.ndarray):
+                    entry = arrays.freeze(entry)
+            object.__setattr__(self, name, entry)
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "units", units)
+
+    source: Instance
+
+    @cached_property
+    def is_exact(self) -> bool:
+        return self.source.is_exact
+
+    def _exact(self, field: str) -> ExactArray:
+        exact = self.source.exact(field)
+        if field not in DIMENSIONS:
+            return exact
+        factor = 1 / Fraction(self.units.of(DIMENSIONS[field]))
+        return np.array(exact * factor, dtype=object)
+
+    def replace(self, **changes: Any) -> Instance:
+        back = {
+            name: entry
+            if entry is None or name not in DIMENSIONS
+            else entry * self.units.of(DIMENSIONS[name])
+            for name, entry in changes.items()
+        }
+        return NaturalInstance(self.source.replace(**back), self.units)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NaturalInstance, (self.source, self.units)
+
+
+# What an instance works out from its numbers, to be worked out again.
+_CACHED = {"_exact_cache"} | {
+    name for name, entry in vars(Instance).items() if isinstance(entry, cached_property)
+}
+
+
+def natural(instance: Instance) -> Instance:
+    """`instance` in its natural units (itself if it is so already)."""
+    if isinstance(instance, NaturalInstance):
+        return instance
+    return NaturalInstance(instance, natural_units(instance))
+
+
+def counted(array: FloatArray | None, unit: float) -> FloatArray | None:
+    """An array of natural units in the caller's, read-only."""
+    return None if array is None else arrays.freeze(array * unit)
