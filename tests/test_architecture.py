@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import mechopt
@@ -111,3 +112,10 @@ def test_every_folder_says_what_lives_there() -> None:
         if not (ast.get_docstring(ast.parse(path.read_text())) or "").strip()
     ]
     assert not silent
+
+
+def test_every_folder_is_packaged() -> None:
+    """An installed wheel has every folder: setuptools' list is kept by hand (models/ is mapped)."""
+    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {name for name, path in modules().items() if path.name == "__init__.py"}
+    assert set(settings["packages"]) == folders | {"mechopt.sheets"}
