@@ -7,6 +7,8 @@ number given was an integer, a `Decimal`, a `Fraction` or a string such as "1/3"
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 from math import frexp, fsum, inf, ldexp
@@ -20,7 +22,68 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 ExactArray = npt.NDArray[np.object_]  # of Fraction
 
+# At most three digits of exponent: "1e999999999" as a fraction would fill the memory.
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_RATIO = re.compile(r"[+-]?\d+/0*[1-9]\d*", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+LONGEST_NUMBER = 1000  # characters; the longest exact decimal of a float64 has 767 digits
+_NOT_FINITE = {"nan", "inf", "-inf", "+inf", "infinity", "-infinity"}
 _EXACT_TYPES = (int, np.integer, Decimal, Fraction, str)
+
+
+def number(text: str, *, exact: bool) -> int | float | Fraction:
+    """The number `text` spells: an int, a Fraction for "p/q" and, if `exact`, for decimals.
+
+    Without `exact` a decimal is a float. "nan" and "inf" are read (and refused later, by field).
+    Raises ValueError with the reason.
+    """
+    text = text.strip()
+    if not text:
+        raise ValueError("is empty")
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f"a number of {len(text)} characters is too long")
+    if text.lower() in _NOT_FINITE:
+        return float(text)
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _RATIO.fullmatch(text):
+        return Fraction(text)
+    if _DECIMAL.fullmatch(text):
+        return Fraction(text) if exact else float(text)
+    raise ValueError(f"{text[:40]!r} is not a number")
+
+
+def own(raw: Any) -> Any:
+    """A private copy of what a caller passes, which nobody can change.
+
+    Scalars stay; arrays become read-only copies; lists, ranges, Series of any library,
+    `array.array` and memoryviews become read-only arrays (of floats, or of integers) or, where
+    their entries are of mixed or exact kinds, tuples. Raises ValueError on what hides entries: a
+    masked array with masked ones, sets, mappings, iterators.
+    """
+    if raw is None or isinstance(raw, (float, *_EXACT_TYPES, bool, complex, bytes)):
+        return raw
+    if isinstance(raw, np.ma.MaskedArray):
+        if np.ma.is_masked(raw):
+            raise ValueError("is a masked array; fill or drop the masked entries first")
+        raw = np.asarray(raw.data)
+    if isinstance(raw, (list, tuple, range)):
+        kinds = set(map(type, raw))
+        if kinds and kinds <= {float, np.float64}:
+            return freeze(np.array(raw, dtype=np.float64))
+        plain = kinds <= {int, str, Fraction, Decimal, float}
+        return tuple(raw) if plain else tuple(map(own, raw))
+    if not isinstance(raw, (np.ndarray, np.generic)):
+        if isinstance(raw, (set, frozenset, Mapping)) or hasattr(raw, "__next__"):
+            raise ValueError(f"is a {type(raw).__name__}; give a list or an array")
+        raw = raw.to_numpy() if hasattr(raw, "to_numpy") else raw
+        found = np.asarray(raw)
+        if found.ndim == 0 and found.dtype.kind == "O":
+            return raw  # no number: said by `to_float`, with its place
+        raw = found
+    if raw.dtype.kind in "UOS":
+        return own(raw.tolist()) if raw.ndim else own(raw.item())
+    return freeze(np.array(raw)) if raw.ndim else raw[()]
 
 
 def to_float(raw: Any) -> FloatArray:
@@ -45,12 +108,19 @@ def to_float(raw: Any) -> FloatArray:
 
 
 def _one_float(entry: Any, position: int) -> float:
-    if isinstance(entry, (bool, np.bool_)) or entry is None or isinstance(entry, complex):
-        raise ValueError(f"{entry!r} is not a number", position)
+    if isinstance(entry, (bool, np.bool_, complex, np.complexfloating, bytes)) or entry is None:
+        raise ValueError(f"{entry!r:.40} is not a number", position)
+    if isinstance(entry, str):
+        try:
+            return float(number(entry, exact=True))
+        except ValueError as error:
+            raise ValueError(str(error), position) from None
+        except OverflowError:
+            raise ValueError("is larger than 1e308", position) from None
     try:
-        return float(Fraction(entry)) if isinstance(entry, str) else float(entry)
+        return float(entry)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
-        raise ValueError(f"{entry!r} is not a number", position) from None
+        raise ValueError(f"{entry!r:.40} is not a number", position) from None
 
 
 def is_exact(raw: Any) -> bool:
@@ -72,7 +142,11 @@ def to_exact(raw: Any) -> ExactArray:
     out = np.empty(boxed.shape, dtype=object)
     flat_in, flat_out = boxed.ravel(), out.reshape(-1)
     for position, entry in enumerate(flat_in):
-        flat_out[position] = Fraction(int(entry) if isinstance(entry, np.integer) else entry)
+        if isinstance(entry, str):
+            entry = number(entry, exact=True)
+        if entry is not None:  # None: left open
+            entry = Fraction(int(entry) if isinstance(entry, np.integer) else entry)
+        flat_out[position] = entry
     return out
 
 

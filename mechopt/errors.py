@@ -7,6 +7,23 @@ Nothing is printed by the library; the command line turns these into one line on
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+LONGEST_LINE, LONGEST_TEXT = 500, 1900  # characters of one fault, and of a whole message
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with an argument: which, where in it, and what (with a remedy)."""
+
+    field: str  # "cost", "segments.widths"
+    text: str
+    place: tuple[int, ...] = ()  # position in the argument; () if it is about the whole
+    who: str = ""  # " (id 'ana')"
+
+    def __str__(self) -> str:
+        where = f"[{', '.join(map(str, self.place))}]" if self.place else ""
+        return f"{self.field}{where}{self.who}: {self.text}"
 
 
 class MechoptError(Exception):
@@ -14,13 +31,37 @@ class MechoptError(Exception):
 
 
 class InvalidInput(MechoptError, ValueError):
-    """Input that cannot be used. `problems` lists every fault found, one sentence each."""
+    """Input that cannot be used. `problems` lists every fault found, one sentence each.
 
-    def __init__(self, problems: str | Iterable[str]) -> None:
-        self.problems: tuple[str, ...] = (
-            (problems,) if isinstance(problems, str) else tuple(problems)
+    `faults` are the same, as `Fault` where the place is known. The message is at most 2 kB long.
+    """
+
+    def __init__(self, problems: str | Fault | Iterable[str | Fault]) -> None:
+        self.faults: tuple[str | Fault, ...] = (
+            (problems,) if isinstance(problems, (str, Fault)) else tuple(problems)
         )
-        super().__init__("\n".join(self.problems))
+        self.problems: tuple[str, ...] = tuple(_cut(str(fault)) for fault in self.faults)
+        super().__init__(_bounded(self.problems))
+
+
+def _cut(line: str) -> str:
+    """A sentence, without its middle where it is too long to be read."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    half = LONGEST_LINE // 2 - 2
+    return f"{line[:half]} … {line[-half:]}"
+
+
+def _bounded(lines: tuple[str, ...]) -> str:
+    """The lines, as many as fit, and how many are left out."""
+    size, shown = 0, 0
+    for line in lines:
+        size += len(line.encode("utf-8", "replace")) + 1
+        if size > LONGEST_TEXT and shown:
+            break
+        shown += 1
+    more = len(lines) - shown
+    return "\n".join([*lines[:shown], *([f"and {more:,} more faults"] if more else [])])
 
 
 class InvalidInstance(InvalidInput):

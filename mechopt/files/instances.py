@@ -12,17 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from mechopt.errors import InvalidFile, InvalidInstance
+from mechopt.errors import Fault, InvalidFile, InvalidInstance
 from mechopt.files import documents, schema, tables
 from mechopt.problem import numbers
+from mechopt.problem.fields import BY_NAME, PER_USER, USER_FIELDS
 from mechopt.problem.instance import Instance
 
+_REQUIRED = tuple(field.name for field in USER_FIELDS if field.default is None)
+_OPTIONAL = tuple(field.name for field in USER_FIELDS if field.default is not None)
+_TEXT = ("id", *(field.name for field in USER_FIELDS if field.label))
+_BLANKS = {field.name: field.blank for field in USER_FIELDS if field.blank is not None}
 USERS = tables.Layout(
-    required=("id", "cost", "value", "capacity"),
-    optional=("reversibility", "removable", "exclusion", "committed", "width_1", "slope_1"),
+    required=("id", *_REQUIRED),
+    optional=(*_OPTIONAL, "width_1", "slope_1"),
+    text=_TEXT,
     pattern=r"(width|slope)_[1-9]\d{0,3}",
+    blanks=_BLANKS,
 )
-PER_USER = ("cost", "value", "capacity", "reversibility", "removable", "exclusion", "committed")
 # where a constructor argument of Instance stands in the document
 PLACES = {
     **{name: f"users.{name}" for name in (*PER_USER, "segments")},
@@ -63,33 +69,34 @@ class Draft:
         try:
             instance = Instance(**given)
         except InvalidInstance as error:
-            self.problems += [text for text in map(self.located, error.problems) if text]
+            self.problems += [text for text in map(self.located, error.faults) if text]
             raise InvalidInstance(self.problems) from None
         tables.stop_if(self.problems, InvalidInstance)
         return instance
 
-    def located(self, problem: str) -> str:
-        """A sentence of Instance with its place in the file; "" if it only follows from others."""
-        found = re.match(r"(\w+)(?:\.(\w+))?(?:\[(\d+)(?:, (\d+))?\])?", problem)
-        assert found
-        name, part, row, piece = found.groups()
-        rest = problem[found.end() :]
-        if name in self.broken or (row and (name, int(row)) in self.wrong):
+    def located(self, fault: Fault | str) -> str:
+        """A fault of Instance with its place in the file; "" if it only follows from others."""
+        assert isinstance(fault, Fault)
+        name, _, part = fault.field.partition(".")
+        if name in self.broken or (fault.place and (name, fault.place[0]) in self.wrong):
             return ""
         if self.table is None or name in ("thresholds", "shares", "provider_value", "budget"):
-            place = PLACES.get(name, name)
-            return f"{self.path}: {place}{problem[len(name) :]}" + self._hint(name)
-        if row is None or (part and piece is None):
-            return f"{self.table.path}: {problem}"
-        if part and piece is not None:
-            name = f"{part[:-1]}_{int(piece) + 1}"
+            said = str(fault)[len(name) :]
+            return f"{self.path}: {PLACES.get(name, name)}{said}" + self._hint(name)
+        if not fault.place or (part and len(fault.place) == 1):
+            return f"{self.table.path}: {fault}"
+        row, text = fault.place[0], fault.text
+        column = f"{part[:-1]}_{fault.place[1] + 1}" if part else name
         if name == "ids":
-            name, rest = "id", re.sub(r"user (\d+)$", lambda at: f"row {int(at[1]) + 1}", rest)
-        faulty = self.table.faulty & {(name, int(row)), (tables.WHOLE_ROW, int(row))}
+            column = "id"
+            text = re.sub(r"user (\d+)$", lambda at: f"row {int(at[1]) + 1}", text)
+        faulty = self.table.faulty & {(column, row), (tables.WHOLE_ROW, row)}
         neighbour = part == "slopes" and any(
             column[:6] == "slope_" for column, _ in self.table.faulty
         )
-        return "" if faulty or neighbour else f"{self.table.where(int(row))}: {name}{rest}"
+        if faulty or neighbour:
+            return ""
+        return f"{self.table.where(row)}: {column}{fault.who}: {text}"
 
     def _hint(self, name: str) -> str:
         if name == "thresholds" and self.given.get("thresholds") is None:
@@ -198,8 +205,14 @@ def _numbers(draft: Draft, argument: str, raw: Any, exact: bool) -> Any:
 
 def _read_users(draft: Draft, users: dict[str, Any], exact: bool) -> None:
     for argument in PER_USER:
-        if users.get(argument) is not None and argument not in draft.broken:
-            draft.given[argument] = _numbers(draft, argument, users[argument], exact)
+        raw = users.get(argument)
+        if raw is not None and argument not in draft.broken:
+            if BY_NAME[argument].label:
+                draft.given[argument] = raw
+                continue
+            if argument in _BLANKS and isinstance(raw, list):
+                raw = [_BLANKS[argument] if entry is None else entry for entry in raw]
+            draft.given[argument] = _numbers(draft, argument, raw, exact)
     for argument in ("cost", "value"):
         draft.given.setdefault(argument, None)
     if users.get("id") is not None and "ids" not in draft.broken:
@@ -259,8 +272,10 @@ def _has_segments(path: Path) -> bool:
 USERS_OF = {
     True: tables.Layout(
         required=("id", "cost", "value", "width_1", "slope_1"),
-        optional=("capacity", "reversibility", "removable", "exclusion", "committed"),
+        optional=("capacity", *_OPTIONAL),
+        text=_TEXT,
         pattern=USERS.pattern,
+        blanks=_BLANKS,
     )
 }
 
@@ -314,12 +329,15 @@ def document(instance: Instance, users: str | None = None) -> dict[str, Any]:
 def _users(instance: Instance) -> dict[str, Any]:
     given = instance._given
     users: dict[str, Any] = {}
-    said = {"exclusion": instance.has_exclusion, "committed": instance.has_committed}
     if instance.has_ids:
         users["id"] = instance.ids.tolist()
-    for name in PER_USER:
-        if given[name] is not None and said.get(name, True):
-            users[name] = _written(given[name], instance.n)
+    for column in USER_FIELDS:
+        if given[column.name] is None or not (column.core or column.name in instance.said):
+            continue
+        if column.label:
+            users[column.name] = getattr(instance, column.name).tolist()
+        else:
+            users[column.name] = _written(given[column.name], instance.n)
     if given["segments"] is not None:
         widths, slopes = map(numbers.column_spelled, given["segments"])
         users["segments"] = {"widths": widths, "slopes": slopes}

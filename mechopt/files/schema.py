@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SkipValidation, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SkipValidation, Tag, create_model
 from pydantic import ValidationError as _ValidationError
+
+from mechopt.problem.fields import USER_FIELDS, UserField
 
 _Exact = Annotated[
     str,
@@ -45,20 +47,34 @@ class Segments(_Part):
     slopes: PieceWidths = Field(description="> 0, non-decreasing")
 
 
-class Users(_Part):
+class _UserNames(_Part):
     """One entry per user in every column; a single number holds for all."""
 
     id: list[str | int] | None = Field(default=None, description="distinct names")
-    cost: PerUser = Field(description="θ > 0, money per data unit")
-    value: PerUser = Field(description="v ≥ 0, money")
-    capacity: PerUser | None = Field(
-        default=None, description="cap ≥ 0, data; default: sum of widths"
+
+
+Labels = list[str | int | None] | str
+
+
+def _column_of(field: UserField) -> tuple[Any, Any]:
+    """How the schema describes a per-user field."""
+    form: Any = Labels if field.label else PerUser
+    missing = None if field.name == "capacity" else field.default
+    if field.default is None and field.name != "capacity":
+        return form, Field(description=field.about)
+    if isinstance(missing, float) and missing != missing:
+        missing = None
+    optional = missing is None
+    return form | None if optional else form, Field(
+        default=missing if isinstance(missing, (str, type(None))) else float(missing),
+        description=field.about,
     )
-    reversibility: PerUser = Field(default=1.0, description="ρ in [0, 1]")
-    removable: PerUser = Field(default=1.0, description="δ in [0, 1]")
-    exclusion: PerUser = Field(default=0.0, description="η in [0, 1]")
-    committed: PerUser = Field(default=0.0, description="0 ≤ y ≤ cap, data")
-    segments: Segments | None = None
+
+
+_columns: dict[str, Any] = {field.name: _column_of(field) for field in USER_FIELDS}
+Users = create_model(
+    "Users", __base__=_UserNames, **_columns, segments=(Segments | None, Field(default=None))
+)
 
 
 def _form(entry: Any) -> str:
@@ -73,7 +89,8 @@ class InstanceFile(_Part):
     provider: Provider = Provider()
     improvement: Improvement
     users: Annotated[
-        Annotated[Users, Tag("here")] | Annotated[str, Tag("file")], Discriminator(_form)
+        Annotated[Users, Tag("here")] | Annotated[str, Tag("file")],  # type: ignore[valid-type]
+        Discriminator(_form),
     ] = Field(description="columns, or the name of a .csv or .parquet file beside this one")
 
 
@@ -148,7 +165,6 @@ class Group(_Part):
     )
     reversibility: Number = Field(default=1.0, description="ρ in [0, 1]")
     removable: Number = Field(default=1.0, description="δ in [0, 1]")
-    exclusion: Number = Field(default=0.0, description="η in [0, 1]")
     segments: Segments | None = None
 
 

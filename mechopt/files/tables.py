@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -50,6 +50,7 @@ class Layout:
     optional: tuple[str, ...] = ()
     text: tuple[str, ...] = ("id",)
     pattern: str = "(?!)"  # further numeric columns, by regular expression
+    blanks: Mapping[str, float] = field(default_factory=dict)  # what an empty cell stands for
 
     def knows(self, column: str) -> bool:
         return column in (*self.required, *self.optional) or bool(
@@ -164,6 +165,8 @@ def _read_csv(path: Path, layout: Layout, exact: bool) -> Table:
             _square(chunk, len(names), table.rows, faults[WHOLE_ROW])
             for at, (name, cells) in enumerate(zip(names, zip(*chunk))):
                 if name in parts and names.index(name) == at:
+                    if name in layout.blanks:
+                        cells = _filled(cells, layout.blanks[name])
                     parse = _names if name in layout.text else _numbers
                     values, bad = parse(cells, exact)
                     parts[name].append(values)
@@ -199,6 +202,11 @@ def _names(cells: Sequence[str], exact: bool) -> tuple[list[str], list[tuple[int
     del exact
     names = list(map(restore, cells)) if _MAYBE_NEUTRAL.search("\n".join(cells)) else list(cells)
     return names, _too_long(names)
+
+
+def _filled(cells: Sequence[str], blank: float) -> tuple[str, ...]:
+    """Cells with what an empty one stands for."""
+    return tuple(cell if cell.strip() else repr(blank) for cell in cells)
 
 
 def _too_long(names: list[str]) -> list[tuple[int, str]]:
@@ -315,8 +323,11 @@ def _read_parquet(path: Path, layout: Layout, exact: bool) -> Table:
         data = file.read(columns=wanted)
     for name in wanted:
         if data.schema.names.count(name) == 1:
+            column = data.column(name)
+            if name in layout.blanks and not _arrow().types.is_string(column.type):
+                column = column.fill_null(layout.blanks[name])
             read_column = _arrow_names if name in layout.text else _arrow_numbers
-            table.columns[name], faults = read_column(data.column(name), exact)
+            table.columns[name], faults = read_column(column, exact)
             table.faults(name, faults)
     return table
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mechopt.problem.fields import BY_NAME
 from mechopt.problem.instance import Instance
 from mechopt.problem.population import Group, Population
 
@@ -56,9 +57,10 @@ def typed(source: Any, field: str) -> Any:
 
 def instance_data(instance: Instance) -> dict[str, Any]:
     """The instance as a certificate's `problem`."""
+    names = ("cost", "value", "reversibility", "removable", "widths", "slopes", *instance.said)
     columns = {
-        name: typed(instance, name)
-        for name in ("cost", "value", "reversibility", "removable", "widths", "slopes")
+        name: getattr(instance, name).tolist() if _is_label(name) else typed(instance, name)
+        for name in names
     }
     return spelled(
         {
@@ -73,6 +75,10 @@ def instance_data(instance: Instance) -> dict[str, Any]:
             ],
         }
     )
+
+
+def _is_label(name: str) -> bool:
+    return name in BY_NAME and BY_NAME[name].label
 
 
 def _group(group: Group) -> dict[str, Any]:

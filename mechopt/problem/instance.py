@@ -6,12 +6,12 @@ Symbols and units are those of FORMULATION section 1.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
-from math import inf, isnan
+from math import isnan
 from os import PathLike
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,19 +20,10 @@ from mechopt import arrays, doors
 from mechopt.arrays import ExactArray, FloatArray
 from mechopt.errors import InvalidInstance
 from mechopt.problem import cost_curves as curves
+from mechopt.problem.fields import BY_NAME, PER_USER, USER_FIELDS, UserField
+from mechopt.problem.user_arguments import read_arguments
 
-_RIGHTS = ("exclusion", "committed")  # 0 unless said otherwise
-_PER_USER = ("cost", "value", "capacity", "reversibility", "removable", *_RIGHTS)
-_FIELDS = (
-    *_PER_USER,
-    "thresholds",
-    "shares",
-    "segments",
-    "provider_value",
-    "budget",
-    "ids",
-)
-_SHOWN = 5  # rows quoted per kind of fault; the rest are counted
+_FIELDS = (*PER_USER, "thresholds", "shares", "segments", "provider_value", "budget", "ids")
 
 
 @dataclass(frozen=True)
@@ -95,6 +86,8 @@ class Instance:
     provider_value: float
     budget: float
     n: int
+    notes: tuple[str, ...] = ()  # what reading a file or a frame assumed, one sentence each
+    others: Mapping[str, Any] = MappingProxyType({})  # columns of the people, carried along
 
     def __init__(
         self,
@@ -113,22 +106,8 @@ class Instance:
         budget: Any = None,
         ids: Sequence[str] | None = None,
     ) -> None:
-        given = {
-            "cost": cost,
-            "value": value,
-            "capacity": capacity,
-            "thresholds": thresholds,
-            "shares": shares,
-            "reversibility": reversibility,
-            "removable": removable,
-            "exclusion": exclusion,
-            "committed": committed,
-            "segments": segments,
-            "provider_value": provider_value,
-            "budget": budget,
-            "ids": ids,
-        }
-        _Builder(self, given).build()
+        given = {name: raw for name, raw in locals().items() if name != "self"}
+        self.__dict__.update(read_arguments(given))
 
     # -- sizes and names ------------------------------------------------------------------------
 
@@ -159,15 +138,15 @@ class Instance:
             return f"user {user}"
         return f"user {user} (id {str(self.ids[user])!r})"
 
-    @cached_property
+    @property
     def has_exclusion(self) -> bool:
         """Whether anybody loses part of the benefit by withdrawing (some η_i > 0)."""
-        return bool(np.any(self._given["exclusion"] != 0) and self.exclusion.any())
+        return "exclusion" in self.said
 
-    @cached_property
+    @property
     def has_committed(self) -> bool:
         """Whether anybody has given data for good (some y_i > 0)."""
-        return bool(np.any(self._given["committed"] != 0) and self.committed.any())
+        return "committed" in self.said
 
     # -- the objects of section 1 ---------------------------------------------------------------
 
@@ -193,7 +172,7 @@ class Instance:
     def is_exact(self) -> bool:
         """Whether every number was given as an int, Decimal, Fraction or string."""
         return all(
-            self._given[field] is None or arrays.is_exact(self._given[field])
+            self._given[field] is None or _is_exact(self._given[field], BY_NAME.get(field))
             for field in _FIELDS
             if field != "ids"
         )
@@ -202,7 +181,8 @@ class Instance:
         """`field` as Fractions, of the shape the float attribute has (`provider_value`: ()).
 
         Fields: the per-user ones, `thresholds`, `shares`, `widths`, `slopes`, `provider_value`.
-        A float contributes its binary value; `is_exact` tells whether there were any.
+        A float contributes its binary value; `is_exact` tells whether there were any. None stands
+        where a field that may be left open (NaN) is.
         """
         cache = self.__dict__.setdefault("_exact_cache", {})
         if field not in cache:
@@ -224,8 +204,12 @@ class Instance:
             return self.exact("widths").sum(axis=1)
         if field == "shares" and given["shares"] is None:
             return arrays.to_exact([1])
-        exact = arrays.to_exact(given[field])
-        return np.broadcast_to(exact, np.shape(getattr(self, field)))
+        raw = given[field]
+        if raw is None and field in BY_NAME:
+            raw = BY_NAME[field].default
+        if field in BY_NAME and BY_NAME[field].free:
+            raw = _without_nan(raw)
+        return np.broadcast_to(arrays.to_exact(raw), np.shape(getattr(self, field)))
 
     # -- identity -------------------------------------------------------------------------------
 
@@ -239,22 +223,34 @@ class Instance:
         given = dict(self._given)
         if "segments" in changes and "capacity" not in changes:
             given["capacity"] = None
-        return Instance(**{**given, **changes})
+        changed = Instance(**{**given, **changes})
+        return changed.noted(self.notes, self.others if changed.n == self.n else None)
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the content (numbers as float64, and ids), in hexadecimal."""
         digest = hashlib.sha256()
-        said = {"exclusion": self.has_exclusion, "committed": self.has_committed}
-        for field in (*_PER_USER, "thresholds", "shares", "widths", "slopes"):
-            if not said.get(field, True):
-                continue  # the problem without it has the hash it always had
-            digest.update(field.encode())
-            digest.update(np.ascontiguousarray(getattr(self, field)).tobytes())
+        core = [field.name for field in USER_FIELDS if field.core]
+        for name in (*core, "thresholds", "shares", "widths", "slopes", *self.said):
+            column = getattr(self, name)
+            digest.update(name.encode())
+            if column.dtype.kind == "U":
+                digest.update(_joined(column))
+            else:
+                digest.update(np.ascontiguousarray(column).tobytes())
         digest.update(repr((self.provider_value, self.budget)).encode())
         if self.has_ids:
-            digest.update("\x00".join(self.ids.tolist()).encode())
+            digest.update(_joined(self.ids))
         return digest.hexdigest()
+
+    @cached_property
+    def said(self) -> tuple[str, ...]:
+        """The further per-user fields (beyond the core ones) that differ from their default."""
+        return tuple(
+            field.name
+            for field in USER_FIELDS
+            if not field.core and not _is_default(getattr(self, field.name), field.default)
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Instance) and self.hash == other.hash
@@ -266,7 +262,13 @@ class Instance:
         raise AttributeError(f"an Instance is frozen; use replace({name}=…)")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._given,)
+        return _rebuild, (self._given, self.notes, dict(self.others))
+
+    def noted(self, notes: Sequence[str] = (), others: Mapping[str, Any] | None = None) -> Instance:
+        """This instance with what reading it assumed, and columns that are carried along."""
+        kept = {name: arrays.freeze(np.array(column)) for name, column in (others or {}).items()}
+        self.__dict__.update(notes=tuple(notes), others=MappingProxyType(kept))
+        return self
 
     def __repr__(self) -> str:
         return (
@@ -283,360 +285,37 @@ class Instance:
     _ragged: bool
 
 
-def _rebuild(given: dict[str, Any]) -> Instance:
-    return Instance(**given)
+def _rebuild(given: dict[str, Any], notes: tuple[str, ...], others: dict[str, Any]) -> Instance:
+    return Instance(**given).noted(notes, others)
+
+
+def _joined(names: np.ndarray[Any, np.dtype[np.str_]]) -> bytes:
+    return "\x00".join(names.tolist()).encode("utf-8", "surrogatepass")
+
+
+def _is_exact(raw: Any, field: UserField | None) -> bool:
+    if field is not None and field.label:
+        return True
+    if field is not None and field.free:
+        raw = [entry for entry in np.atleast_1d(_without_nan(raw)).tolist() if entry is not None]
+    return arrays.is_exact(raw)
+
+
+def _without_nan(raw: Any) -> Any:
+    """Entries with None for NaN."""
+    boxed = np.array(raw, dtype=object)
+    boxed[np.equal(boxed, boxed) == False] = None  # noqa: E712
+    return boxed
+
+
+def _is_default(column: Any, default: Any) -> bool:
+    if column.strides == (0,):
+        column = column[:1]  # one entry, seen n times
+    if isinstance(default, float) and isnan(default):
+        return bool(np.isnan(column).all())
+    return bool((column == default).all())
 
 
 def _brief(numbers: FloatArray) -> str:
     shown = ", ".join(f"{number:g}" for number in numbers[:4])
     return f"({shown}{', …' if numbers.size > 4 else ''})"
-
-
-class _Builder:
-    """Reads, broadcasts and checks the arguments; collects every fault before raising."""
-
-    def __init__(self, target: Instance, given: dict[str, Any]) -> None:
-        self.target = target
-        self.given = given
-        self.problems: list[str] = []
-
-    def put(self, name: str, value: Any) -> None:
-        if isinstance(value, np.ndarray):
-            value = arrays.freeze(value)
-        object.__setattr__(self.target, name, value)
-
-    def build(self) -> None:
-        given = self.given
-        floats = {field: self.floats(field, given[field]) for field in _PER_USER}
-        widths, slopes = self.segments(given["segments"])
-        if floats["capacity"] is None and given["segments"] is None and not self.faulty("capacity"):
-            self.problems.append("capacity: missing; give the most data each user can give")
-        for field in ("cost", "value"):
-            if floats[field] is None and not self.faulty(field):
-                self.problems.append(f"{field}: missing")
-        n = self.count(floats, widths)
-        self.put("n", n)
-        self.read_ids(n)
-        for field in _PER_USER:
-            array = floats[field]
-            if array is None:
-                continue
-            floats[field] = array = np.broadcast_to(array, (n,)) if array.size in (1, n) else None
-            if array is not None and not self.unsaid(field):
-                self.check_range(field, array)
-        self.level_fields()
-        self.scalars()
-        self.read_segments(floats, widths, slopes, n)
-        self.stop_if_faulty()
-        self.check_committed(floats)
-        self.stop_if_faulty()
-        for field in _PER_USER:
-            array = floats[field]
-            assert array is not None
-            self.put(field, array if self.unsaid(field) else np.ascontiguousarray(array))
-        self.put("_given", {key: _keep(raw) for key, raw in given.items()})
-        if given["ids"] is not None:
-            self.target._given["ids"] = arrays.freeze(np.asarray(given["ids"]).astype(str))
-
-    def unsaid(self, field: str) -> bool:
-        """Whether a right is left at 0 for everybody (one zero, seen n times, holds it)."""
-        return field in _RIGHTS and np.ndim(self.given[field]) == 0 and self.given[field] == 0
-
-    def faulty(self, field: str) -> bool:
-        return any(problem.startswith(field) for problem in self.problems)
-
-    def stop_if_faulty(self) -> None:
-        if self.problems:
-            raise InvalidInstance(self.problems)
-
-    def floats(self, field: str, raw: Any) -> FloatArray | None:
-        if raw is None:
-            return None
-        try:
-            array = arrays.to_float(raw)
-        except ValueError as error:
-            position = error.args[1] if len(error.args) > 1 else None
-            where = field if position is None or np.ndim(raw) == 0 else f"{field}[{position}]"
-            reason = error.args[0] if len(error.args) > 1 else "entries have different lengths"
-            self.problems.append(f"{where}: {reason}")
-            return None
-        if array.ndim > (2 if field.startswith("segments") else 1):
-            self.problems.append(f"{field}: expected one number per user, got shape {array.shape}")
-            return None
-        return array
-
-    def count(self, floats: dict[str, FloatArray | None], widths: FloatArray | None) -> int:
-        """n: the common length of the per-user arguments."""
-        sizes: dict[str, int] = {}
-        for field, array in floats.items():
-            if array is not None and array.ndim == 1:
-                sizes[field] = array.size
-        if self.given["ids"] is not None:
-            sizes["ids"] = len(self.given["ids"])
-        if widths is not None and widths.ndim == 2:
-            sizes["segments"] = widths.shape[0]
-        n = max(sizes.values(), default=1)
-        if sizes and min(sizes.values()) == 0:
-            self.problems.append("users: there are none; an instance needs at least one user")
-            self.stop_if_faulty()
-        # A list of length 1 is one user, not a scalar: only true scalars broadcast.
-        odd = {field: size for field, size in sizes.items() if size != n}
-        if odd:
-            longest = next(field for field, size in sizes.items() if size == n)
-            self.problems += [
-                f"{field}: has {size} entries, but {longest} has {n}" for field, size in odd.items()
-            ]
-            self.stop_if_faulty()
-        return n
-
-    def read_ids(self, n: int) -> None:
-        raw = self.given["ids"]
-        if raw is None:
-            return
-        names = np.asarray(raw).tolist()
-        if not all(map(_is_text, names)):
-            names = list(map(str, names))
-        distinct = set(names)
-        if len(distinct) < len(names):
-            first: dict[str, int] = {}
-            twice = []
-            for row, name in enumerate(names):
-                if name in first:
-                    twice.append(f"ids[{row}]: {name!r} is also the id of user {first[name]}")
-                first.setdefault(name, row)
-            self.add_some(twice, "ids")
-        if "" in distinct:
-            empty = [f"ids[{row}]: is empty" for row, name in enumerate(names) if not name]
-            self.add_some(empty, "ids")
-
-    def label(self, row: int | np.integer[Any]) -> str:
-        ids = self.given["ids"]
-        return "" if ids is None or row >= len(ids) else f" (id {str(ids[row])!r})"
-
-    def add_some(self, faults: Sequence[str], field: str) -> None:
-        self.problems += faults[:_SHOWN]
-        if len(faults) > _SHOWN:
-            self.problems.append(f"{field}: and {len(faults) - _SHOWN} more rows like these")
-
-    def check_range(self, field: str, array: FloatArray) -> None:
-        if field == "cost":
-            bad, rule = ~(array > 0), "must be > 0 (money per data unit)"
-        elif field == "value":
-            bad, rule = ~(array >= 0), "must be ≥ 0 (money)"
-        elif field in ("capacity", "committed"):
-            bad, rule = ~(array >= 0), "must be ≥ 0 (data)"
-        else:
-            bad, rule = ~((array >= 0) & (array <= 1)), "must lie in [0, 1]"
-        bad |= ~np.isfinite(array)
-        if not bad.any():
-            if field == "capacity" and not (array > 0).any():
-                self.problems.append("capacity: is 0 for every user; nobody can give anything")
-            return
-        rows = np.flatnonzero(bad)
-        if np.ndim(self.given[field]) == 0:
-            self.problems.append(f"{field}: {rule} and finite, got {array[0]:g}")
-            return
-        faults = [
-            f"{field}[{row}]{self.label(row)}: {rule} and finite, got {array[row]:g}"
-            for row in rows[: _SHOWN + 1]
-        ]
-        self.problems += faults[:_SHOWN]
-        if rows.size > _SHOWN:
-            self.problems.append(f"{field}: and {rows.size - _SHOWN} more rows like these")
-
-    def level_fields(self) -> None:
-        if self.given["thresholds"] is None:
-            self.problems.append("thresholds: missing; give the total of data that must be reached")
-            return
-        thresholds = self.floats("thresholds", self.given["thresholds"])
-        raw = self.given["shares"]
-        shares = self.floats("shares", 1 if raw is None else raw)
-        if thresholds is None or shares is None:
-            return
-        thresholds, shares = np.atleast_1d(thresholds), np.atleast_1d(shares)
-        if thresholds.size == 0:
-            self.problems.append("thresholds: at least one is needed")
-            return
-        if raw is None and thresholds.size > 1:
-            self.problems.append(
-                f"shares: missing; {thresholds.size} thresholds need as many shares"
-            )
-        elif shares.size != thresholds.size:
-            self.problems.append(
-                f"shares: has {shares.size} entries, but thresholds has {thresholds.size}"
-            )
-        for k, threshold in enumerate(thresholds):
-            if not threshold > 0 or not np.isfinite(threshold):
-                self.problems.append(f"thresholds[{k}]: must be > 0 and finite, got {threshold:g}")
-            elif k and not threshold > thresholds[k - 1]:
-                self.problems.append(
-                    f"thresholds[{k}]: must exceed thresholds[{k - 1}] = {thresholds[k - 1]:g}, "
-                    f"got {threshold:g}"
-                )
-        for k, share in enumerate(shares):
-            if not 0 < share <= 1:
-                self.problems.append(f"shares[{k}]: must lie in (0, 1], got {share:g}")
-            elif k and not share > shares[k - 1]:
-                self.problems.append(
-                    f"shares[{k}]: must exceed shares[{k - 1}] = {shares[k - 1]:g}, got {share:g}"
-                )
-        if arrays.is_exact(self.given["thresholds"]):
-            thresholds = _at_least(thresholds, arrays.to_exact(self.given["thresholds"]))
-        self.put("thresholds", thresholds)
-        self.put("shares", shares)
-
-    def scalars(self) -> None:
-        for field, missing in (("provider_value", 0.0), ("budget", inf)):
-            raw = self.given[field]
-            if raw is None:
-                number = missing
-            else:
-                array = self.floats(field, raw)
-                if array is None:
-                    continue
-                if array.ndim:
-                    self.problems.append(f"{field}: expected one number, got {array.size}")
-                    continue
-                number = float(array)
-            if isnan(number) or number < 0 or (field == "provider_value" and number == inf):
-                limit = "" if field == "budget" else " and finite"
-                self.problems.append(f"{field}: must be ≥ 0{limit} (money), got {number:g}")
-            self.put(field, number)
-
-    def segments(self, raw: Any) -> tuple[FloatArray | None, FloatArray | None]:
-        self.put("_ragged", False)
-        if raw is None:
-            return None, None
-        try:
-            raw_widths, raw_slopes = raw
-        except (TypeError, ValueError):
-            self.problems.append("segments: expected a pair (widths, slopes)")
-            return None, None
-        if _is_ragged(raw_widths) or _is_ragged(raw_slopes):
-            self.put("_ragged", True)
-            raw_widths, raw_slopes = self.pad(raw_widths, raw_slopes)
-        widths = self.floats("segments.widths", raw_widths)
-        slopes = self.floats("segments.slopes", raw_slopes)
-        if widths is None or slopes is None:
-            return None, None
-        if widths.shape != slopes.shape or widths.ndim not in (1, 2) or widths.shape[-1] == 0:
-            self.problems.append(
-                f"segments: widths {widths.shape} and slopes {slopes.shape} must have the same "
-                "shape, (J,) or (n, J) with J ≥ 1"
-            )
-            return None, None
-        return widths, slopes
-
-    def pad(self, widths: Any, slopes: Any) -> tuple[Any, Any]:
-        """Ragged per-user lists, filled up with segments of width 0 (slope repeated)."""
-        if not all(isinstance(one, (list, tuple)) for side in (widths, slopes) for one in side):
-            self.problems.append("segments: widths and slopes must both be lists per user")
-            self.stop_if_faulty()
-        for row, (one, other) in enumerate(zip(widths, slopes)):
-            if len(one) != len(other) or len(one) == 0:
-                self.problems.append(
-                    f"segments[{row}]{self.label(row)}: {len(one)} widths and {len(other)} slopes"
-                )
-        if len(widths) != len(slopes):
-            self.problems.append(
-                f"segments: widths of {len(widths)} users and slopes of {len(slopes)}"
-            )
-        self.stop_if_faulty()
-        longest = max(len(one) for one in widths)
-        return (
-            [[*one, *[0] * (longest - len(one))] for one in widths],
-            [[*one, *[one[-1]] * (longest - len(one))] for one in slopes],
-        )
-
-    def read_segments(
-        self,
-        floats: dict[str, FloatArray | None],
-        widths: FloatArray | None,
-        slopes: FloatArray | None,
-        n: int,
-    ) -> None:
-        if widths is None or slopes is None:
-            capacity = floats["capacity"]
-            if capacity is not None:
-                self.put("widths", capacity.reshape(n, 1))
-                self.put("slopes", np.broadcast_to(np.ones((1, 1)), (n, 1)))
-            return
-        self.check_segments(widths, slopes)
-        total = np.broadcast_to(widths.sum(axis=-1), (n,))
-        capacity = floats["capacity"]
-        if capacity is None:
-            floats["capacity"] = total
-            self.check_range("capacity", total) if not self.problems else None
-        else:
-            wrong = np.flatnonzero(np.abs(capacity - total) > 1e-12 * np.maximum(capacity, total))
-            self.add_some(
-                [
-                    f"capacity[{row}]{self.label(row)}: is {capacity[row]:g}, but the segment "
-                    f"widths sum to {total[row]:g}; leave capacity out or make them agree"
-                    for row in wrong
-                ],
-                "capacity",
-            )
-        j = widths.shape[-1]
-        self.put("widths", np.broadcast_to(widths, (n, j)))
-        self.put("slopes", np.broadcast_to(slopes, (n, j)))
-
-    def check_committed(self, floats: dict[str, FloatArray | None]) -> None:
-        committed, capacity = floats["committed"], floats["capacity"]
-        if self.unsaid("committed") or committed is None or capacity is None:
-            return
-        self.add_some(
-            [
-                f"committed[{row}]{self.label(row)}: is {committed[row]:g}, above the capacity "
-                f"{capacity[row]:g} (data)"
-                for row in np.flatnonzero(committed > capacity)
-            ],
-            "committed",
-        )
-
-    def check_segments(self, widths: FloatArray, slopes: FloatArray) -> None:
-        for field, array, bad, rule in (
-            ("widths", widths, ~(widths >= 0) | ~np.isfinite(widths), "must be ≥ 0 and finite"),
-            ("slopes", slopes, ~(slopes > 0) | ~np.isfinite(slopes), "must be > 0 and finite"),
-        ):
-            faults = [
-                f"segments.{field}{list(map(int, place))}: {rule}, got {array[tuple(place)]:g}"
-                for place in np.argwhere(bad)
-            ]
-            self.add_some(faults, f"segments.{field}")
-        falls = np.argwhere(np.diff(slopes, axis=-1) < 0)
-        self.add_some(
-            [
-                f"segments.slopes{[*map(int, place[:-1]), int(place[-1]) + 1]}: slopes must not "
-                "decrease (the cost must be convex), "
-                f"got {slopes[(*place[:-1], place[-1] + 1)]:g} after {slopes[tuple(place)]:g}"
-                for place in falls
-            ],
-            "segments.slopes",
-        )
-
-
-def _at_least(floats: FloatArray, exact: ExactArray) -> FloatArray:
-    """The smallest floats that are no less than `exact`, so that reaching them reaches T."""
-    below = [Fraction(low) < high for low, high in zip(floats.tolist(), np.atleast_1d(exact))]
-    return np.where(below, np.nextafter(floats, inf), floats)
-
-
-def _is_text(entry: Any) -> bool:
-    return type(entry) is str
-
-
-def _is_ragged(raw: Any) -> bool:
-    if isinstance(raw, np.ndarray) or not isinstance(raw, (list, tuple)):
-        return False
-    lengths = {len(entry) if isinstance(entry, (list, tuple)) else -1 for entry in raw}
-    return len(lengths) > 1 and -1 not in lengths
-
-
-def _keep(raw: Any) -> Any:
-    """A private copy of an argument, so that the instance stays frozen."""
-    if isinstance(raw, np.ndarray):
-        return arrays.freeze(raw.copy())
-    if isinstance(raw, (list, tuple)):
-        return tuple(_keep(entry) for entry in raw)
-    return raw

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -11,49 +10,23 @@ from typing import Any
 
 import numpy as np
 
-# At most three digits of exponent: "1e999999999" as a fraction would fill the memory.
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_RATIO = re.compile(r"[+-]?\d+/0*[1-9]\d*", re.ASCII)
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
-_LONGEST = 1000  # characters; the longest exact decimal of a float64 has 767 digits
-_NOT_FINITE = {"nan", "inf", "-inf", "+inf", "infinity", "-infinity"}
+from mechopt.arrays import LONGEST_NUMBER as LONGEST_NUMBER
+from mechopt.arrays import number as number
 
 # Above this many users integers are read as floats (the same numbers below 2^53): exact
 # arithmetic on objects is for small instances. `exact=True` overrides.
 EXACT_ROWS = 10_000
 
 
-def number(text: str, *, exact: bool) -> int | float | Fraction:
-    """The number `text` spells: an int, a Fraction for "p/q" and, if `exact`, for decimals.
-
-    Without `exact` a decimal is a float. "nan" and "inf" are read (and refused later, by field).
-    Raises ValueError with the reason.
-    """
-    text = text.strip()
-    if not text:
-        raise ValueError("is empty")
-    if text.lower() in _NOT_FINITE:
-        return float(text)
-    if len(text) > _LONGEST:
-        raise ValueError(f"a number of {len(text)} characters is too long")
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _RATIO.fullmatch(text):
-        return Fraction(text)
-    if _DECIMAL.fullmatch(text):
-        return Fraction(text) if exact else float(text)
-    raise ValueError(f"{text[:40]!r} is not a number")
-
-
 def decimal_hook(text: str) -> Fraction | float:
     """For `json.loads(parse_float=…)` in exact reading: decimals as Fractions."""
-    value = number(text, exact=True) if _DECIMAL.fullmatch(text) else float(text)
+    value = number(text, exact=True)
     return value if isinstance(value, float) else Fraction(value)
 
 
 def integer_hook(text: str) -> int:
     """For `json.loads(parse_int=…)`: an integer that a float can hold."""
-    if len(text) > 308:
+    if len(text) > 310:
         raise ValueError(f"a number has {len(text):,} digits")
     return int(text)
 
@@ -103,6 +76,8 @@ def one(entry: Any) -> int | float | Fraction:
 
 def spelled(entry: Any) -> int | float | str | None:
     """How an exact or float number is written in JSON so that it reads back the same."""
+    if entry is None:
+        return None
     if isinstance(entry, str):
         entry = number(entry, exact=True)
     if isinstance(entry, (Decimal, Fraction)):

@@ -17,14 +17,12 @@ import numpy as np
 
 from mechopt import arrays
 from mechopt.arrays import ExactArray, FloatArray
+from mechopt.problem.fields import USER_FIELDS
 from mechopt.problem.instance import Instance, Units
 
 # Field of an instance -> powers of (data, money) in its dimension; all others are plain numbers.
 DIMENSIONS = {
-    "cost": (-1, 1),
-    "value": (0, 1),
-    "capacity": (1, 0),
-    "committed": (1, 0),
+    **{field.name: field.dimension for field in USER_FIELDS if any(field.dimension)},
     "thresholds": (1, 0),
     "widths": (1, 0),
     "provider_value": (0, 1),
@@ -77,6 +75,8 @@ class NaturalInstance(Instance):
         if field not in DIMENSIONS:
             return exact
         factor = 1 / Fraction(self.units.of(DIMENSIONS[field]))
+        if exact.size and None in exact.flat:  # left open by some
+            return np.array([None if entry is None else entry * factor for entry in exact.flat])
         return np.array(exact * factor, dtype=object)
 
     def replace(self, **changes: Any) -> Instance:
