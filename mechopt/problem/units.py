@@ -17,7 +17,7 @@ import numpy as np
 
 from mechopt import arrays
 from mechopt.arrays import ExactArray, FloatArray
-from mechopt.problem.fields import USER_FIELDS
+from mechopt.problem.fields import BY_NAME, USER_FIELDS
 from mechopt.problem.instance import Instance, Units
 
 # Field of an instance -> powers of (data, money) in its dimension; all others are plain numbers.
@@ -75,8 +75,9 @@ class NaturalInstance(Instance):
         if field not in DIMENSIONS:
             return exact
         factor = 1 / Fraction(self.units.of(DIMENSIONS[field]))
-        if exact.size and None in exact.flat:  # left open by some
-            return np.array([None if entry is None else entry * factor for entry in exact.flat])
+        if field in BY_NAME and BY_NAME[field].free:  # None: left open
+            left = [None if entry is None else entry * factor for entry in exact.tolist()]
+            return np.array(left, dtype=object)
         return np.array(exact * factor, dtype=object)
 
     def replace(self, **changes: Any) -> Instance:
