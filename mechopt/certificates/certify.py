@@ -69,6 +69,8 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
             f"certify: {answer.mechanism!r} has no optimality proof; there is one for "
             f"{', '.join(known)}"
         )
+    if isinstance(problem, Instance) and problem.has_committed:
+        raise NotSupported("certify: committed data; certify the problem of what is still open")
     if isinstance(problem, Instance) and isinstance(answer, Plan):
         if answer.instance != problem:
             raise InvalidOption("certify: the plan is one of another instance")

@@ -71,7 +71,8 @@ class Curve:
 
 
 class User:
-    """Cost curve, value v, reversible share ρ, removable share δ; of a user, or a type (`cost`)."""
+    """Cost curve, value v, shares ρ (reversible), δ (removable) and η (lost by exclusion), and
+    committed data y; of a user, or a type (`cost`)."""
 
     def __init__(self, data: dict[str, Any], cost: Any = None) -> None:
         cost = data["cost"] if cost is None else cost
@@ -79,7 +80,25 @@ class User:
         self.curve = Curve(self.theta, numbers(data["widths"]), self.slopes)
         self.value = number(data["value"])
         self.rho, self.delta = number(data["reversibility"]), number(data["removable"])
-        require(self.value >= 0 and 0 <= self.rho <= 1 and 0 <= self.delta <= 1, "a user's data")
+        self.eta, self.committed = (
+            number(data.get("exclusion", 0)),
+            number(data.get("committed", 0)),
+        )
+        shares = (self.rho, self.delta, self.eta)
+        require(self.value >= 0 and all(0 <= share <= 1 for share in shares), "a user's data")
+        require(0 <= self.committed <= self.curve.capacity, "committed data out of range")
+
+    def removes(self, x: Fraction) -> Fraction:
+        """Data that leave with him."""
+        return self.delta * (x - self.committed)
+
+    def recovers(self, x: Fraction) -> Fraction:
+        """Money that leaving gives back."""
+        return self.rho * (self.curve.cost(x) - self.curve.cost(self.committed))
+
+    def loss(self, before: Fraction, after: Fraction) -> Fraction:
+        """What a fall of the share by leaving costs him."""
+        return self.value * (before - (1 - self.eta) * after)
 
 
 class Levels:

@@ -142,8 +142,8 @@ class PlanProblem:
         Between neighbouring corners cost and need are linear; where the need jumps, both limits
         are listed: the least of cost, payment and −x, in any mix, is found at a corner. The need
         is participation (A3) and what the withdrawal right adds. Simultaneous (W1, X = T_k + R):
-        ρ C − t ≤ v (b_k − b_m), m the level of X − δ x. Sequential: whoever leaves nothing
-        missing (δ = 0) must be paid ρ C; of others nothing is asked, so this is a bound only.
+        ρ C − t ≤ v (b_k − (1 − η) b_m), m the level of X − δ x. Sequential: whoever leaves nothing
+        missing (δ = 0) must be paid ρ C − η v b_k; of others nothing is asked: a bound only.
         """
         b, curve = self.levels.b, user.curve
         gain = ZERO if self.mechanism == "subsidy" else user.value * b[level]
@@ -153,7 +153,7 @@ class PlanProblem:
             edge += width
             cuts.add(edge)
         for m in range(level + 1) if self.exactly else (level,):  # where W1 takes over, or jumps
-            loss = user.value * (b[level] - b[m])
+            loss = user.loss(b[level], b[m])
             if user.rho > 0:
                 cuts.add(curve.inverse(loss / user.rho))
             if user.rho < 1:
@@ -167,9 +167,9 @@ class PlanProblem:
             need = max(ZERO, cost - gain)
             if self.exactly:
                 m = min(level, self.levels.level(self.amount(level) - user.delta * inside))
-                need = max(need, user.rho * cost - user.value * (b[level] - b[m]))
+                need = max(need, user.rho * cost - user.loss(b[level], b[m]))
             elif self.protocol == "sequential" and user.delta == 0:
-                need = max(need, user.rho * cost)
+                need = max(need, user.rho * cost - user.loss(b[level], b[level]))
             return x, cost, need
 
         corners = sorted(x for x in cuts if low <= x <= high)

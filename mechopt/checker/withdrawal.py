@@ -26,18 +26,18 @@ def verdicts(
 
 
 def at_risk(users: list[User], x: Column, t: Column) -> Column:
-    """r_i = ρ_i C_i(x_i) − t_i: what withdrawing recovers beyond the payment forgone."""
-    return [user.rho * user.curve.cost(given) - paid for user, given, paid in zip(users, x, t)]
+    """r_i = ρ_i (C_i(x_i) − C_i(y_i)) − t_i: what leaving recovers beyond the payment forgone."""
+    return [user.recovers(given) - paid for user, given, paid in zip(users, x, t)]
 
 
 def all_stay(levels: Levels, users: list[User], x: Column, t: Column) -> bool:
-    """(W1) v_i (B(X) − B(X − δ_i x_i)) ≥ r_i for everyone who gives something, and B(X) > 0."""
+    """(W1) v_i (B(X) − (1 − η_i) B(X − δ_i (x_i − y_i))) ≥ r_i for all who can leave; B(X) > 0."""
     everything, b = total(x), levels.b
     share = b[levels.level(everything)]
     return share > 0 and all(
-        user.value * (share - b[levels.level(everything - user.delta * given)]) >= r
+        user.loss(share, b[levels.level(everything - user.removes(given))]) >= r
         for user, given, r in zip(users, x, at_risk(users, x, t))
-        if given > 0
+        if given > user.committed
     )
 
 
@@ -53,22 +53,23 @@ def all_stay_in_turn(levels: Levels, users: list[User], x: Column, t: Column, or
     else:
         require(sorted(order) == places, "the order is no permutation of the users")
         places = order
-    places = [i for i in places if x[i] > 0]
+    before_all = total(x[i] for i in places if x[i] == users[i].committed)
+    places = [i for i in places if x[i] > users[i].committed]
     r, b = at_risk(users, x, t), levels.b
 
     def stays(i: int, high: int, low: int) -> bool:
         """Whether i prefers staying, with level `high`, to leaving, with level `low`."""
-        return users[i].value * b[high] - (r[i] if high else ZERO) >= users[i].value * b[low]
+        return users[i].loss(b[high], b[low]) >= (r[i] if high else ZERO)
 
     def choices(i: int, before: Fraction, then: Steps) -> tuple[int, int]:
         """The level finally reached if i stays, and if i leaves."""
-        kept = before + (1 - users[i].delta) * x[i]
-        high, low = (bisect_right(then[0], one) - 1 for one in (before + x[i], kept))
+        left = before + x[i] - users[i].removes(x[i])
+        high, low = (bisect_right(then[0], one) - 1 for one in (before + x[i], left))
         return then[1][high], then[1][low]
 
     after: list[Steps] = [([ZERO, *levels.T], list(range(levels.K + 1)))]
     for i in reversed(places):
-        shifts = (x[i], (1 - users[i].delta) * x[i])
+        shifts = (x[i], x[i] - users[i].removes(x[i]))
         changes: Column = []
         outcome: list[int] = []
         for start in sorted({max(ZERO, s - shift) for s in after[-1][0] for shift in shifts}):
@@ -78,7 +79,7 @@ def all_stay_in_turn(levels: Levels, users: list[User], x: Column, t: Column, or
                 changes.append(start)
                 outcome.append(final)
         after.append((changes, outcome))
-    before = ZERO
+    before = before_all
     for i, then in zip(places, reversed(after[:-1])):
         if not stays(i, *choices(i, before, then)):
             return False

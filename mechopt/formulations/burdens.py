@@ -6,7 +6,7 @@ Sets: USERS, SEGMENTS, LEVELS. Variables: give[i, j] (data), pay[i] (money), rea
     0 ≤ give_ij ≤ width_ij                                capacity         (A2)
     v_i Σ_k b_k reach_k + t_i ≥ C_i(x_i)                  participation    (A3)
     Σ_i t_i ≤ β                                           budget           (A4)
-    t_i ≥ ρ_i C_i(x_i)  where δ_i = 0                     obedience        (A5)
+    η_i v_i Σ_k b_k reach_k + t_i ≥ ρ_i C_i(x_i)  if δ_i = 0   obedience   (A5)
     x_i ≤ cap_i Σ_k reach_k,  Σ_k reach_k ≤ 1             no leakage       (A6)
     Σ_{k: b_k ≥ target} reach_k = 1                       target, if any   (T1)
 
@@ -76,6 +76,13 @@ def add_obedience(model: Model, instance: Instance) -> None:
     )
     model.obedience = pyo.Constraint(
         model.REMAINING,
-        rule=lambda m, i: m.pay[i] >= float(instance.reversibility[i]) * m.cost[i],
+        rule=lambda m, i: (
+            (
+                m.pay[i] + float(instance.exclusion[i] * instance.value[i]) * m.share
+                >= float(instance.reversibility[i]) * m.cost[i]
+            )
+            if instance.exclusion[i]
+            else m.pay[i] >= float(instance.reversibility[i]) * m.cost[i]
+        ),
         doc="(A5) obedience",
     )

@@ -2,8 +2,8 @@
 
 At level k the total is P_k = T_k + R (w.l.o.g., fact F8), so user i's burden decides alone which
 level m is left if he leaves: P_k − δ_i x_i lies in [T_m, T_{m+1}). His burden lies in one of these
-intervals, and on it he is kept by v_i (b_k − b_m). No big-M: on interval (k, m) everything is
-scaled by the binary that chooses it.
+intervals, and on it he is kept by v_i (b_k − (1 − η_i) b_m). No big-M: on interval (k, m)
+everything is scaled by the binary that chooses it.
 
 Sets: USERS, SEGMENTS, LEVELS k = 1..K, CHOICES (i, k, m): intervals that user i can reach.
 Variables: reach[k]; choose[i, k, m]: user i is in that interval; give[i, k, m, j] (data), pay[i].
@@ -13,7 +13,7 @@ Variables: reach[k]; choose[i, k, m]: user i is in that interval; give[i, k, m, 
     Σ_j give_ikmj between low_ikm choose_ikm and high_ikm choose_ikm          interval      (L1)
     Σ_m choose_ikm = reach_k                                                  one interval  (L2)
     v_i b_k reach_k + pay_ik ≥ Σ_m C_ikm                                      participation (A3)
-    Σ_m v_i (b_k − b_m) choose_ikm + pay_ik ≥ ρ_i Σ_m C_ikm                   obedience     (W1)
+    Σ_m v_i (b_k − (1 − η_i) b_m) choose_ikm + pay_ik ≥ ρ_i Σ_m C_ikm         obedience     (W1)
     Σ_{i, k} pay_ik ≤ β                                                       budget        (A4)
     Σ_k reach_k ≤ 1;  Σ_{k: b_k ≥ target} reach_k = 1                         (A6), (T1)
 
@@ -30,7 +30,7 @@ import pyomo.environ as pyo
 from mechopt import memory
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.problem.aims import MINIMISED, check_options, leaving_loss
 from mechopt.problem.instance import Instance
 
 
@@ -147,14 +147,11 @@ def add_intervals(model: Model, instance: Instance, reserve: float) -> None:
     model.cost = pyo.Expression(
         model.USERS, rule=lambda m, i: sum(m.level_cost[i, k] for k in m.LEVELS), doc="cost, money"
     )
+    losses = {key: leaving_loss(instance, *key) for key in ends}
     model.kept = pyo.Expression(
         model.USERS,
         model.LEVELS,
-        rule=lambda m, i, k: sum(
-            float(instance.value[i] * (instance.share_at(k) - instance.share_at(a)))
-            * m.choose[i, k, a]
-            for a in own[i, k]
-        ),
+        rule=lambda m, i, k: sum(float(losses[k, a][i]) * m.choose[i, k, a] for a in own[i, k]),
         doc="what leaving costs user i, money",
     )
 

@@ -10,7 +10,7 @@ left[i, k] = 0: without user i, threshold k is missed.
     v_i Σ_k b_k reach_k + t_i ≥ C_i(x_i)                                   participation (A3)
     Σ_i t_i ≤ β                                                            budget        (A4)
     Σ_{j} x_j − δ_i x_i ≤ T_k + M_k left_ik,  M_k = Σ cap − T_k            left          (L4)
-    v_i (Σ_k b_k reach_k − Σ_k (b_k − b_{k−1}) left_ik) + t_i ≥ ρ_i C_i    obedience     (W1)
+    v_i (Σ_k b_k reach_k − (1 − η_i) Σ_k (b_k − b_{k−1}) left_ik) + t_i ≥ ρ_i C_i        (W1)
     left_ik ≤ Σ_{l ≥ k} reach_l,  with equality where δ_i = 0              left          (L5)
     x_i ≤ cap_i Σ_k reach_k,  Σ_k reach_k ≤ 1                              no leakage    (A6)
     Σ_{k: b_k ≥ target} reach_k = 1                                        target        (T1)
@@ -111,8 +111,10 @@ def add_obedience(model: Model, instance: Instance) -> None:
     """Nobody gains by leaving alone."""
 
     def rule(m: Model, i: int) -> Any:
+        enjoyed = 1.0 - float(instance.exclusion[i])
         remaining = sum(
-            float(instance.share_at(k) - instance.share_at(k - 1)) * m.left[i, k] for k in m.LEVELS
+            enjoyed * float(instance.share_at(k) - instance.share_at(k - 1)) * m.left[i, k]
+            for k in m.LEVELS
         )
         kept = float(instance.value[i]) * (m.share - remaining)
         return kept + m.pay[i] >= float(instance.reversibility[i]) * m.cost[i]

@@ -101,16 +101,21 @@ def _add_choices(model: Any, stage: Stage, level: int, low: float, high: float, 
     must_leave: list[int] = []
     for i in stage.movers.tolist():
         v, r, d = float(stage.v[i]), float(stage.r[i]), float(stage.removed[i])
+        left_out = float(stage.lost[i] * b[level])
         tolerance = float(stage.money_tolerance[i])
         bonus = float(stage.bonus[i])
         if level:
-            keeps = [m for m in range(level + 1) if v * (b[level] - b[m]) >= r - tolerance]
+            keeps = [m for m in range(level + 1) if stage.loss(i, level, m) >= r - tolerance]
             if not keeps:
                 must_leave.append(i)
             elif max(keeps) < level:
                 below[i] = float(thresholds[max(keeps)]) + d - gap
         start = max(level, 1)
-        goes = [m for m in range(start, stage.levels + 1) if v * (b[m] - b[level]) <= r + tolerance]
+        goes = [
+            m
+            for m in range(start, stage.levels + 1)
+            if v * (b[m] - b[level]) + left_out <= r + tolerance
+        ]
         last = max(goes, default=0)
         if not goes and (level or bonus > 0):
             must_stay.append(i)

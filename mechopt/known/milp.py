@@ -162,7 +162,8 @@ def _read(
     if fields["mechanism"] == "subsidy":
         floor = cost
     elif fields.get("protocol", "none") != "none":
-        floor = np.where(instance.removable == 0, instance.reversibility * cost, 0.0)
+        held = instance.reversibility * cost - instance.exclusion * gain
+        floor = np.where(instance.removable == 0, held, 0.0)
     payment = np.maximum(0.0, np.maximum(cost - gain, floor)) if transfers else 0.0 * cost
     payment[payment <= tolerances.REACH * cost] = 0.0
     share = instance.share_at(level)

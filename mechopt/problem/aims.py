@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from math import fsum, inf
+from typing import Any
 
 import numpy as np
 
 from mechopt import arrays, tolerances, words
+from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.problem.instance import Instance
 
@@ -51,6 +53,18 @@ def check_options(instance: Instance, objective: str, target: float | None, rese
     if target > instance.shares[-1]:
         return instance.levels + 1
     return int(np.searchsorted(np.append(0.0, instance.shares), target, side="left"))
+
+
+def leaving_loss(instance: Instance, level: int, after: Any) -> FloatArray:
+    """v_i (b_level − (1 − η_i) b_after): what falling to `after` by leaving costs, money, (n,).
+
+    after : the level left, a number or one per user, shape (n,)
+    """
+    shares = np.append(0.0, instance.shares)
+    lost = instance.value * (shares[level] - shares[after])
+    if instance.has_exclusion:
+        lost = lost + instance.exclusion * instance.value * shares[after]
+    return lost
 
 
 def required_total(instance: Instance, level: int, reserve: float) -> float:

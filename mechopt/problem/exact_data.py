@@ -62,6 +62,8 @@ def instance_data(instance: Instance) -> dict[str, Any]:
         name: getattr(instance, name).tolist() if _is_label(name) else typed(instance, name)
         for name in names
     }
+    if instance.has_exclusion:
+        columns["exclusion"] = typed(instance, "exclusion")
     return spelled(
         {
             "kind": "instance",

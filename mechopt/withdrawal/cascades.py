@@ -13,6 +13,7 @@ to him, and all sums over the later movers j:
       s + Σ_{r_j ≤ v_j (b_q − b_{q−1})} x_j + Σ_{others} (1 − δ_j) x_j ≥ T_q:
 
   whoever has r_j ≤ v_j (b_q − b_{q−1}) and without whom it fails stays, as that gains him a level.
+  With exclusion a level q lost to q − 1 costs v_j (b_q − (1 − η_j) b_{q−1}), here as below.
 
 For q = 1 the two are complements, so with two thresholds they decide everything (F10). The second
 is stronger than the prefix bound (W2, F5), which counts nobody who moves later; the first contains
@@ -38,7 +39,7 @@ def levels_after(stage: Stage, movers: IntArray) -> tuple[IntArray, IntArray]:
     """
     x, removed = stage.x[movers], stage.removed[movers]
     v, r, tolerance = stage.v[movers], stage.r[movers], stage.money_tolerance[movers]
-    left = np.cumsum(x) - removed  # of the movers up to him
+    left = stage.settled + np.cumsum(x) - removed  # of the movers up to him, and of others
     most = np.asarray(stage.level_of(stage.total - removed), dtype=np.int64)
     least = np.zeros(movers.size, dtype=np.int64)
     for level in range(stage.levels, 0, -1):
@@ -46,7 +47,7 @@ def levels_after(stage: Stage, movers: IntArray) -> tuple[IntArray, IntArray]:
         leaves = v * stage.shares[level] - r < -tolerance
         fails = left + _later(np.where(leaves, x - removed, x)) < reached
         most[fails & (most == level)] = level - 1
-        step = v * (stage.shares[level] - stage.shares[level - 1])
+        step = stage.loss(movers, level, level - 1)
         holds = left + _later(np.where(step - r < -tolerance, x - removed, x)) >= reached
         least[holds & (least < level)] = level
     return np.minimum(least, most), most
@@ -55,13 +56,13 @@ def levels_after(stage: Stage, movers: IntArray) -> tuple[IntArray, IntArray]:
 def least_levels_after(stage: Stage, movers: IntArray) -> IntArray:
     """The stronger lower bound, by pairs of movers: O(m² K) time and memory; shape (m,)."""
     x, removed = stage.x[movers], stage.removed[movers]
-    v, r, tolerance = stage.v[movers], stage.r[movers], stage.money_tolerance[movers]
+    r, tolerance = stage.r[movers], stage.money_tolerance[movers]
     rest = np.asarray(stage.level_of(stage.total - removed[:, None] - removed[None, :]))
-    left = np.cumsum(x) - removed
+    left = stage.settled + np.cumsum(x) - removed
     later = np.triu(np.ones((movers.size, movers.size), dtype=bool), 1)
     least = np.zeros(movers.size, dtype=np.int64)
     for level in range(stage.levels, 0, -1):
-        step = v * (stage.shares[level] - stage.shares[np.minimum(rest, level - 1)])
+        step = stage.loss(movers, level, np.minimum(rest, level - 1))
         stays = np.where(step - r < -tolerance, x - removed, x)
         holds = left + np.where(later, stays, x * 0).sum(axis=1) >= stage.reached[level - 1]
         least[holds & (least < level)] = level
@@ -78,7 +79,7 @@ def everyone_stays(stage: Stage, movers: IntArray) -> bool | None:
 
 
 def _held(stage: Stage, movers: IntArray, level: int, after: IntArray) -> bool:
-    lost = stage.v[movers] * (stage.shares[level] - stage.shares[after])
+    lost = stage.loss(movers, level, after)
     return bool((lost - stage.r[movers] >= -stage.money_tolerance[movers]).all())
 
 

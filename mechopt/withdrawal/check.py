@@ -27,10 +27,10 @@ from mechopt.withdrawal.stage import (
     ORDERS,
     Stage,
     as_float,
-    contribution_cost,
     order_of,
     reversible_cost,
     stage_of,
+    sunk_cost,
 )
 from mechopt.withdrawal.threats import Threat, threat_of
 from mechopt.withdrawal.ties import Tie, Turned, total_ties, user_ties, verdict
@@ -162,10 +162,7 @@ class WithdrawalReport:
         if found.stay is not None:
             outcome = outcome_of(instance, self.plan, stage, found.stay, found.level)
             if not data:
-                sunk = (1 - instance.reversibility) * contribution_cost(
-                    instance, self.plan.burden, exact=False
-                )
-                offset = float(sunk.sum())
+                offset = float(sunk_cost(instance, self.plan.burden, exact=False).sum())
         bound = None if found.bound is None else found.bound + offset
         if outcome is not None and bound is not None:
             value = outcome.total if data else outcome.social_cost

@@ -1,15 +1,15 @@
 """Pure equilibria of the simultaneous protocol: all of them (small), the best and the worst.
 
-For a fixed total X, what each user may do depends on X alone: he may stay iff
-v_i (B(X) − B(X − δ_i x_i)) ≥ r_i, and leave iff v_i (B(X + δ_i x_i) − B(X)) ≤ r_i. Both change
+For a fixed total X, what each user may do depends on X alone: he may stay iff staying pays at least
+what leaving does at X − δ_i x_i, and leave iff the same holds at X + δ_i x_i. Both change
 only where X ± δ_i x_i crosses a threshold. So the line of totals is cut into intervals on which
 each user is free, bound to stay, bound to leave, or has no choice at all, and on each interval the
 cheapest (or dearest) equilibrium is a two-sided knapsack. Intervals whose relaxation cannot beat
 the incumbent are never solved.
 
-One threshold: every one of the willing with r_i > 0 in a cheapest cover of T is pivotal (else a
-cheaper cover exists), so the best equilibrium is a covering knapsack, with no condition left over.
-It is NP-hard in general (weakly); what is proved is said by the status.
+One threshold: every one of the willing with r_i > η_i v_i b_1 in a cheapest cover of T is pivotal
+(else a cheaper cover exists), so the best equilibrium is a covering knapsack, with no condition
+left over. It is NP-hard in general (weakly); what is proved is said by the status.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def all_leave_is_equilibrium(stage: Stage) -> bool:
     """Whether "everybody leaves" is an equilibrium (False if nobody has anything to withdraw)."""
     if not stage.movers.size:
         return False
-    return is_equilibrium(stage, stage.x == 0)
+    return is_equilibrium(stage, ~stage.able)
 
 
 def extreme_equilibrium(
@@ -167,7 +167,7 @@ def _by_best_replies(stage: Stage, weight: FloatArray, found: Found, stay: BoolA
     """Where best replies lead, if that is an equilibrium of the level at which none was found."""
     if found.level != stage.level_of(stage.total_of(stay)) or not is_equilibrium(stage, stay):
         return found
-    value = float(weight[stay & (stage.x > 0)].sum())
+    value = float(weight[stay & stage.able].sum())
     return Found(stay, Status.FEASIBLE, found.level, found.level_bound, value, found.bound)
 
 
@@ -194,17 +194,19 @@ def _among_all(stage: Stage, weights: Array, goal: Goal) -> Found:
 def _in_float(stage: Stage) -> Stage:
     if not stage.exact:
         return stage
-    delta = np.divide(
-        as_float(stage.removed), as_float(stage.x), out=np.ones(stage.n), where=stage.x > 0
-    )
+    x, committed = as_float(stage.x), as_float(stage.committed)
+    removed, v, lost = as_float(stage.removed), as_float(stage.v), as_float(stage.lost)
+    delta = np.divide(removed, x - committed, out=np.ones(stage.n), where=stage.able)
     return Stage.from_arrays(
-        as_float(stage.x),
+        x,
         as_float(stage.r),
-        as_float(stage.v),
+        v,
         delta,
         as_float(stage.thresholds),
         as_float(stage.shares[1:]),
         as_float(stage.bonus),
+        exclusion=np.divide(lost, v, out=np.zeros(stage.n), where=v > 0),
+        committed=committed,
     )
 
 
@@ -217,7 +219,7 @@ def failing_equilibrium(stage: Stage) -> BoolArray | None:
     reach T alone (with a bonus he must not even be away), so more stayers only help.
     """
     users = stage.movers
-    stay = stage.x == 0
+    stay = ~stage.able
     total = stage.left_behind
     if (stage.bonus[users] > 0).any():
         gain = stage.v[users] * stage.shares[1] - stage.r[users]
@@ -249,12 +251,14 @@ class Intervals:
 def _settled(stage: Stage, level: int) -> BoolArray:
     """Who stays in every equilibrium of the level, (n,).
 
-    From level 1 on those are users with r_i < 0: staying gains them money, whatever the others do.
+    From level 1 on those are users with r_i < η_i v_i b: whatever the others do, leaving loses them
+    more by exclusion than it gains.
     """
     if not level:
         return np.zeros(stage.n, dtype=bool)
-    gains = stage.r < -np.abs(stage.money_tolerance)
-    return np.asarray((stage.x > 0) & gains, dtype=bool)
+    free = stage.r - stage.lost * stage.shares[level]
+    gains = free < -np.abs(stage.money_tolerance)
+    return np.asarray(stage.able & gains, dtype=bool)
 
 
 def _intervals(stage: Stage, level: int, users: IntArray, base: float, seconds: float) -> Intervals:
@@ -332,7 +336,7 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             cutoff=None if best is None else sign * best[0] - task.fixed,
         )
         if cover.taken is not None:
-            stay = (stage.x == 0) | settled
+            stay = ~stage.able | settled
             stay[users[task.must]] = True
             stay[users[task.free]] = cover.taken
             value = sign * (task.fixed + float(cost[task.free][cover.taken].sum()))
@@ -414,12 +418,14 @@ def _gap(value: float) -> float:
 
 
 def _cover_only(stage: Stage, users: IntArray, base: float) -> Intervals:
-    """K = 1, best: one interval, the willing with r_i > 0 free (the cheapest cover is pivotal)."""
+    """K = 1, best: one interval, the willing with r_i > η_i v_i b_1 free (a cheapest cover is
+    pivotal)."""
     r, tolerance = stage.r[users], stage.money_tolerance[users]
+    alone = r - stage.lost[users] * stage.shares[1]
     willing = stage.v[users] * stage.shares[1] - r >= -tolerance
     low = np.array([max(float(stage.reached[0]), base)])
     high = np.array([float(stage.total) * (1 + 1e-9) + 1e-300])
-    return Intervals(low, high, willing[None, :], (r >= -tolerance)[None, :])
+    return Intervals(low, high, willing[None, :], (alone >= -tolerance)[None, :])
 
 
 def _relaxed(

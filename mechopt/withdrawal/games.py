@@ -20,11 +20,10 @@ from mechopt.withdrawal.coalition import payoffs
 from mechopt.withdrawal.stage import (
     Array,
     Stage,
-    contribution_cost,
-    field_of,
     order_of,
     plan_columns,
     stage_of,
+    sunk_cost,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def sequential_game(instance: Instance, plan: Plan, order: Any = "small-first") 
     """
     stage, sunk = _stage_and_sunk(instance, plan)
     positions = order_of(instance, stage, order)
-    movers = positions[stage.x[positions] > 0].tolist()
+    movers = positions[stage.able[positions]].tolist()
     names = " ".join(_quoted(instance.name(user)) for user in movers)
     lines = [f'EFG 2 R "withdrawal stage, sequential" {{ {names} }}', '""', ""]
     counts = {"outcome": 0}
@@ -107,7 +106,7 @@ def sequential_game(instance: Instance, plan: Plan, order: Any = "small-first") 
 
 
 def _stage_and_sunk(instance: Instance, plan: Plan) -> tuple[Stage, Array]:
-    """The stage and (1 − ρ_i) C_i(x_i), which everybody bears whatever he does."""
+    """The stage and what is sunk, which everybody bears whatever he does."""
     stage = stage_of(instance, plan)
     if not 1 <= stage.movers.size <= MOST_PLAYERS:
         raise TooLarge(
@@ -115,8 +114,7 @@ def _stage_and_sunk(instance: Instance, plan: Plan) -> tuple[Stage, Array]:
             f"a game file needs 1 to {MOST_PLAYERS}"
         )
     burden, _, _ = plan_columns(instance, plan, exact=stage.exact)
-    rho = field_of(instance, "reversibility", stage.exact)
-    return stage, (1 - rho) * contribution_cost(instance, burden, exact=stage.exact)
+    return stage, sunk_cost(instance, burden, exact=stage.exact)
 
 
 def _payoffs(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mechopt.arrays import exact_sum
 from mechopt.errors import TooLarge
+from mechopt.withdrawal.stage import sunk_cost
 
 if TYPE_CHECKING:
     from mechopt.answer.plan import Plan
@@ -20,13 +21,13 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
     share, level = plan.share or 0.0, plan.level or 0
     cost = instance.cost_of(plan.burden)
     if level == 0 and not plan.unconditional:  # data deleted, the reversible part recovered
-        cost = (1 - instance.reversibility) * cost
+        cost = sunk_cost(instance, plan.burden, exact=False)
     pays = level > 0 or plan.unconditional
     social_cost = exact_sum(cost)
     expenditure = exact_sum(plan.payment) if pays else 0.0
     value = instance.provider_value * share
     reports = {name: _report(plan, name) for name in ("simultaneous", "sequential")}
-    asked = plan.burden > 0
+    asked = plan.burden > instance.committed
     own = reports.get(plan.protocol)
     staying = int((asked & own.outcome.stay).sum()) if own else int(asked.sum())
     return {

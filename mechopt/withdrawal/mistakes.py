@@ -140,12 +140,12 @@ def _sequential(
 ) -> FloatArray:
     """Totals (draws,) when every mover replies to what he sees."""
     final: FinalLevels = final_levels(stage, movers)
-    kept = stage.x - stage.removed
-    totals = np.zeros(draws)
+    left = stage.x - stage.removed
+    totals = np.full(draws, float(stage.settled))
     every = np.arange(stage.levels + 1)
     for position, user in enumerate(movers.tolist()):
         breaks, levels = final.breaks[position + 1], final.levels[position + 1]
-        stays, leaves = totals + stage.x[user], totals + kept[user]
+        stays, leaves = totals + stage.x[user], totals + left[user]
         high = levels[breaks.searchsorted(stays, side="right")]
         low = levels[breaks.searchsorted(leaves, side="right")]
         slack = stage.staying_pays(user, every)[high] - stage.leaving_pays(user, every)[low]

@@ -60,7 +60,7 @@ def sustaining_orders(instance: Instance, plan: Plan) -> IntArray:
         )
     if not stage.level_of(stage.total) and users.size:
         return np.zeros((0, users.size), dtype=np.int64)
-    rest = np.flatnonzero(stage.x == 0)
+    rest = np.flatnonzero(~stage.able)
     kept = [
         order
         for order in permutations(users.tolist())
@@ -81,7 +81,7 @@ def best_order(instance: Instance, plan: Plan) -> BestOrder:
     """
     stage = stage_of(instance, plan)
     cost = reversible_cost(instance, plan_burden(stage, plan), exact=stage.exact)
-    rest = np.flatnonzero(stage.x == 0)
+    rest = np.flatnonzero(~stage.able)
     named = {name: order_of(instance, stage, name) for name in ORDERS}
     need = reluctance(stage)
     tried = [*named.values(), np.argsort(-need, kind="stable"), np.argsort(need, kind="stable")]

@@ -11,7 +11,7 @@ from mechopt import arrays
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.status import Status
-from mechopt.withdrawal.stage import Stage, as_float, contribution_cost
+from mechopt.withdrawal.stage import Stage, as_float, contribution_cost, sunk_cost
 
 if TYPE_CHECKING:
     from mechopt.answer.plan import Plan
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 class Outcome:
     """What happens when exactly the users in `stay` stay.
 
-    stay : (n,) bool; users with x_i = 0 count as staying
+    stay : (n,) bool; users with nothing to withdraw (x_i = y_i) count as staying
     total : X_S, data in the pool; level : thresholds reached; share : B(X_S)
-    social_cost : Σ of the costs borne, money: C_i of those who stay and (1 − ρ_i) C_i of those who
-        leave; (1 − ρ_i) C_i of everybody if nothing is trained
+    social_cost : Σ of the costs borne, money: C_i of those who stay and what is sunk, (1 − ρ_i) C_i
+        (plus ρ_i C_i(y_i)), of those who leave, or of everybody if nothing is trained
     payments : (n,) money: t_i to those who stay if training happens (or if payments are
-        unconditional), the failure bonus to those who stay with x_i > 0 if it does not
+        unconditional), the failure bonus to those who stay with x_i > y_i if it does not
     """
 
     stay: BoolArray = field(repr=False)
@@ -64,13 +64,13 @@ def outcome_of(
         level = int(stage.level_of(total))
     cost = contribution_cost(instance, plan.burden, exact=False)
     borne = stay if level else np.zeros(stage.n, dtype=bool)
-    lost = np.where(borne, cost, (1 - instance.reversibility) * cost)
+    lost = np.where(borne, cost, sunk_cost(instance, plan.burden, exact=False))
     if level:
         payments = np.where(stay, plan.payment, 0.0)
     else:
-        payments = np.where(stay & (plan.burden > 0), as_float(stage.bonus), 0.0)
-        if plan.unconditional:  # users with x_i = 0 are outside the stage, but are paid
-            payments = np.where(plan.burden > 0, payments, plan.payment)
+        payments = np.where(stay & stage.able, as_float(stage.bonus), 0.0)
+        if plan.unconditional:  # users with x_i = y_i are outside the stage, but are paid
+            payments = np.where(stage.able, payments, plan.payment)
     return Outcome(
         stay=arrays.freeze(stay),
         total=float(total),

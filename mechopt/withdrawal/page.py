@@ -107,7 +107,7 @@ def _names(report: WithdrawalReport, users: np.ndarray) -> str:
 
 def _outcome(report: WithdrawalReport, outcome: Outcome | Equilibrium) -> str:
     leaving = np.flatnonzero(~outcome.stay)
-    staying = np.flatnonzero(outcome.stay & (report.stage.x > 0))
+    staying = np.flatnonzero(outcome.stay & report.stage.able)
     if not leaving.size:
         who = "everyone stays"
     elif not staying.size:

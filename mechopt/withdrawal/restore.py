@@ -81,7 +81,7 @@ def least_extra_payments(
         bound = extra.sum()
     else:
         movers = order_of(instance, stage, order)
-        movers = movers[stage.x[movers] > 0]
+        movers = movers[stage.able[movers]]
         until = perf_counter() + time_limit
         search = _PaymentSearch(stage, movers, until, unconditional=plan.unconditional)
         extra[movers], bound = search.run()
@@ -131,13 +131,13 @@ class _PaymentSearch:
         self.zero = stage.thresholds[0] * 0
         self.x = stage.x[movers]
         self.kept = (stage.x - stage.removed)[movers]
-        self.before = np.concatenate(([self.zero], np.cumsum(self.x)))[:-1]
+        self.before = stage.settled + np.concatenate(([self.zero], np.cumsum(self.x)))[:-1]
         self.level = int(stage.level_of(stage.total))
         # If i leaves, at least what nobody can take away after him remains (F5).
         after = np.cumsum(self.kept[::-1])[::-1]
         least = stage.level_of(self.before + after)
         tolerance = stage.money_tolerance[movers]
-        floor = stage.r[movers] - stage.v[movers] * (stage.shares[self.level] - stage.shares[least])
+        floor = stage.r[movers] - stage.loss(movers, self.level, least)
         self.floor = _lacking(floor, tolerance)
         self.floor_before = np.concatenate(([self.zero], np.cumsum(self.floor)))
         self.best: Array | None = None
@@ -170,8 +170,7 @@ class _PaymentSearch:
         """What this mover's threat lacks when those after him play (at, level)."""
         stage, user = self.stage, self.movers[position]
         place = at.searchsorted(self.before[position] + self.kept[position], side="right")
-        worth = stage.v[user] * (stage.shares[self.level] - stage.shares[level[place]])
-        lack = stage.r[user] - worth
+        lack = stage.r[user] - stage.loss(user, self.level, level[place])
         return lack if lack > stage.money_tolerance[user] else self.zero
 
     def _back(
@@ -214,11 +213,12 @@ class _PaymentSearch:
     def _turning_points(self, position: int, need: Any) -> list[Any]:
         """Payments above `need` at which he begins to prefer staying to leaving at some pair."""
         stage, user = self.stage, self.movers[position]
-        b, v, r = stage.shares, stage.v[user], stage.r[user]
-        points = {r - v * (b[up] - b[down]) for up in range(1, self.width) for down in range(up)}
-        points |= {r + v * (b[up] - b[down]) for up in range(self.width) for down in range(1, up)}
+        r, levels = stage.r[user], range(self.width)
+        points = {
+            r - stage.loss(user, up, down) for up in levels[1:] for down in levels if up != down
+        }
         if self.unconditional:
-            points |= {v * b[down] - stage.bonus[user] for down in range(1, self.width)}
+            points |= {stage.leaving_pays(user, down) - stage.bonus[user] for down in levels[1:]}
         return sorted(point for point in points if point > need)
 
 
@@ -257,6 +257,8 @@ def largest_scaling(
     zero = stage.thresholds[0] * 0
     if not stage.movers.size:
         raise InvalidOption("scaling: the plan asks nothing of anybody")
+    if stage.committed.any():
+        raise InvalidOption("scaling: committed data cannot be scaled; leave `committed` out")
     curve = _Curve(instance, plan, stage)
     alone = curve.sweep(stage.total - stage.removed)
     if protocol != "sequential" or stage.levels == 1:
@@ -338,8 +340,7 @@ class _Curve:
                 continue
             bad: list[tuple[Any, Any, int]] = []  # (top, bottom, side of the bottom)
             for after in range(level + 1):
-                gap = stage.shares[level] - stage.shares[after]
-                limit = self.limit(stage.v * gap)
+                limit = self.limit(stage.loss(slice(None), level, after))
                 begin, end = np.maximum(starts[after], low), starts[after + 1]
                 faulty = (begin < end) & (limit < end) & (begin <= self.highest)
                 closed = limit < begin
@@ -394,7 +395,7 @@ def _critical(curve: _Curve, complete: bool) -> Iterator[Any]:
     """Factors at which a decision or a level can change: all of them if `complete`."""
     stage = curve.stage
     for up, down in product(range(stage.levels + 1), repeat=2):
-        limit = curve.limit(stage.v * (stage.shares[up] - stage.shares[down]))
+        limit = curve.limit(stage.loss(slice(None), up, down))
         yield from limit[limit > 0].tolist()
     totals = [stage.left_behind]
     for user in stage.movers.tolist():

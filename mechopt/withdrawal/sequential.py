@@ -54,9 +54,13 @@ def sequential_outcome(
     shares: Any,
     order: Any = None,
     bonus: Any = 0,
+    **rights: Any,
 ) -> tuple[BoolArray, int]:
-    """Subgame-perfect stay-set (n,) and level, from arrays; `order` None is small-first."""
-    stage = Stage.from_arrays(x, r, v, delta, thresholds, shares, bonus)
+    """Subgame-perfect stay-set (n,) and level, from arrays; `order` None is small-first.
+
+    rights : exclusion η and committed y, 0 unless given
+    """
+    stage = Stage.from_arrays(x, r, v, delta, thresholds, shares, bonus, **rights)
     path = sequential_path(stage, _order(stage, order))
     return path.stay, path.level
 
@@ -70,15 +74,16 @@ def sequential_everyone_stays(
     shares: Any,
     order: Any = None,
     bonus: Any = 0,
+    **rights: Any,
 ) -> bool:
     """Whether the subgame-perfect outcome trains with everyone staying (True if x = 0)."""
-    stage = Stage.from_arrays(x, r, v, delta, thresholds, shares, bonus)
+    stage = Stage.from_arrays(x, r, v, delta, thresholds, shares, bonus, **rights)
     if not stage.movers.size:
         return True
     if not stage.level_of(stage.total):
         return False
     place = _order(stage, order)
-    quickly = cascades.everyone_stays(stage, place[stage.x[place] > 0])
+    quickly = cascades.everyone_stays(stage, place[stage.able[place]])
     return bool(sequential_path(stage, place).stay.all()) if quickly is None else quickly
 
 
@@ -92,7 +97,7 @@ def sequential_path(stage: Stage, order: IntArray) -> Path:
     """The subgame-perfect path when users move in `order` (n,), indifferent users staying."""
     if stage.levels == 1:
         return one_threshold(stage, order)
-    movers = order[stage.x[order] > 0]
+    movers = order[stage.able[order]]
     try:
         final = final_levels(stage, movers)
     except TooLarge:
@@ -123,10 +128,10 @@ def one_threshold(stage: Stage, order: IntArray) -> Path:
 
     e_j = x_j for the willing (v_j b_1 ≥ r_j) and (1 − δ_j) x_j for the others: by induction from
     the last mover, i's successors reach T iff s ≥ T − Σ_{j ≥ i} e_j. If training happens, the
-    willing with r > 0 leave in turn as long as the slack Σ e − T pays for the data they take; if
-    it does not, the unwilling stay in turn as long as that does not make it happen.
+    willing with r > η v b_1 leave in turn as long as the slack Σ e − T pays for the data they
+    take; if it does not, the unwilling stay in turn as long as that does not make it happen.
     """
-    movers = order[stage.x[order] > 0]
+    movers = order[stage.able[order]]
     if not movers.size:
         none = np.zeros(0, dtype=np.int64)
         level = int(stage.level_of(stage.total))
@@ -136,7 +141,7 @@ def one_threshold(stage: Stage, order: IntArray) -> Path:
     willing = stage.v[movers] * stage.shares[1] - r >= -tolerance
     spare = stage.total - removed[~willing].sum() - stage.reached[0]
     trains = bool(spare >= 0)
-    eager = r > tolerance  # leaves unless his data are needed
+    eager = r - stage.lost[movers] * stage.shares[1] > tolerance  # leaves unless needed
     takes = willing & eager if trains else ~willing
     before = _spare_before(removed[takes], spare if trains else -spare, strict=not trains)
     # What is spare (or short) just before each mover: it changes only at movers in `takes`.
@@ -215,8 +220,10 @@ def final_levels(stage: Stage, movers: IntArray, *, most: int | None = None) -> 
     most = MOST_PIECES if most is None else most
     count, width = movers.size, stage.levels + 1
     stays, leaves = stage.x[movers], (stage.x - stage.removed)[movers]
-    top = np.concatenate((stage.x[:1] * 0, np.cumsum(stays)))
-    low = np.concatenate((stage.x[:1] * 0, np.cumsum(leaves)))
+    top, low = (
+        stage.settled + np.concatenate((stage.x[:1] * 0, np.cumsum(column)))
+        for column in (stays, leaves)
+    )
     pieces = 0
     margin = top[-1] / 1024  # sums in another order may differ by their rounding
     breaks: list[Array] = [stage.reached] * (count + 1)
@@ -285,7 +292,7 @@ def chosen_levels(stage: Stage, users: IntArray) -> LevelArray:
 
 def follow(stage: Stage, movers: IntArray, final: FinalLevels) -> Path:
     """The path that the recursion prescribes from the first mover on."""
-    total = stage.x[:1].sum() * 0
+    total = stage.settled
     stays = stage.x[movers].tolist()
     leaves = (stage.x - stage.removed)[movers].tolist()
     if_stays = np.empty(movers.size, dtype=np.int64)
@@ -293,13 +300,14 @@ def follow(stage: Stage, movers: IntArray, final: FinalLevels) -> Path:
     stay = np.ones(stage.n, dtype=bool)
     tolerance = stage.money_tolerance[movers]
     v, r, bonus = stage.v[movers].tolist(), stage.r[movers].tolist(), stage.bonus[movers].tolist()
+    outside = stage.outside[movers].tolist()
     shares = stage.shares.tolist()
     for position in range(movers.size):
         high = final.at(position + 1, total + stays[position])
         low = final.at(position + 1, total + leaves[position])
         if_stays[position], if_leaves[position] = high, low
         worth = v[position] * shares[high] - r[position] if high else bonus[position]
-        if worth - v[position] * shares[low] >= -tolerance[position]:
+        if worth - outside[position] * shares[low] >= -tolerance[position]:
             total = total + stays[position]
         else:
             total = total + leaves[position]

@@ -12,14 +12,15 @@ from mechopt.withdrawal.stage import Array, Stage, ascending
 
 
 def simultaneous_slack(
-    x: Any, r: Any, v: Any, delta: Any, thresholds: Any, shares: Any, bonus: Any = 0
+    x: Any, r: Any, v: Any, delta: Any, thresholds: Any, shares: Any, bonus: Any = 0, **rights: Any
 ) -> FloatArray:
     """What each user loses by leaving alone when everyone else stays, money, shape (n,).
 
-    v_i (B(X) − B(X − δ_i x_i)) − r_i, the slack of (W1); the bonus f_i if X < T_1; `inf` where
-    x_i = 0. Negative beyond the tolerance means that the user leaves.
+    v_i (B(X) − (1 − η_i) B(X − δ_i (x_i − y_i))) − r_i, the slack of (W1); the bonus f_i if
+    X < T_1; `inf` where x_i = y_i. `rights`: exclusion η and committed y, 0 unless given.
+    Negative beyond the tolerance means that the user leaves.
     """
-    stage = Stage.from_arrays(x, r, v, delta, thresholds, shares, bonus)
+    stage = Stage.from_arrays(x, r, v, delta, thresholds, shares, bonus, **rights)
     slack = np.full(stage.n, np.inf)
     slack[stage.movers] = all_stay_slack(stage)[0].astype(np.float64)
     return slack
@@ -39,7 +40,8 @@ def all_stay_slack(stage: Stage) -> tuple[Array, IntArray]:
 def gains_of(stage: Stage, stay: BoolArray) -> Array:
     """What each user gains by deciding otherwise, given the others; shape (n,), money.
 
-    0 for users with x_i = 0. A stay-set is an equilibrium iff no gain exceeds the tolerance.
+    0 for users with nothing to withdraw. A stay-set is an equilibrium iff no gain exceeds the
+    tolerance.
     """
     total = stage.total_of(stay)
     level = stage.level_of(total)
@@ -48,7 +50,7 @@ def gains_of(stage: Stage, stay: BoolArray) -> Array:
     back = stage.level_of(total + stage.removed)
     leave = stage.leaving_pays(users, without) - stage.staying_pays(users, level)
     join = stage.staying_pays(users, back) - stage.leaving_pays(users, level)
-    return np.where(stage.x > 0, np.where(stay, leave, join), 0)
+    return np.where(stage.able, np.where(stay, leave, join), 0)
 
 
 def is_equilibrium(stage: Stage, stay: BoolArray) -> bool:
@@ -81,7 +83,7 @@ def best_reply_outcome(stage: Stage) -> BoolArray:
 def _sweep(stage: Stage, stay: BoolArray, order: IntArray) -> bool:
     moved = False
     total = stage.total_of(stay)
-    for user in order[stage.x[order] > 0].tolist():
+    for user in order[stage.able[order]].tolist():
         removed = stage.removed[user]
         high = total if stay[user] else total + removed
         low = total - removed if stay[user] else total

@@ -5,11 +5,15 @@ who withdraws when nothing is trained:
 
     stays,  level m ≥ 1 : v_i b_m − r_i          r_i = ρ_i C_i(x_i) − t_i, net reversible burden
     stays,  level 0     : f_i                    f_i = failure bonus (F6)
-    leaves, level m     : v_i b_m                b_0 = 0
+    leaves, level m     : (1 − η_i) v_i b_m      b_0 = 0; η_i the share lost by exclusion
+
+Data committed for good (y_i) stay whoever leaves: δ_i (x_i − y_i) goes with user i, and his
+r_i = ρ_i (C_i(x_i) − C_i(y_i)) − t_i.
 
 A plan with unconditional payments (posted price, posted contract) pays t_i to everyone who stays,
 trained or not: r_i is the same and t_i is added to f_i. Whoever withdraws is never paid.
-Users with x_i = 0 never move and are counted as staying; they get no failure bonus.
+Users with x_i = y_i (0 where nothing is committed) never move and are counted as staying; they
+get no failure bonus.
 """
 
 from __future__ import annotations
@@ -37,16 +41,19 @@ Array = npt.NDArray[Any]  # float64, or Fraction objects when everything was giv
 class Stage:
     """Everything the decisions depend on. Arrays are float64, or all of them Fraction objects.
 
-    x (n,) data; r (n,) money; v (n,) money; removed (n,) data, δ_i x_i; bonus (n,) money, f_i;
-    thresholds (K,) data; shares (K + 1,), with b_0 = 0 first. `data_tolerance` (K,) is how far
-    below T_k a total still counts as T_k (the rounding of sums), `money_tolerance` (n,) how much a
-    user must gain to leave: both 0 in exact arithmetic.
+    x (n,) data; r (n,) money; v (n,) money; removed (n,) data, δ_i (x_i − y_i); lost (n,) money,
+    η_i v_i, the benefit that whoever leaves is excluded from; committed (n,) data, y_i; bonus (n,)
+    money, f_i; thresholds (K,) data; shares (K + 1,), with b_0 = 0 first. `data_tolerance` (K,) is
+    how far below T_k a total still counts as T_k (the rounding of sums), `money_tolerance` (n,) how
+    much a user must gain to leave: both 0 in exact arithmetic.
     """
 
     x: Array
     r: Array
     v: Array
     removed: Array
+    lost: Array
+    committed: Array
     bonus: Array
     thresholds: Array
     shares: Array
@@ -55,7 +62,17 @@ class Stage:
 
     @classmethod
     def from_arrays(
-        cls, x: Any, r: Any, v: Any, delta: Any, thresholds: Any, shares: Any, bonus: Any = 0
+        cls,
+        x: Any,
+        r: Any,
+        v: Any,
+        delta: Any,
+        thresholds: Any,
+        shares: Any,
+        bonus: Any = 0,
+        *,
+        exclusion: Any = 0,
+        committed: Any = 0,
     ) -> Stage:
         """From arrays or scalars; exact if `x` is an object array (of Fraction), else float."""
         x = np.asarray(x)
@@ -64,9 +81,9 @@ class Stage:
         thresholds = np.asarray(thresholds, dtype=kind)
         zero = thresholds[:1] * 0
         shares = np.concatenate((zero, np.asarray(shares, dtype=kind)))
-        r, v, delta, bonus = (
+        r, v, delta, bonus, exclusion, committed = (
             np.broadcast_to(np.asarray(column, dtype=kind), x.shape)
-            for column in (r, v, delta, bonus)
+            for column in (r, v, delta, bonus, exclusion, committed)
         )
         x = x.astype(kind, copy=False)
         if exact:
@@ -75,8 +92,22 @@ class Stage:
             thresholds = _met(thresholds, float(x.sum()))
             data_tolerance = thresholds * tolerances.TOTALS
             money_tolerance = tolerances.MONEY * (v * shares[-1] + np.abs(r) + bonus)
-        removed = x if np.all(delta == 1) else delta * x
-        return cls(x, r, v, removed, bonus, thresholds, shares, data_tolerance, money_tolerance)
+        free = x - committed if committed.any() else x
+        removed = free if np.all(delta == 1) else delta * free
+        lost = exclusion * v if exclusion.any() else exclusion
+        return cls(
+            x,
+            r,
+            v,
+            removed,
+            lost,
+            committed,
+            bonus,
+            thresholds,
+            shares,
+            data_tolerance,
+            money_tolerance,
+        )
 
     # -- sizes ----------------------------------------------------------------------------------
 
@@ -95,9 +126,24 @@ class Stage:
         return self.x.dtype == object
 
     @cached_property
+    def able(self) -> BoolArray:
+        """Who has something to withdraw, x_i > y_i, shape (n,)."""
+        return np.asarray(self.x > self.committed, dtype=bool)
+
+    @cached_property
     def movers(self) -> IntArray:
-        """Users with x_i > 0, in position order."""
-        return np.flatnonzero(self.x > 0)
+        """Users with something to withdraw, in position order."""
+        return np.flatnonzero(self.able)
+
+    @cached_property
+    def settled(self) -> Any:
+        """Σ x_i of those who have nothing to withdraw: there before anybody moves."""
+        return self.x[~self.able].sum() if self.committed.any() else self.thresholds[0] * 0
+
+    @cached_property
+    def outside(self) -> Array:
+        """(1 − η_i) v_i, what the full improvement is worth to whoever has left, money, (n,)."""
+        return self.v - self.lost
 
     @cached_property
     def total(self) -> Any:
@@ -106,7 +152,7 @@ class Stage:
 
     @cached_property
     def left_behind(self) -> Any:
-        """Σ (1 − δ_i) x_i, the total when everyone leaves."""
+        """Σ x_i − δ_i (x_i − y_i), the total when everyone leaves."""
         return (self.x - self.removed).sum() if self.removed is not self.x else self.x[0] * 0
 
     # -- levels and payoffs ---------------------------------------------------------------------
@@ -132,7 +178,17 @@ class Stage:
 
     def leaving_pays(self, users: Any, level: Any) -> Array:
         """Payoff of leaving when `level` is reached, money."""
-        return self.v[users] * self.shares[level]
+        return self.outside[users] * self.shares[level]
+
+    def loss(self, users: Any, level: Any, after: Any) -> Array:
+        """What falling from `level` to `after` by leaving costs, before r: money.
+
+        v (b_level − b_after) + η v b_after; `users` and levels broadcast against each other.
+        """
+        return (
+            self.v[users] * (self.shares[level] - self.shares[after])
+            + self.lost[users] * self.shares[after]
+        )
 
     def counting_ties(self, *, reached: bool) -> Stage:
         """The same stage with totals within `tolerances.DATA` of T_k counted as T_k, or short."""
@@ -151,11 +207,12 @@ class Stage:
 
     def scaled(self, factor: Any, r: Array) -> Stage:
         """The stage with all data multiplied by `factor` and net reversible burdens r (n,)."""
-        return self._with(x=self.x * factor, removed=self.removed * factor, r=r)
+        x = self.x * factor
+        return self._with(x=x, removed=x if self.removed is self.x else self.removed * factor, r=r)
 
     def with_bonus(self, bonus: Any) -> Stage:
         """The stage with a failure bonus (money) for everybody who can move."""
-        return self._with(bonus=np.where(self.x > 0, bonus, self.bonus))
+        return self._with(bonus=np.where(self.able, bonus, self.bonus))
 
     def subgame(self, users: IntArray, so_far: Any) -> Stage:
         """The stage that `users` face when the others have left `so_far` data in the pool."""
@@ -166,6 +223,8 @@ class Stage:
             removed=x if whole else self.removed[users],
             r=self.r[users],
             v=self.v[users],
+            lost=self.lost[users],
+            committed=self.committed[users],
             bonus=self.bonus[users],
             money_tolerance=self.money_tolerance[users],
             thresholds=self.thresholds - so_far,
@@ -199,7 +258,10 @@ def stage_of(instance: Instance, plan: Plan, *, exact: bool | None = None) -> St
         field_of(instance, "thresholds", exact),
         field_of(instance, "shares", exact),
     )
-    untrained = np.where(burden > 0, (payment if plan.unconditional else payment * 0) + bonus, 0)
+    committed = field_of(instance, "committed", exact)
+    untrained = np.where(
+        burden > committed, (payment if plan.unconditional else payment * 0) + bonus, 0
+    )
     if exact:
         untrained = untrained.astype(object)
     stage = Stage.from_arrays(
@@ -210,6 +272,8 @@ def stage_of(instance: Instance, plan: Plan, *, exact: bool | None = None) -> St
         thresholds,
         shares,
         untrained,
+        exclusion=field_of(instance, "exclusion", exact),
+        committed=committed,
     )
     if exact:
         return stage
@@ -232,7 +296,9 @@ def plan_columns(instance: Instance, plan: Plan, *, exact: bool) -> tuple[Array,
         )
     if exact:
         above = plan.exact("burden") > instance.exact("capacity")
+        below = plan.exact("burden") < instance.exact("committed")
     else:
+        below = plan.burden < instance.committed * (1 - tolerances.DATA)
         above = plan.burden > instance.capacity * (1 + tolerances.DATA)
     worst = np.flatnonzero(above)
     if worst.size:
@@ -244,6 +310,13 @@ def plan_columns(instance: Instance, plan: Plan, *, exact: bool) -> tuple[Array,
         if worst.size > 5:
             problems.append(f"burden: and {worst.size - 5} more users above capacity")
         raise InvalidPlan(problems)
+    short = np.flatnonzero(below)
+    if short.size:
+        raise InvalidPlan(
+            f"burden[{row}] ({instance.name(row)}): is {plan.burden[row]:g}, less than the "
+            f"{instance.committed[row]:g} already committed (data)"
+            for row in short[:5].tolist()
+        )
     if exact:
         return plan.exact("burden"), plan.exact("payment"), plan.exact("failure_bonus")[()]
     return plan.burden, plan.payment, float(plan.failure_bonus)
@@ -258,9 +331,23 @@ def contribution_cost(instance: Instance, burden: Array, *, exact: bool) -> Arra
 
 
 def reversible_cost(instance: Instance, burden: Array, *, exact: bool) -> Array:
-    """ρ_i C_i(x_i), money, shape (n,)."""
+    """ρ_i (C_i(x_i) − C_i(y_i)), what withdrawing recovers, money, shape (n,)."""
     rho = field_of(instance, "reversibility", exact)
-    return rho * contribution_cost(instance, burden, exact=exact)
+    cost = contribution_cost(instance, burden, exact=exact)
+    if not instance.has_committed:
+        return rho * cost
+    committed = field_of(instance, "committed", exact)
+    return rho * (cost - contribution_cost(instance, committed, exact=exact))
+
+
+def sunk_cost(instance: Instance, burden: Array, *, exact: bool) -> Array:
+    """(1 − ρ_i) C_i(x_i) + ρ_i C_i(y_i), what withdrawing does not recover, money, (n,)."""
+    rho = field_of(instance, "reversibility", exact)
+    sunk = (1 - rho) * contribution_cost(instance, burden, exact=exact)
+    if not instance.has_committed:
+        return sunk
+    committed = field_of(instance, "committed", exact)
+    return sunk + rho * contribution_cost(instance, committed, exact=exact)
 
 
 ORDERS = ("small-first", "large-first", "cost")

@@ -36,16 +36,17 @@ def threat_of(stage: Stage, path: Path, user: int) -> Threat:
         raise InvalidOption(f"user {user} has no burden to withdraw (or is not a user)")
     row = int(place[0])
     before, after = path.movers[:row], path.movers[row + 1 :]
-    kept = stage.x - stage.removed
-    so_far = np.where(path.stay[before], stage.x[before], kept[before]).sum() + kept[user]
+    left = stage.x - stage.removed
+    so_far = np.where(path.stay[before], stage.x[before], left[before]).sum() + left[user]
+    so_far = so_far + stage.settled
     without = reply(stage, after, so_far)
     slack = stage.staying_pays(user, int(path.if_stays[row])) - stage.leaving_pays(
         user, int(path.if_leaves[row])
     )
     with_him = path.stay[after]
     if not path.stay[user]:  # the path is what happens after he left
-        with_him = reply(stage, after, so_far - kept[user] + stage.x[user])
-    total = so_far + np.where(without, stage.x[after], kept[after]).sum()
+        with_him = reply(stage, after, so_far - left[user] + stage.x[user])
+    total = so_far + np.where(without, stage.x[after], left[after]).sum()
     return Threat(
         user=int(user),
         level_if_stays=int(path.if_stays[row]),

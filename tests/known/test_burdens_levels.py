@@ -51,11 +51,18 @@ def level_value(instance, level, quantity, transfers, reserve):
     return allocation.value
 
 
-@pytest.mark.parametrize("seed", range(12))
+def excluding(rng: np.random.Generator, instance: mo.Instance) -> mo.Instance:
+    """The instance with exclusion, of all or of half of the benefit, for some users."""
+    return instance.replace(exclusion=rng.choice([0.0, 0.5, 1.0], instance.n))
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_every_level_equals_enumeration(seed: int) -> None:
     rng = np.random.default_rng(seed)
     n, levels = SIZES[seed % len(SIZES)]
     instance = oracle.lattice_instance(rng, n, levels, segments=seed % 3 == 0)
+    if seed >= 12:
+        instance = excluding(rng, instance)
     reserve = float(rng.choice([0, 0, 0.5, 1.0]))
     for level in range(1, levels + 1):
         for quantity in ("pay", "cost"):
@@ -85,24 +92,28 @@ def test_a_binding_budget_equals_enumeration(seed: int) -> None:
         assert level_value(poor, level, "cost", True, 0.0) == pytest.approx(want, rel=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_the_grid_is_never_better(seed: int) -> None:
     """Not even with X > T_k: meeting the threshold exactly is without loss (F8)."""
     rng = np.random.default_rng(200 + seed)
     instance = oracle.lattice_instance(rng, 3, 2 + seed % 2)
+    if seed >= 4:
+        instance = excluding(rng, instance)
     for level in range(1, instance.levels + 1):
         for quantity in ("pay", "cost"):
             grid = oracle.grid_optimum(instance, quantity, level, step=0.5)
             assert level_value(instance, level, quantity, True, 0.0) <= grid + 1e-9
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(9))
 def test_both_formulations_share_the_optimum(seed: int) -> None:
     rng = np.random.default_rng(300 + seed)
     instance = oracle.generic_instance(rng, 2 + seed % 4, 1 + seed % 4, segments=seed % 2 == 0)
     if seed % 2:
         instance = instance.replace(budget=5.0)
-    reserve = 0.5 if seed == 3 else 0.0
+    if seed >= 6:
+        instance = excluding(rng, instance)
+    reserve = 0.5 if seed in (3, 8) else 0.0
     for objective, options in OBJECTIVES:
         plan = burdens_levels.solve(instance, objective=objective, reserve=reserve, **options)
         stated = {"objective": objective, "reserve": reserve, **options}
@@ -114,11 +125,13 @@ def test_both_formulations_share_the_optimum(seed: int) -> None:
                 assert solution.objective == pytest.approx(plan.objective, rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(28))
 def test_plans_pass_audit_and_withdrawal_check(seed: int) -> None:
     rng = np.random.default_rng(400 + seed)
     make = oracle.generic_instance if seed % 2 else oracle.lattice_instance
     instance = make(rng, 8, 1 + seed % 5, segments=seed % 3 == 0)
+    if seed >= 20:
+        instance = excluding(rng, instance)
     reserve = float(rng.choice([0.0, 0.25]))
     for objective, options in OBJECTIVES:
         plan = burdens_levels.solve(instance, objective=objective, reserve=reserve, **options)

@@ -23,6 +23,7 @@ class User:
         self.theta = float(instance.cost[i])
         self.widths = [float(w) for w in instance.widths[i]]
         self.slopes = [float(s) for s in instance.slopes[i]]
+        self.eta = float(instance.exclusion[i])
         self.v, self.rho = float(instance.value[i]), float(instance.reversibility[i])
         self.delta, self.cap = float(instance.removable[i]), float(instance.capacity[i])
         self.T = [float(t) for t in instance.thresholds]
@@ -55,7 +56,7 @@ class User:
         slip = TINY if beyond else -TINY
         lost = [m for m in range(1, self.k + 1) if rest <= self.T[m - 1] + slip]
         after = (min(lost) - 1) if lost and self.delta > 0 else self.k
-        loss = self.b[self.k] - self.b[after]
+        loss = self.b[self.k] - (1 - self.eta) * self.b[after]
         c = self.cost(x)
         t = max(0.0, c - self.v * self.b[self.k], self.rho * c - self.v * loss)
         if not self.transfers:
@@ -76,11 +77,11 @@ class User:
         xs |= set(np.cumsum(self.widths).tolist())
         xs.add(self.inverse(self.v * self.b[self.k]))
         for m in range(self.k + 1):
-            loss = self.v * (self.b[self.k] - self.b[m])
+            loss = self.v * (self.b[self.k] - (1 - self.eta) * self.b[m])
             if self.rho > 0:
                 xs.add(self.inverse(loss / self.rho))
             if self.rho < 1:
-                xs.add(self.inverse(self.v * self.b[m] / (1 - self.rho)))
+                xs.add(self.inverse((1 - self.eta) * self.v * self.b[m] / (1 - self.rho)))
             if m and self.delta > 0:
                 xs.add((self.P - self.T[m - 1]) / self.delta)
         return sorted({x for x in xs if 0 <= x <= self.cap})
@@ -185,7 +186,7 @@ def grid_optimum(instance, quantity, level, *, step, transfers=True, budget=inf)
         money = np.append(0.0, np.cumsum(instance.widths[i] * instance.slopes[i]))
         cost[:, i] = instance.cost[i] * np.interp(grid[:, i], knots, money)
     after = np.searchsorted(T, total[:, None] - instance.removable * grid + 1e-12, side="right")
-    keep = instance.value * (b[level] - b[after])
+    keep = instance.value * (b[level] - (1 - instance.exclusion) * b[after])
     need = np.maximum(cost - instance.value * b[level], instance.reversibility * cost - keep)
     need = np.maximum(need, 0.0)
     pay, social = need.sum(axis=1), cost.sum(axis=1)

@@ -1,6 +1,7 @@
 """Oracle for the withdrawal stage: full game tree and all stay-sets, in Fractions, from the text.
 
-Shares no code with mechopt. A game is a dict of lists (x, C, rho, delta, v, t) and T, b, f.
+Shares no code with mechopt. A game is a dict of lists (x, theta, rho, delta, v, t, and where given
+exclusion eta and committed data y, section 10) and T, b, f.
 """
 
 from __future__ import annotations
@@ -71,10 +72,30 @@ def pivotal_game(rng: Any, *, most_users: int = 6, most_levels: int = 4) -> Game
     }
 
 
+def with_rights(rng: Any, game: Game) -> Game:
+    """The game with exclusion and, half of the time, committed data."""
+    eighth = Fraction(1, 8)
+    eta = rng.choice([[0], [1], [Fraction(1, 2)], [0, Fraction(1, 4), Fraction(1, 2), 1]])
+    part = rng.choice([[0], [0, 0, Fraction(1, 2), 1]])
+    return {
+        **game,
+        "eta": [Fraction(rng.choice(eta)) for _ in game["x"]],
+        "y": [rng.choice(part) * x for x in game["x"]],
+        "t": [t + rng.choice([0, 0, eighth]) for t in game["t"]],
+    }
+
+
+def right(game: Game, name: str, i: int) -> Fraction:
+    """η_i or y_i, 0 where not given."""
+    return game[name][i] if name in game else Fraction(0)
+
+
 def total(game: Game, stay: Any) -> Fraction:
-    return sum(
-        (x if s else (1 - d) * x for x, d, s in zip(game["x"], game["delta"], stay)), Fraction(0)
-    )
+    left = [
+        right(game, "y", i) + (1 - d) * (x - right(game, "y", i))
+        for i, (x, d) in enumerate(zip(game["x"], game["delta"]))
+    ]
+    return sum((x if s else rest for x, rest, s in zip(game["x"], left, stay)), Fraction(0))
 
 
 def level(game: Game, amount: Fraction) -> int:
@@ -82,26 +103,31 @@ def level(game: Game, amount: Fraction) -> int:
 
 
 def payoff(game: Game, i: int, stay: Any) -> Fraction:
-    """Section 2, word for word."""
+    """Section 2, word for word, with section 10's exclusion and committed data."""
     reached = level(game, total(game, stay))
     share = game["b"][reached - 1] if reached else Fraction(0)
     cost = game["theta"][i] * game["x"][i]
-    sunk = (1 - game["rho"][i]) * cost
+    sunk = sunk_cost(game, i)
     if not stay[i]:
-        return game["v"][i] * share - sunk
+        return (1 - right(game, "eta", i)) * game["v"][i] * share - sunk
     if reached:
         return game["v"][i] * share + game["t"][i] - cost
     return (game["t"][i] if game["unconditional"] else 0) + game["f"] - sunk
 
 
+def sunk_cost(game: Game, i: int) -> Fraction:
+    recovered = game["rho"][i] * game["theta"][i] * (game["x"][i] - right(game, "y", i))
+    return game["theta"][i] * game["x"][i] - recovered
+
+
 def movers(game: Game) -> list[int]:
-    return [i for i, x in enumerate(game["x"]) if x > 0]
+    return [i for i, x in enumerate(game["x"]) if x > right(game, "y", i)]
 
 
 def stay_sets(game: Game) -> list[tuple[bool, ...]]:
-    """All profiles; users with x_i = 0 stay."""
-    choices = [(False, True) if x > 0 else (True,) for x in game["x"]]
-    return list(product(*choices))
+    """All profiles; users with nothing to withdraw stay."""
+    able = movers(game)
+    return list(product(*((False, True) if i in able else (True,) for i in range(len(game["x"])))))
 
 
 def is_nash(game: Game, stay: tuple[bool, ...]) -> bool:
@@ -130,7 +156,7 @@ def stable(game: Game) -> bool:
 
 def subgame_perfect(game: Game, order: list[int]) -> tuple[bool, ...]:
     """Backward induction on the full tree; an indifferent user stays."""
-    sequence = [i for i in order if game["x"][i] > 0]
+    sequence = [i for i in order if i in movers(game)]
 
     def play(position: int, stay: tuple[bool, ...]) -> tuple[bool, ...]:
         if position == len(sequence):
@@ -147,8 +173,8 @@ def social_cost(game: Game, stay: tuple[bool, ...]) -> Fraction:
     trains = level(game, total(game, stay)) > 0
     return sum(
         (
-            theta * x if s and trains else (1 - rho) * theta * x
-            for theta, x, rho, s in zip(game["theta"], game["x"], game["rho"], stay)
+            game["theta"][i] * game["x"][i] if s and trains else sunk_cost(game, i)
+            for i, s in enumerate(stay)
         ),
         Fraction(0),
     )

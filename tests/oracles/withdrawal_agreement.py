@@ -24,6 +24,8 @@ def instance_and_plan(game: oracle.Game, *, exact: bool = True) -> tuple[mo.Inst
         shares=numbers(game["b"]),
         reversibility=numbers(game["rho"]),
         removable=numbers(game["delta"]),
+        exclusion=numbers(game["eta"]) if "eta" in game else 0,
+        committed=numbers(game["y"]) if "y" in game else 0,
     )
     plan = mo.Plan.from_arrays(
         instance,
@@ -63,7 +65,9 @@ def disagreements(game: oracle.Game, seed: int, *, exact: bool = True) -> list[s
     listed = {tuple(stay.tolist()) for stay in all_equilibria(instance, plan)}
     expect("equilibria", listed, nash)
     expect(
-        "all leave", report.all_leave, tuple(x == 0 for x in game["x"]) in nash and any(game["x"])
+        "all leave",
+        report.all_leave,
+        bool(oracle.movers(game)) and tuple(i not in oracle.movers(game) for i in range(n)) in nash,
     )
     if nash:
         keyed = {

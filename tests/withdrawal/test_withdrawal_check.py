@@ -52,6 +52,15 @@ def test_agrees_with_the_full_tree_and_all_stay_sets(block: int) -> None:
         assert disagreements(game, seed, exact=seed % 4 > 0) == []
 
 
+@pytest.mark.parametrize("block", range(4))
+def test_exclusion_and_committed_data_agree_with_the_full_tree_too(block: int) -> None:
+    size = GAMES // 6
+    for seed in range(700_000 + block * size, 700_000 + (block + 1) * size):
+        make = oracle.pivotal_game if seed % 3 else oracle.random_game
+        game = oracle.with_rights(Random(-seed), make(Random(seed), most_users=5))
+        assert disagreements(game, seed, exact=seed % 4 > 0) == []
+
+
 def test_worked_example_2() -> None:
     instance, plan = worked_example_2()
     small = check_withdrawal(instance, plan, "sequential")

@@ -3,7 +3,7 @@
 Fix the level k and the total P = T_k + R (w.l.o.g., fact F8). If user i leaves, P − δ_i x_i is
 left, on level m say. The payment needed to keep him is
 
-    max{0, C_i(x) − v_i b_k (A3), ρ_i C_i(x) − v_i (b_k − b_m) (W1)},
+    max{0, C_i(x) − v_i b_k (A3), ρ_i C_i(x) − v_i (b_k − (1 − η_i) b_m) (W1)},
 
 convex while m is the same, and jumping down where a larger burden makes his leaving cost a
 further level. One curve per user, given by points; between joined points cost and need are linear.
@@ -22,7 +22,7 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
-from mechopt.problem.aims import MARGIN, required_total
+from mechopt.problem.aims import MARGIN, leaving_loss, required_total
 from mechopt.problem.instance import Instance
 
 
@@ -94,8 +94,9 @@ def payment_needed(
     need = cost - instance.value * shares[level]
     if withdrawal:
         after = np.minimum(level_after(instance, total, burden), level)
-        kept = instance.value * (shares[level] - shares[after])
-        need = np.maximum(need, instance.reversibility * cost - kept)
+        need = np.maximum(
+            need, instance.reversibility * cost - leaving_loss(instance, level, after)
+        )
     return _clean(need, cost, instance.value)
 
 
@@ -111,9 +112,9 @@ def least_burden(instance: Instance, level: int, reserve: float) -> FloatArray:
     shares = np.append(0.0, instance.shares)
     edge = _over(float(instance.thresholds[level - 1]) * MARGIN, instance.removable)
     edge = np.where(instance.removable > 0, edge, 0.0)
-    kept = instance.value * (shares[level] - shares[level - 1])
+    loss = leaving_loss(instance, level, level - 1)
     cost = instance.cost_of(edge)
-    unpaid = (cost <= instance.value * shares[level]) & (instance.reversibility * cost <= kept)
+    unpaid = (cost <= instance.value * shares[level]) & (instance.reversibility * cost <= loss)
     return np.where(unpaid, 0.0, edge)
 
 
@@ -197,12 +198,15 @@ def _block(
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, BoolArray]:
     """Points of `users` on the interval [low, high] where leaving leaves level `after`."""
     value, recovered = instance.value, instance.reversibility
-    kept = value * (shares[level] - shares[after])
+    loss = leaving_loss(instance, level, after)
+    left = value * shares[after]  # what a leaver still enjoys
+    if instance.has_exclusion:
+        left = left - instance.exclusion * left
     with np.errstate(divide="ignore", invalid="ignore"):
         turns = (  # costs at which A3 binds, W1 binds, and the two cross
             value * shares[level],
-            np.where(recovered > 0, kept / recovered, inf),
-            np.where(recovered < 1, value * shares[after] / (1 - recovered), inf),
+            np.where(recovered > 0, loss / recovered, inf),
+            np.where(recovered < 1, left / (1 - recovered), inf),
         )
     most = instance.cost_of(instance.capacity)
     columns = [low, high, *(instance.affordable(np.fmin(turn, most)) for turn in turns)]
@@ -216,7 +220,7 @@ def _block(
     )
     need = np.maximum(
         cost - (value * shares[level])[users, None],
-        recovered[users, None] * cost - kept[users, None],
+        recovered[users, None] * cost - loss[users, None],
     )
     need = _clean(need, cost, value[users, None])
     owner = np.broadcast_to(users[:, None], grid.shape)[fresh]

@@ -22,6 +22,7 @@ from mechopt.known.burdens import level_curves
 from mechopt.known.burdens.level_curves import LevelCurves
 from mechopt.known.burdens.multiple_choice_knapsack import Choice, Knapsack, minimise
 from mechopt.known.levels import LevelAnswer
+from mechopt.problem.aims import leaving_loss
 from mechopt.problem.instance import Instance
 
 _ACCURACY = 1e-11  # when to stop the search, relative to the total at average cost
@@ -142,24 +143,25 @@ def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | N
     if not (harmless | ((reserve == 0) & ((most <= total - below) | (level == 1)))).all():
         return None
     shares = np.append(0.0, instance.shares)
-    kept = np.where(harmless, 0.0, instance.value * (shares[level] - shares[level - 1]))
+    loss = leaving_loss(instance, level, level - 1)
+    loss = np.where(harmless, leaving_loss(instance, level, level), loss)
     least = level_curves.least_burden(instance, level, reserve)
     paid = least if not least.any() else level_curves.payment_needed(instance, level, total, least)
-    return pieces_kept_by(instance, instance.value * shares[level], kept, least, paid)
+    return pieces_kept_by(instance, instance.value * shares[level], loss, least, paid)
 
 
 def pieces_kept_by(
-    instance: Instance, gain: FloatArray, kept: FloatArray, least: FloatArray, paid: FloatArray
+    instance: Instance, gain: FloatArray, loss: FloatArray, least: FloatArray, paid: FloatArray
 ) -> Pieces:
-    """Pieces where leaving costs user i `kept` (n,) money, whatever his burden.
+    """Pieces where leaving costs user i `loss` (n,) money, whatever his burden.
 
     gain : v_i b_k (A3). Where least > 0, burdens start there, at the payment `paid`. Without
     payment up to where (A3) or obedience binds; then the need grows by ρ θ or θ per unit.
     """
     recovered = instance.reversibility
     with np.errstate(divide="ignore", invalid="ignore"):
-        obey = np.where(recovered > 0, kept / recovered, inf)
-        join = np.where(recovered < 1, (gain - kept) / (1 - recovered), inf)
+        obey = np.where(recovered > 0, loss / recovered, inf)
+        join = np.where(recovered < 1, (gain - loss) / (1 - recovered), inf)
     free = np.minimum(gain, obey)  # cost up to which nothing is needed
     turn = np.where(gain <= obey, free, np.maximum(join, free))
     steep = np.flatnonzero((least > 0) & (least <= instance.capacity))

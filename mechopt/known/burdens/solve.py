@@ -52,7 +52,9 @@ def solve(
     words.choose("protocol", protocol, words.PROTOCOLS)
     words.choose("method", method, METHODS)
     check_options(instance, objective, target, reserve)
-    separable = protocol == "none" or (instance.levels == 1 and reserve == 0)
+    separable = protocol == "none" or (
+        instance.levels == 1 and reserve == 0 and not _held_by_exclusion_alone(instance)
+    )
     if not separable:
         if method == "selection":
             raise InvalidOption(
@@ -120,3 +122,10 @@ def solve(
         seed=seed,
         **fields,
     )
+
+
+def _held_by_exclusion_alone(instance: Instance) -> bool:
+    """Whether somebody leaves nothing missing (δ = 0) but would be excluded (η > 0)."""
+    if not instance.has_exclusion:
+        return False
+    return bool(((instance.removable == 0) & (instance.exclusion > 0)).any())
