@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import highspy
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks" / "performance"
@@ -31,6 +32,7 @@ NAMES = (
 @pytest.fixture(scope="module")
 def modules() -> Any:
     """The benchmark's own modules, importable while these tests run and forgotten afterwards."""
+    highspy.Highs.resetGlobalScheduler(True)  # an earlier test may have run it with more threads
     before = set(sys.modules)
     sys.path.insert(0, str(FOLDER))
     try:
