@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as _replace
 from functools import cached_property
-from math import inf
 from os import PathLike
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from mechopt import arrays, doors, tolerances
 from mechopt.arrays import ExactArray, FloatArray
 from mechopt.errors import InvalidPlan
+from mechopt.problem.arguments import Reader, nobody
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -56,6 +56,19 @@ class Plan:
     seed: int = 0
     _given: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        for array in (self.burden, self.payment):
+            if array is not None:
+                arrays.freeze(array)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields; what was worked out from them is worked out again."""
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
     @classmethod
     def from_arrays(
         cls,
@@ -74,18 +87,14 @@ class Plan:
         Raises InvalidPlan on a wrong length, NaN, infinite or negative entries; burdens above
         capacity are accepted here (`audit` reports them).
         """
-        problems: list[str] = []
-        columns: dict[str, FloatArray] = {}
-        for name, raw in (("burden", burden), ("payment", payment)):
-            columns[name] = _column(instance, name, raw, problems)
-        try:
-            bonus = float(arrays.to_float(failure_bonus))
-        except (ValueError, TypeError):
-            bonus = -1.0
-        if not 0 <= bonus < inf:
-            problems.append(f"failure_bonus: must be ≥ 0 and finite (money), got {failure_bonus}")
-        if problems:
-            raise InvalidPlan(problems)
+        read = Reader(InvalidPlan)
+        given = {"burden": burden, "payment": payment, "failure_bonus": failure_bonus}
+        given = {name: read.own(name, raw) for name, raw in given.items()}
+        columns = {
+            name: _column(read, instance, name, given[name]) for name in ("burden", "payment")
+        }
+        bonus = read.number("failure_bonus", given["failure_bonus"], "≥ 0", "money")
+        read.stop()
         return cls(
             instance=instance,
             status=fields.pop("status", Status.UNKNOWN),
@@ -95,7 +104,7 @@ class Plan:
             protocol=protocol,
             order=order,
             failure_bonus=bonus,
-            _given={"burden": burden, "payment": payment, "failure_bonus": failure_bonus},
+            _given=given,
             **fields,
         )
 
@@ -195,25 +204,17 @@ class Plan:
         doors.write(self, path)
 
 
-def _column(instance: Instance, name: str, raw: Any, problems: list[str]) -> FloatArray:
+def _column(read: Reader, instance: Instance, name: str, raw: Any) -> FloatArray:
     n = instance.n
-    try:
-        column = arrays.to_float(raw)
-    except ValueError as error:
-        where = f"[{error.args[1]}]" if len(error.args) > 1 and error.args[1] is not None else ""
-        problems.append(f"{name}{where}: {error.args[0]}")
+    column = read.floats(name, raw)
+    if column is None:
+        if not read.faulty(name):
+            read.fault(name, "missing")
         return np.zeros(n)
-    if column.ndim > 1 or (column.ndim == 1 and column.size != n):
-        problems.append(f"{name}: has shape {column.shape}, but the instance has {n} users")
+    if column.ndim == 1 and column.size != n:
+        read.fault(name, f"has {column.size} entries, but the instance has {n} users")
         return np.zeros(n)
-    column = np.broadcast_to(column, (n,)).copy()
-    bad = np.flatnonzero(~(column >= 0) | ~np.isfinite(column))
     unit = "data" if name == "burden" else "money"
-    problems += [
-        f"{name}[{row}] ({instance.name(row)}): must be ≥ 0 and finite ({unit}), "
-        f"got {column[row]:g}"
-        for row in bad[:5]
-    ]
-    if bad.size > 5:
-        problems.append(f"{name}: and {bad.size - 5} more rows like these")
-    return arrays.freeze(column)
+    who = (lambda row: f" ({instance.name(row)})") if column.ndim else nobody
+    read.check(name, np.atleast_1d(column), "≥ 0", unit, scalar=column.ndim == 0, who=who)
+    return arrays.freeze(np.broadcast_to(column, (n,)).copy())

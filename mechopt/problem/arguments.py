@@ -134,7 +134,8 @@ class Reader:
         bad |= np.isinf(array)
         if free:
             bad &= ~np.isnan(array)
-        said = RULES[rule] + (f" ({unit})" if unit else "") + (" and finite" if limit else "")
+        finite = " and finite" * (limit and rule != "[0, 1]")
+        said = RULES[rule] + (f" ({unit})" if unit else "") + finite
         kinds = [(bad, said)]
         if rule != "[0, 1]":
             beyond = ~bad & (array > LARGEST) if limit else np.zeros_like(bad)

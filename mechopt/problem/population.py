@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from functools import cached_property
 from math import inf
 from os import PathLike
@@ -17,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechopt import arrays, doors, tolerances
+from mechopt import arrays, doors
 from mechopt.arrays import ExactArray, FloatArray, IntArray
 from mechopt.errors import InvalidFile, InvalidPopulation
-from mechopt.problem import cost_curves as curves
+from mechopt.problem.arguments import Reader
+from mechopt.problem.group import Group as Group
 from mechopt.problem.instance import Instance
 
 if TYPE_CHECKING:
@@ -34,187 +34,6 @@ _POPULATION_FIELDS = (
     "budget",
     "expected_budget",
 )
-
-
-class Group:
-    """n_g users who draw their cost independently from one finite distribution. Frozen.
-
-    Parameters
-    ----------
-    size : n_g ≥ 1, number of users
-    costs : c_gk > 0, money per data unit, strictly increasing, shape (m_g,)
-    probabilities : f_gk > 0, shape (m_g,), summing to 1
-    value : v_g ≥ 0, money, a user's benefit from the full improvement
-    capacity : cap_g > 0, data per user; may be left out when `segments` are given
-    reversibility : ρ_g ∈ [0, 1], share of the cost that withdrawing recovers
-    removable : δ_g ∈ [0, 1], share of the data that leaves with a withdrawal
-    exclusion : η_g ∈ [0, 1], share of the benefit lost by whoever withdraws, or may be denied
-        access from the start (section 10)
-    segments : (widths, slopes) of the convex cost shape, each of shape (J,)
-
-    Raises InvalidPopulation naming every field and value that is wrong.
-    """
-
-    size: int
-    costs: FloatArray
-    probabilities: FloatArray
-    value: float
-    capacity: float
-    reversibility: float
-    removable: float
-    exclusion: float
-    widths: FloatArray
-    slopes: FloatArray
-    _given: dict[str, Any]
-
-    def __init__(
-        self,
-        size: int,
-        costs: Any,
-        probabilities: Any,
-        value: Any = 0,
-        capacity: Any = None,
-        reversibility: Any = 1,
-        removable: Any = 1,
-        segments: tuple[Any, Any] | None = None,
-        exclusion: Any = 0,
-    ) -> None:
-        problems: list[str] = []
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            problems.append(f"size: must be a whole number ≥ 1 (users), got {size!r}")
-        cost = _vector("costs", costs, problems)
-        law = _vector("probabilities", probabilities, problems)
-        _check_law(cost, law, problems)
-        worth = _scalar("value", value, problems)
-        share = _scalar("reversibility", reversibility, problems)
-        leaves = _scalar("removable", removable, problems)
-        barred = _scalar("exclusion", exclusion, problems)
-        widths, slopes = _segments(capacity, segments, problems)
-        if not worth >= 0 or worth == inf:
-            problems.append(f"value: must be ≥ 0 and finite (money), got {worth:g}")
-        for field, number in (
-            ("reversibility", share),
-            ("removable", leaves),
-            ("exclusion", barred),
-        ):
-            if not 0 <= number <= 1:
-                problems.append(f"{field}: must lie in [0, 1], got {number:g}")
-        if problems:
-            raise InvalidPopulation(problems)
-        self.__dict__.update(
-            _given=deepcopy(
-                {
-                    "size": size,
-                    "costs": costs,
-                    "probabilities": probabilities,
-                    "value": value,
-                    "capacity": capacity,
-                    "reversibility": reversibility,
-                    "removable": removable,
-                    "segments": segments,
-                    "exclusion": exclusion,
-                }
-            ),
-            size=int(size),
-            costs=arrays.freeze(cost),
-            probabilities=arrays.freeze(law),
-            value=worth,
-            capacity=float(widths.sum()),
-            reversibility=share,
-            removable=leaves,
-            exclusion=barred,
-            widths=arrays.freeze(widths),
-            slopes=arrays.freeze(slopes),
-        )
-
-    @property
-    def types(self) -> int:
-        """m_g, the number of possible costs."""
-        return int(self.costs.size)
-
-    @property
-    def linear(self) -> bool:
-        """Whether the cost curve is one segment."""
-        return self.widths.size == 1
-
-    def shape(self, burden: FloatArray) -> FloatArray:
-        """g(x), data, elementwise; C(x) = θ g(x)."""
-        flat = np.asarray(burden, dtype=np.float64).reshape(-1)
-        rows = (flat.size, self.widths.size)
-        shaped = curves.cost_of(
-            np.ones(flat.size),
-            np.broadcast_to(self.widths, rows),
-            np.broadcast_to(self.slopes, rows),
-            flat,
-        )
-        return shaped.reshape(np.shape(burden))
-
-    def replace(self, **changes: Any) -> Group:
-        """A variant with some constructor arguments changed."""
-        unknown = sorted(set(changes) - set(self._given))
-        if unknown:
-            raise InvalidPopulation(f"{unknown[0]}: not a field of a group")
-        given = dict(self._given)
-        if "segments" in changes and "capacity" not in changes:
-            given["capacity"] = None
-        if "capacity" in changes and "segments" not in changes and self._plain:
-            given["segments"] = None
-        return Group(**{**given, **changes})
-
-    @property
-    def _plain(self) -> bool:
-        return bool(self.linear and self.slopes[0] == 1)
-
-    @cached_property
-    def is_exact(self) -> bool:
-        """Whether every number was given as an int, Decimal, Fraction or string."""
-        return all(raw is None or arrays.is_exact(raw) for raw in self._given.values())
-
-    def exact(self, field: str) -> ExactArray:
-        """A field as Fractions, of the shape the float attribute has (floats: binary value).
-
-        Fields: `costs`, `probabilities`, `value`, `reversibility`, `removable`, `exclusion`,
-        `widths`, `slopes`.
-        """
-        segments = self._given["segments"]
-        if field in ("widths", "slopes"):
-            if segments is not None:
-                return np.atleast_1d(arrays.to_exact(segments[field == "slopes"]))
-            raw = self._given["capacity"] if field == "widths" else 1
-            return np.atleast_1d(arrays.to_exact(raw))
-        exact = arrays.to_exact(self._given[field])
-        return np.atleast_1d(exact) if field in ("costs", "probabilities") else exact
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"a Group is frozen; use replace({name}=…)")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Group) and self.to_dict() == other.to_dict()
-
-    def __hash__(self) -> int:
-        return hash(json.dumps(self.to_dict()))
-
-    def __repr__(self) -> str:
-        costs = ", ".join(f"{cost:g}" for cost in self.costs)
-        return f"Group({self.size} users, costs ({costs}), value {self.value:g})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The group as JSON values."""
-        data: dict[str, Any] = {
-            "size": self.size,
-            "costs": self.costs.tolist(),
-            "probabilities": self.probabilities.tolist(),
-            "value": self.value,
-            "reversibility": self.reversibility,
-            "removable": self.removable,
-        }
-        if self.exclusion:
-            data["exclusion"] = self.exclusion
-        if self.linear and self.slopes[0] == 1:
-            data["capacity"] = self.capacity
-        else:
-            data["segments"] = {"widths": self.widths.tolist(), "slopes": self.slopes.tolist()}
-        return data
 
 
 class Population:
@@ -249,45 +68,38 @@ class Population:
         budget: Any = None,
         expected_budget: Any = None,
     ) -> None:
-        problems: list[str] = []
+        read = Reader(InvalidPopulation)
         members = (groups,) if isinstance(groups, Group) else tuple(groups)
         if not members:
-            problems.append("groups: there are none; a population needs at least one group")
+            read.fault("groups", "there are none; a population needs at least one group")
         for position, group in enumerate(members):
             if not isinstance(group, Group):
-                problems.append(f"groups[{position}]: expected a Group, got {group!r}")
-        levels = _vector("thresholds", thresholds, problems)
-        if shares is None and levels.size > 1:
-            problems.append(f"shares: missing; {levels.size} thresholds need as many shares")
-        reached = np.ones(1) if shares is None else _vector("shares", shares, problems)
-        _check_levels(levels, reached, problems)
-        worth = _scalar("provider_value", provider_value, problems)
-        if not worth >= 0 or worth == inf:
-            problems.append(f"provider_value: must be ≥ 0 and finite (money), got {worth:g}")
-        caps = {
-            field: inf if raw is None else _scalar(field, raw, problems)
-            for field, raw in (("budget", budget), ("expected_budget", expected_budget))
+                read.fault("groups", f"expected a Group, got {group!r:.40}", (position,))
+        given = {
+            "thresholds": thresholds,
+            "shares": shares,
+            "provider_value": provider_value,
+            "budget": budget,
+            "expected_budget": expected_budget,
         }
-        problems += [
-            f"{field}: must be ≥ 0 (money) or None for no limit, got {cap:g}"
-            for field, cap in caps.items()
-            if not cap >= 0
-        ]
-        if problems:
-            raise InvalidPopulation(problems)
+        given = {name: read.own(name, raw) for name, raw in given.items()}
+        levels = read.levels(given["thresholds"], given["shares"])
+        worth = read.number("provider_value", given["provider_value"], "≥ 0", "money")
+        caps = {
+            field: inf
+            if given[field] is None
+            else read.number(field, given[field], "≥ 0", "money; None for no limit", limit=False)
+            for field in ("budget", "expected_budget")
+        }
+        read.stop()
+        assert levels is not None
+        if given["shares"] is None:
+            given["shares"] = 1
         self.__dict__.update(
-            _given=deepcopy(
-                {
-                    "thresholds": thresholds,
-                    "shares": 1 if shares is None else shares,
-                    "provider_value": provider_value,
-                    "budget": budget,
-                    "expected_budget": expected_budget,
-                }
-            ),
+            _given=given,
             groups=members,
-            thresholds=arrays.freeze(levels),
-            shares=arrays.freeze(reached),
+            thresholds=arrays.freeze(levels[0]),
+            shares=arrays.freeze(levels[1]),
             provider_value=worth,
             **caps,
         )
@@ -439,6 +251,9 @@ class Population:
     def __hash__(self) -> int:
         return int(self.hash[:15], 16)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, ({**self._given, "groups": self.groups},)
+
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a Population is frozen; use replace({name}=…)")
 
@@ -510,6 +325,10 @@ class Population:
         doors.write(self, path)
 
 
+def _rebuild(given: dict[str, Any]) -> Population:
+    return Population(**given)
+
+
 def _group(entry: Any, position: int) -> Group:
     where = f"groups[{position}]."
     optional = {"value", "capacity", "reversibility", "removable", "exclusion", "segments"}
@@ -521,7 +340,7 @@ def _group(entry: Any, position: int) -> Group:
     try:
         return Group(**given)
     except InvalidPopulation as error:
-        raise InvalidPopulation(where + problem for problem in error.problems) from None
+        raise InvalidPopulation(where + str(fault) for fault in error.faults) from None
 
 
 def _expect(data: Any, where: str, needed: set[str], optional: set[str]) -> None:
@@ -534,122 +353,3 @@ def _expect(data: Any, where: str, needed: set[str], optional: set[str]) -> None
     ]
     if problems:
         raise InvalidFile(problems)
-
-
-# -- reading and checking the arguments ---------------------------------------------------------
-
-
-def _vector(field: str, raw: Any, problems: list[str]) -> FloatArray:
-    try:
-        array = np.atleast_1d(arrays.to_float(raw))
-    except ValueError as error:
-        where = f"[{error.args[1]}]" if len(error.args) > 1 and error.args[1] is not None else ""
-        problems.append(f"{field}{where}: {error.args[0]}")
-        return np.zeros(0)
-    if array.ndim > 1 or array.size == 0:
-        problems.append(f"{field}: expected a list of numbers, got shape {array.shape}")
-        return np.zeros(0)
-    return array.copy()
-
-
-def _scalar(field: str, raw: Any, problems: list[str]) -> float:
-    try:
-        array = arrays.to_float(raw)
-    except ValueError as error:
-        problems.append(f"{field}: {error.args[0]}")
-        return 0.0
-    if array.ndim:
-        problems.append(f"{field}: expected one number per group, got {array.size}")
-        return 0.0
-    return float(array)
-
-
-def _check_law(costs: FloatArray, law: FloatArray, problems: list[str]) -> None:
-    for k, cost in enumerate(costs):
-        if not cost > 0 or cost == inf:
-            problems.append(
-                f"costs[{k}]: must be > 0 and finite (money per data unit), got {cost:g}"
-            )
-        elif k and cost == costs[k - 1]:
-            problems.append(
-                f"costs[{k}]: {cost:g} is listed twice; merge the two types (add probabilities)"
-            )
-        elif k and not cost > costs[k - 1]:
-            problems.append(
-                f"costs[{k}]: must exceed costs[{k - 1}] = {costs[k - 1]:g}, got {cost:g}; "
-                "sort the types by cost"
-            )
-    if law.size == 0 or costs.size == 0:
-        return
-    if law.size != costs.size:
-        problems.append(f"probabilities: has {law.size} entries, but costs has {costs.size}")
-        return
-    bad = [k for k, chance in enumerate(law) if not 0 < chance <= 1]
-    problems += [
-        f"probabilities[{k}]: must lie in (0, 1], got {law[k]:g}"
-        + ("; leave the type out" if law[k] == 0 else "")
-        for k in bad
-    ]
-    off = float(law.sum()) - 1
-    if not bad and abs(off) > tolerances.PROBABILITY:
-        problems.append(
-            f"probabilities: sum to {law.sum():.12g}, {abs(off):.3g} "
-            f"{'above' if off > 0 else 'below'} 1; they are not rescaled"
-        )
-
-
-def _check_levels(thresholds: FloatArray, shares: FloatArray, problems: list[str]) -> None:
-    if thresholds.size and shares.size and thresholds.size != shares.size and not problems:
-        problems.append(f"shares: has {shares.size} entries, but thresholds has {thresholds.size}")
-    for field, array, top in (("thresholds", thresholds, inf), ("shares", shares, 1.0)):
-        for k, number in enumerate(array):
-            if not 0 < number <= top or number == inf:
-                rule = "> 0 and finite" if top == inf else "in (0, 1]"
-                problems.append(f"{field}[{k}]: must be {rule}, got {number:g}")
-            elif k and not number > array[k - 1]:
-                problems.append(
-                    f"{field}[{k}]: must exceed {field}[{k - 1}] = {array[k - 1]:g}, got {number:g}"
-                )
-
-
-def _segments(
-    capacity: Any, segments: tuple[Any, Any] | None, problems: list[str]
-) -> tuple[FloatArray, FloatArray]:
-    nothing = (np.zeros(1), np.ones(1))
-    if segments is None:
-        if capacity is None:
-            problems.append("capacity: missing; give the most data each user can give")
-            return nothing
-        width = _scalar("capacity", capacity, problems)
-        if not width > 0 or width == inf:
-            problems.append(f"capacity: must be > 0 and finite (data), got {width:g}")
-        return np.array([width]), np.ones(1)
-    try:
-        raw_widths, raw_slopes = segments
-    except (TypeError, ValueError):
-        problems.append("segments: expected a pair (widths, slopes)")
-        return nothing
-    widths = _vector("segments.widths", raw_widths, problems)
-    slopes = _vector("segments.slopes", raw_slopes, problems)
-    if widths.size != slopes.size:
-        problems.append(f"segments: {widths.size} widths and {slopes.size} slopes")
-    problems += [
-        f"segments.{field}[{j}]: must be > 0 and finite, got {number:g}"
-        for field, array in (("widths", widths), ("slopes", slopes))
-        for j, number in enumerate(array)
-        if not 0 < number < inf
-    ]
-    problems += [
-        f"segments.slopes[{j}]: slopes must not decrease (the cost must be convex), "
-        f"got {slopes[j]:g} after {slopes[j - 1]:g}"
-        for j in range(1, slopes.size)
-        if slopes[j] < slopes[j - 1]
-    ]
-    if capacity is not None and not problems:
-        total, given = float(widths.sum()), _scalar("capacity", capacity, problems)
-        if abs(given - total) > tolerances.DATA * max(given, total):
-            problems.append(
-                f"capacity: is {given:g}, but the segment widths sum to {total:g}; "
-                "leave capacity out or make them agree"
-            )
-    return widths, slopes

@@ -61,7 +61,7 @@ def test_knife_edge_level(worked: mo.Instance) -> None:
 @pytest.mark.parametrize(
     ("burden", "payment", "message"),
     [
-        ([1, 2], 0, r"burden: has shape \(2,\), but the instance has 3 users"),
+        ([1, 2], 0, r"burden: has 2 entries, but the instance has 3 users"),
         ([1, float("nan"), 2], 0, r"burden\[1\] \(user 1 \(id 'b'\)\): must be ≥ 0.*nan"),
         ([1, -1, 2], 0, r"burden\[1\].*got -1"),
         ([1, 1, 1], [0, 0, float("inf")], r"payment\[2\].*inf"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import copy
 import pickle
 from fractions import Fraction
 from typing import Any
@@ -144,3 +145,50 @@ def test_arrays_are_read_only_after_unpickling() -> None:
 def test_own_is_the_identity_on_what_cannot_change() -> None:
     for raw in (1, 1.5, "1/3", Fraction(1, 3), None):
         assert arrays.own(raw) is raw
+
+
+def test_plans_and_mechanisms_are_pickled_and_copied_after_their_metrics() -> None:
+    plan = mo.solve(mo.Instance(cost=[1, 2, 4], **BASE), "burdens", objective="expenditure")
+    assert plan.metrics["data"] == 8
+    assert not plan.withdrawal().deviations
+    group = mo.Group(2, [1, 2], [0.5, 0.5], value=1, capacity=10)
+    mechanism = mo.solve(mo.Population([group], [1.25]), "direct", objective="improvement")
+    assert mechanism.metrics
+    for answer in (plan, mechanism):
+        for again in (pickle.loads(pickle.dumps(answer)), copy.copy(answer), copy.deepcopy(answer)):
+            assert again.metrics == answer.metrics
+            with pytest.raises(ValueError, match="read-only"):
+                again.burden[0] = 9
+    population = pickle.loads(pickle.dumps(mechanism.population))
+    for column in (population.thresholds, population.shares, population.groups[0].costs):
+        with pytest.raises(ValueError, match="read-only"):
+            column[0] = 9
+
+
+def test_a_plan_is_a_private_copy() -> None:
+    instance = mo.Instance(cost=[1, 2, 4], **BASE)
+    burden = np.array([8.0, 0, 0])
+    plan = mo.Plan.from_arrays(instance, burden)
+    burden[0] = 9
+    assert plan.exact("burden").tolist() == [8, 0, 0]
+    assert plan.burden is not None
+    with pytest.raises(ValueError, match="read-only"):
+        plan.burden[0] = 9
+
+
+def test_group_and_instance_agree_on_segments() -> None:
+    """Widths of 0 are allowed in both; capacity must be their sum up to rounding in both."""
+    widths, slopes = [0.1, 0, 0.2], [1, 2, 3]
+    given: dict[str, Any] = {"value": 1, "segments": (widths, slopes)}
+    group = mo.Group(1, [1], [1], capacity=0.3, **given)
+    instance = mo.Instance(1, capacity=0.3, thresholds=[1], **given)
+    burden = np.array([0.05, 0.1, 0.2, 0.3])
+    shaped = [float(instance.cost_of(np.array([x]))[0]) for x in burden]
+    assert group.shape(burden) == pytest.approx(shaped, abs=1e-15)
+    assert group.exact("widths").size == group.widths.size == 2
+    for make in (
+        lambda: mo.Group(1, [1], [1], capacity=0.3 + 1e-10, **given),
+        lambda: mo.Instance(1, capacity=0.3 + 1e-10, thresholds=[1], **given),
+    ):
+        with pytest.raises(mo.InvalidInput, match="segment widths sum"):
+            make()

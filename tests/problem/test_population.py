@@ -71,7 +71,7 @@ def test_all_faults_are_reported_together():
         ({"thresholds": [2, 1]}, "thresholds[1]: must exceed"),
         ({"thresholds": [1, 2], "shares": None}, "shares: missing"),
         ({"thresholds": [0]}, "must be > 0"),
-        ({"shares": [1.5]}, "shares[0]: must be in (0, 1]"),
+        ({"shares": [1.5]}, "shares[0]: must lie in (0, 1]"),
         ({"shares": [0.5, 1]}, "shares: has 2 entries"),
         ({"provider_value": -1}, "provider_value"),
         ({"provider_value": math.inf}, "provider_value"),
