@@ -17,6 +17,7 @@ from mechopt.errors import InvalidOption
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
 PROTOCOLS = ("simultaneous", "sequential", "coalition", "none")
+WITHDRAWALS = ("whole", "part")
 
 
 def load(place: str) -> Callable[..., Any]:

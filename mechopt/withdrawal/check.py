@@ -11,7 +11,8 @@ import numpy as np
 
 from mechopt import words
 from mechopt.arrays import BoolArray, FloatArray, IntArray
-from mechopt.errors import InvalidOption
+from mechopt.errors import InvalidOption, NotSupported
+from mechopt.withdrawal import part
 from mechopt.withdrawal.coalition import Coalition, blocking_coalition
 from mechopt.withdrawal.equilibria import (
     Goal,
@@ -21,6 +22,7 @@ from mechopt.withdrawal.equilibria import (
 )
 from mechopt.withdrawal.outcome import Equilibrium, Outcome, outcome_of
 from mechopt.withdrawal.page import describe, report_dict
+from mechopt.withdrawal.part import Choices
 from mechopt.withdrawal.sequential import Path, sequential_path
 from mechopt.withdrawal.simultaneous import all_stay_slack, best_reply_outcome
 from mechopt.withdrawal.stage import (
@@ -41,11 +43,15 @@ if TYPE_CHECKING:
 
 
 class Deviation(NamedTuple):
-    """A user who gains by leaving: position, gain (money), level reached when he leaves."""
+    """A user who gains by leaving: position, gain (money), level reached when he leaves.
+
+    taken : what he takes back, data: everything he can, or under `withdrawal="part"` his best part
+    """
 
     user: int
     gain: float
     level: int
+    taken: float
 
 
 @dataclass(eq=False)
@@ -60,6 +66,8 @@ class WithdrawalReport:
     users, slack, level_if_leaves : (m,) users with x_i > 0 (sequential: in the order in which
         they move), what each loses by leaving and the level then reached. Simultaneous: when
         everybody else stays. Sequential: on the path played, those after him replying
+    withdrawal : "whole" or "part" (FORMULATION section 10); taken : (m,) data each would take back,
+        for "part" the best amount
     """
 
     instance: Instance = field(repr=False)
@@ -75,6 +83,8 @@ class WithdrawalReport:
     path: Path | None = field(default=None, repr=False)
     positions: IntArray | None = field(default=None, repr=False)
     time_limit: float = 60.0
+    withdrawal: str = "whole"
+    choices: Choices | None = field(default=None, repr=False)
 
     @property
     def exact(self) -> bool:
@@ -86,9 +96,20 @@ class WithdrawalReport:
         """Who gains by leaving, with the gain; in order of moving (sequential) or position."""
         gains = np.flatnonzero(self.slack < -self.tolerance)
         return tuple(
-            Deviation(int(self.users[row]), -float(self.slack[row]), int(self.level_if_leaves[row]))
+            Deviation(
+                int(self.users[row]),
+                -float(self.slack[row]),
+                int(self.level_if_leaves[row]),
+                float(self.taken[row]),
+            )
             for row in gains
         )
+
+    @cached_property
+    def taken(self) -> FloatArray:
+        if self.choices is not None:
+            return as_float(self.choices.taken)
+        return as_float((self.stage.x - self.stage.committed)[self.users])
 
     @cached_property
     def tolerance(self) -> FloatArray:
@@ -102,6 +123,10 @@ class WithdrawalReport:
         else where best replies lead from there (`simultaneous.best_reply_outcome`).
         """
         stay: BoolArray = np.ones(self.stage.n, dtype=bool)
+        if self.choices is not None:
+            kept, level = self.choices.kept, self.choices.level
+            stay = np.asarray(kept == self.stage.x, dtype=bool)
+            return outcome_of(self.instance, self.plan, self.stage, stay, level, kept)
         if self.path is not None:
             return outcome_of(self.instance, self.plan, self.stage, self.path.stay, self.path.level)
         leaves = self.protocol != "none" and self.deviations_exist
@@ -151,6 +176,8 @@ class WithdrawalReport:
 
     def _extreme(self, goal: Goal) -> Equilibrium:
         assert self.plan.burden is not None
+        if self.withdrawal == "part":
+            raise NotSupported('equilibria where parts may be taken back; ask for "whole"')
         stage, instance = self.stage, self.instance
         data = goal.weighs_level_0
         weights = stage.removed
@@ -193,7 +220,7 @@ class WithdrawalReport:
 
         `if_ties_turn` has the verdict if they went the other way.
         """
-        if self.protocol == "none" or not self.users.size:
+        if self.protocol == "none" or self.choices is not None or not self.users.size:
             return ()
         if_stays = (
             np.full(self.users.size, self.stage.level_of(self.stage.total))
@@ -212,6 +239,8 @@ class WithdrawalReport:
         "indifferent leave": users within the tolerance of indifference leave.
         """
         if self.stage.exact or self.protocol == "none" or not self.users.size:
+            return {}
+        if self.choices is not None:
             return {}
         stage, positions = self.stage, self.positions
         turned = {
@@ -246,13 +275,15 @@ def check_withdrawal(
     protocol: str = "simultaneous",
     order: Any = "small-first",
     *,
+    withdrawal: str = "whole",
     time_limit: float = 60.0,
 ) -> WithdrawalReport:
     """What happens to `plan` when users may withdraw by `protocol` (FORMULATION section 3).
 
     protocol : "simultaneous", "sequential", "coalition", or "none" (nobody may leave)
     order : sequential only: "small-first", "large-first", "cost", or a permutation of 0 … n−1
-
+    withdrawal : "whole", or "part": any amount may be taken back, and a payment goes only to who
+        keeps everything (FORMULATION section 10)
     time_limit : seconds for each extreme equilibrium, when one is asked for
 
     Everything beyond the verdict (equilibria, ties, what would restore stability) is computed
@@ -262,15 +293,24 @@ def check_withdrawal(
     InvalidOption for an unknown protocol or order.
     """
     words.choose("protocol", protocol, words.PROTOCOLS)
+    words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
     stage = stage_of(instance, plan)
     positions = path = None
     if protocol == "sequential" or not isinstance(order, str) or order not in ORDERS:
         positions = order_of(instance, stage, order)
     users = stage.movers
     level = int(stage.level_of(stage.total))
+    choices = None
     if protocol == "none":
         users = users[:0]
         slack, after = as_float(users), users
+    elif withdrawal == "part":
+        choices = (
+            part.simultaneous(instance, stage)
+            if protocol != "sequential" or positions is None
+            else part.sequential(instance, stage, positions)
+        )
+        users, slack, after = choices.users, choices.slack, choices.after
     elif protocol == "sequential" and positions is not None:
         path = sequential_path(stage, positions)
         users, slack, after = path.movers, path.slack(stage), path.if_leaves
@@ -292,6 +332,8 @@ def check_withdrawal(
         path=path,
         positions=None if path is None else positions,
         time_limit=time_limit,
+        withdrawal=withdrawal,
+        choices=choices,
     )
 
 

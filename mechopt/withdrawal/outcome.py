@@ -11,7 +11,14 @@ from mechopt import arrays
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.status import Status
-from mechopt.withdrawal.stage import Stage, as_float, contribution_cost, sunk_cost
+from mechopt.withdrawal.stage import (
+    Array,
+    Stage,
+    as_float,
+    contribution_cost,
+    field_of,
+    sunk_cost,
+)
 
 if TYPE_CHECKING:
     from mechopt.answer.plan import Plan
@@ -28,6 +35,8 @@ class Outcome:
         (plus ρ_i C_i(y_i)), of those who leave, or of everybody if nothing is trained
     payments : (n,) money: t_i to those who stay if training happens (or if payments are
         unconditional), the failure bonus to those who stay with x_i > y_i if it does not
+    kept : (n,) data that everybody keeps, where parts may be taken back; `stay` then says who keeps
+        everything. None under whole withdrawal
     """
 
     stay: BoolArray = field(repr=False)
@@ -36,6 +45,7 @@ class Outcome:
     share: float
     social_cost: float
     payments: FloatArray = field(repr=False)
+    kept: FloatArray | None = field(default=None, repr=False)
 
     @property
     def trains(self) -> bool:
@@ -50,21 +60,38 @@ class Outcome:
             "share": self.share,
             "social_cost": self.social_cost,
             "payments": self.payments.tolist(),
+            **({} if self.kept is None else {"kept": self.kept.tolist()}),
         }
 
 
 def outcome_of(
-    instance: Instance, plan: Plan, stage: Stage, stay: BoolArray, level: int | None = None
+    instance: Instance,
+    plan: Plan,
+    stage: Stage,
+    stay: BoolArray,
+    level: int | None = None,
+    kept: Array | None = None,
 ) -> Outcome:
-    """The outcome of a stay-set (n,); `level` if it is known already."""
+    """The outcome of a stay-set (n,); `level` if it is known already.
+
+    kept : what everybody keeps, (n,) data, where parts may be taken back
+    """
     assert plan.burden is not None
     assert plan.payment is not None
-    total = stage.total_of(stay)
+    if kept is None:
+        total = stage.total_of(stay)
+    else:
+        removable = field_of(instance, "removable", stage.exact)
+        total = stage.total - (removable * (stage.x - kept)).sum()
     if level is None:
         level = int(stage.level_of(total))
     cost = contribution_cost(instance, plan.burden, exact=False)
     borne = stay if level else np.zeros(stage.n, dtype=bool)
-    lost = np.where(borne, cost, sunk_cost(instance, plan.burden, exact=False))
+    if level and kept is not None:
+        left = contribution_cost(instance, as_float(kept), exact=False)
+        lost = cost - instance.reversibility * (cost - left)
+    else:
+        lost = np.where(borne, cost, sunk_cost(instance, plan.burden, exact=False))
     if level:
         payments = np.where(stay, plan.payment, 0.0)
     else:
@@ -78,6 +105,7 @@ def outcome_of(
         share=float(stage.shares[level]),
         social_cost=arrays.exact_sum(lost),
         payments=arrays.freeze(payments),
+        kept=None if kept is None else as_float(kept),
     )
 
 

@@ -25,7 +25,7 @@ def describe(report: WithdrawalReport) -> str:
     lines += _why(report)
     if not report.stable:
         lines += [f"What happens instead: {_outcome(report, report.outcome)}"]
-    if report.protocol == "simultaneous":
+    if report.protocol == "simultaneous" and report.withdrawal == "whole":
         lines += _equilibria(report)
     if report.protocol == "coalition":
         lines += _coalition(report)
@@ -45,6 +45,8 @@ def _headline(report: WithdrawalReport) -> str:
     if how == "sequential":
         order = report.order if isinstance(report.order, str) else "the given order"
         how = f"sequential, {order}"
+    if report.withdrawal == "part":
+        how += ", parts may be taken back"
     if report.protocol == "none":
         return f"Nobody may withdraw (protocol none).\n{scope}"
     if not asked:
@@ -70,15 +72,15 @@ def _why(report: WithdrawalReport) -> list[str]:
     for row in nearest.tolist():
         user, slack = int(report.users[row]), float(report.slack[row])
         level = int(report.level_if_leaves[row])
-        verb = (
-            f"gains {-slack:g} by leaving; then"
-            if slack < 0
-            else f"loses {slack:g} by leaving; then"
-        )
+        doing = "leaving"
+        if report.withdrawal == "part":
+            doing = f"taking {float(report.taken[row]):g} back"
+        verb = f"gains {-slack:g}" if slack < 0 else f"loses {slack:g}"
+        verb += f" by {doing}; then"
         if abs(slack) <= report.tolerance[row]:
             verb = "is indifferent, so stays; otherwise"
         text = f"  {report.instance.name(user)} {verb} {_level(report, level)}"
-        if report.protocol == "sequential" and report.stage.movers.size <= REPLIES:
+        if report.path is not None and report.stage.movers.size <= REPLIES:
             text += _followers(report, user)
         lines.append(text + ".")
     more = report.users.size - nearest.size
@@ -194,9 +196,10 @@ def _ties(report: WithdrawalReport) -> list[str]:
 def report_dict(report: WithdrawalReport) -> dict[str, Any]:
     """JSON-ready content of the report."""
     found = report.coalition
-    simultaneous = report.protocol == "simultaneous"
+    simultaneous = report.protocol == "simultaneous" and report.withdrawal == "whole"
     return {
         "protocol": report.protocol,
+        "withdrawal": report.withdrawal,
         "order": report.order if isinstance(report.order, str) else list(report.order),
         "stable": report.stable,
         "margin": report.margin if isfinite(report.margin) else None,

@@ -28,7 +28,8 @@ def part_payoff(game: Game, i: int, kept: list[Fraction]) -> Fraction:
     x, y, k = game["x"][i], game["y"][i], kept[i]
     theta, rho = game["theta"][i], game["rho"][i]
     if not b:  # the data are deleted; everybody recovers what is reversible
-        return -theta * x + rho * theta * (x - y)
+        promised = game["f"] + (game["t"][i] if game["unconditional"] else 0)
+        return -theta * x + rho * theta * (x - y) + (promised if k == x else 0)
     enjoyed = (1 if k == x else 1 - game["eta"][i]) * game["v"][i] * b
     return enjoyed + (game["t"][i] if k == x else 0) - theta * x + rho * theta * (x - k)
 
@@ -52,31 +53,54 @@ def part_gain(game: Game, i: int) -> Fraction:
     return best
 
 
-def part_outcome_trains(game: Game, order: list[int], grid: Fraction) -> bool:
-    """K = 1, sequential: whether training happens, by backward induction over a grid of amounts.
+def part_path(game: Game, order: list[int], grid: Fraction) -> list[Fraction]:
+    """What everybody keeps, subgame-perfect, by backward induction over multiples of `grid`.
 
-    Indifferent users keep the most. Exact if all data are multiples of `grid` and so is every
-    v / (ρ θ) (the only places at which anybody stops).
+    An indifferent user keeps the most. Exact if every amount at which anybody stops is a multiple.
     """
-    amounts = {i: int((game["x"][i] - game["y"][i]) / grid) for i in order}
 
     def play(position: int, kept: list[Fraction]) -> list[Fraction]:
         if position == len(order):
             return kept
         i = order[position]
-        best: list[Fraction] | None = None
-        for step in range(amounts[i] + 1):
+        options = []
+        for step in range(int((game["x"][i] - game["y"][i]) / grid) + 1):
             mine = list(kept)
             mine[i] = game["x"][i] - step * grid
-            found = play(position + 1, mine)
-            if best is None or part_payoff(game, i, found) > part_payoff(game, i, best):
-                best = found
-        assert best is not None
-        return best
+            options.append(play(position + 1, mine))
+        return max(options, key=lambda found: (part_payoff(game, i, found), found[i]))
 
-    kept = play(0, list(game["x"]))
-    left = sum((k + (1 - d) * (x - k) for k, d, x in zip(kept, game["delta"], game["x"])), F(0))
-    return share(game, left) > 0
+    return play(0, list(game["x"]))
+
+
+def part_share(game: Game, kept: list[Fraction]) -> Fraction:
+    left = [k + (1 - d) * (x - k) for k, d, x in zip(kept, game["delta"], game["x"])]
+    return share(game, sum(left, F(0)))
+
+
+def part_game(rng: Any, *, levels: int) -> Game:
+    """Up to three users; all amounts at which anybody stops are multiples of 1/4 (δ = 1)."""
+    n = rng.randint(1, 3)
+    x = [F(rng.randint(1, 6), 4) for _ in range(n)]
+    room = range(1, max(int(4 * sum(x)), levels) + 2)
+    cuts = sorted(rng.sample(room, levels))
+    if rng.random() < 0.5:
+        cuts = sorted({*cuts[:-1], int(4 * sum(x))})
+    b = sorted(rng.sample([F(1, 4), F(1, 2), F(3, 4), F(1)], len(cuts)))
+    return {
+        "x": x,
+        "y": [rng.choice([F(0), F(0), min(F(1, 4), k)]) for k in x],
+        "theta": [F(1)] * n,
+        "rho": [F(1)] * n,
+        "delta": [F(1)] * n,
+        "eta": [rng.choice([F(0), F(0), F(1, 2), F(1)]) for _ in x],
+        "v": [F(rng.randint(0, 4)) * rng.choice([1, 2]) for _ in x],
+        "t": [F(rng.choice([0, 0, 0, 1, 2]), 4) for _ in x],
+        "T": [F(cut, 4) for cut in cuts],
+        "b": b,
+        "f": F(0),
+        "unconditional": False,
+    }
 
 
 # -- re-assignment: the mechanism is run again without whoever leaves -----------------------------
