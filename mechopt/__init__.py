@@ -29,6 +29,8 @@ _PUBLIC = {
     "check_withdrawal": "mechopt.withdrawal",
     "WithdrawalReport": "mechopt.withdrawal",
     "simulate_withdrawal": "mechopt.withdrawal",
+    "crossing": "mechopt.dropouts",
+    "Crossing": "mechopt.dropouts",
     "audit": "mechopt.audits.plans",
     "certify": "mechopt.certificates.certify",
     "Certificate": "mechopt.certificates.certify",

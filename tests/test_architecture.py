@@ -20,6 +20,7 @@ FOLDERS = (
     "problem",
     "answer",
     "solver",
+    "dropouts",
     "withdrawal",
     "formulations",
     "exact",

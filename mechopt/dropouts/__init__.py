@@ -1,0 +1,6 @@
+"""Drop-outs for reasons outside the model: is the threshold still met when users are lost?"""
+
+from mechopt.dropouts.crossing import Crossing, crossing
+from mechopt.dropouts.hazards import Hazards, hazards_of
+
+__all__ = ["Crossing", "Hazards", "crossing", "hazards_of"]

@@ -1,0 +1,188 @@
+"""`crossing`: the probability that training happens although some users are lost.
+
+User i is lost with probability h_i for reasons outside the model (FORMULATION section 12); δ_i x_i
+of data goes with him. Training happens if what is left reaches T_1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mechopt import arrays, tolerances
+from mechopt.arrays import FloatArray
+from mechopt.dropouts.hazards import Hazards, hazards_of
+from mechopt.dropouts.laws import Law, law_of_loss
+from mechopt.errors import InvalidPlan
+from mechopt.problem.instance import Instance
+
+if TYPE_CHECKING:
+    from mechopt.answer.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """How safe a plan is.
+
+    probability : P(X_S ≥ T_1), an estimate between the certified bounds low and high; `exact`
+        whether the two agree to 10⁻⁹
+    levels : (K, 3) estimate, low and high of P(X_S ≥ T_k)
+    lost : data lost on average; spread : its standard deviation
+    """
+
+    probability: float
+    low: float
+    high: float
+    levels: FloatArray = field(repr=False)
+    lost: float
+    spread: float
+    removed: FloatArray = field(repr=False)
+    slack: float
+    hazards: Hazards = field(repr=False)
+    laws: tuple[Law, ...] = field(repr=False)
+
+    @property
+    def exact(self) -> bool:
+        """Whether low and high agree to 10⁻⁹."""
+        return self.high - self.low <= 1e-9
+
+    @cached_property
+    def without(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Bounds for every user on P(training) given that he stays, and given that he is gone.
+
+        (stay low, stay high, gone low, gone high), each (n,). From the law F of all losses by
+        F_{−i}(s) = Σ_j (−q)^j F(s − j a_i) / (1 − h_i), q = h_i / (1 − h_i); for h_i > 1/2 from
+        the law without him. That he is not lost makes the calm state more likely (Bayes).
+        """
+        found = np.zeros((4, self.removed.size))
+        kept = 1 - self.hazards.mean
+        for (prior, hazard), law in zip(self.hazards.states, self.laws):
+            chance = np.where(kept > 0, prior * (1 - hazard) / np.where(kept > 0, kept, 1), 0.0)
+            for row, at in ((0, np.full(self.removed.size, self.slack)), (2, self._gone)):
+                low, high = _without_each(law, self.removed, hazard, at, self.slack)
+                found[row] += chance * low
+                found[row + 1] += chance * high
+        stay_low, stay_high, gone_low, gone_high = np.clip(found, 0.0, 1.0)
+        return stay_low, stay_high, gone_low, gone_high
+
+    @property
+    def _gone(self) -> FloatArray:
+        return self.slack - self.removed
+
+    @cached_property
+    def pivotal(self) -> tuple[FloatArray, FloatArray]:
+        """Bounds (low, high) on P(user i decides whether it happens | he is not lost), (n,)."""
+        stay_low, stay_high, gone_low, gone_high = self.without
+        asked = self.removed > 0
+        low = np.where(asked, np.maximum(stay_low - gone_high, 0.0), 0.0)
+        high = np.where(asked, np.minimum(stay_high - gone_low, 1.0), 0.0)
+        return low, high
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: the probabilities and what is lost."""
+        return {
+            "probability": self.probability,
+            "low": self.low,
+            "high": self.high,
+            "exact": self.exact,
+            "levels": self.levels.tolist(),
+            "lost": self.lost,
+            "spread": self.spread,
+        }
+
+    def __str__(self) -> str:
+        doubt = "" if self.exact else f" (certified: {self.low:.4%} to {self.high:.4%})"
+        return (
+            f"training happens with probability {self.probability:.4%}{doubt}; "
+            f"{self.lost:g} ± {self.spread:g} data are lost, {self.slack:g} can be spared"
+        )
+
+
+def crossing(instance: Instance, plan: Plan, dropout: Any = 0.0, shock: Any = None) -> Crossing:
+    """P(X_S ≥ T_1) of a plan whose users are lost with the hazards `dropout` (FORMULATION 12).
+
+    dropout : h in [0, 1], a scalar, one per user, or a mapping from group label to hazard
+    shock : (π, factor): with probability π all hazards are multiplied by factor, capped at 1
+
+    Exact for data in whole units (any n) and where few combinations of losses are possible; else
+    certified bounds `low` and `high`. A total within the rounding of sums (`tolerances.TOTALS`) of
+    a threshold counts as reaching it, as in the withdrawal stage.
+
+    Raises InvalidPlan for a plan without burdens or of another length; InvalidOption.
+    """
+    if plan.burden is None:
+        raise InvalidPlan(f"burden: the plan has none (its status is {plan.status.value!r})")
+    if plan.burden.shape != (instance.n,):
+        raise InvalidPlan(
+            f"burden: has shape {plan.burden.shape}, but the instance has {instance.n} users"
+        )
+    return crossing_of(instance, plan.burden, hazards_of(instance, dropout, shock))
+
+
+def crossing_of(instance: Instance, burden: FloatArray, hazards: Hazards) -> Crossing:
+    """`crossing` from burdens (n,) and hazards that are checked already."""
+    removed = removed_by(instance, burden)
+    thresholds = instance.thresholds
+    slacks = np.array([arrays.exact_sum(burden, -float(threshold)) for threshold in thresholds])
+    slacks += tolerances.TOTALS * thresholds
+    most = float(slacks[0])
+    laws, levels = [], np.zeros((thresholds.size, 3))
+    lost = square = variance = 0.0
+    for chance, hazard in hazards.states:
+        law = law_of_loss(removed, hazard, most)
+        laws.append(law)
+        levels += chance * np.stack((law.estimate(slacks), *law.bounds(slacks)), axis=1)
+        mean = float((hazard * removed).sum())
+        lost += chance * mean
+        square += chance * mean * mean
+        variance += chance * float((hazard * (1 - hazard) * removed**2).sum())
+    levels[slacks < 0] = 0.0
+    levels = np.clip(levels, 0.0, 1.0)
+    spread = float(np.sqrt(max(variance + square - lost * lost, 0.0)))
+    probability, low, high = levels[0].tolist()
+    return Crossing(
+        probability, low, high, levels, lost, spread, removed, most, hazards, tuple(laws)
+    )
+
+
+def removed_by(instance: Instance, burden: FloatArray) -> FloatArray:
+    """What leaves with each user, data, shape (n,)."""
+    return instance.removable * burden
+
+
+def _without_each(
+    law: Law, removed: FloatArray, hazard: FloatArray, at: FloatArray, most: float
+) -> tuple[FloatArray, FloatArray]:
+    """Bounds on P(L − a_i Z_i ≤ at_i) for every i, given the law of L up to `most`."""
+    low, high = np.zeros(removed.size), np.zeros(removed.size)
+    usual = (hazard <= 0.5) | (removed == 0)
+    ratio = np.where(usual, hazard / np.maximum(1 - hazard, 0.5), 0.0)
+    weight, place, open_ = np.ones(removed.size), at.astype(float), np.flatnonzero(usual)
+    sign = 1
+    for _ in range(100_000):
+        less, more = law.bounds(place[open_])
+        one, other = (less, more) if sign > 0 else (-more, -less)
+        low[open_] += weight[open_] * one
+        high[open_] += weight[open_] * other
+        weight[open_] *= ratio[open_]
+        place[open_] -= removed[open_]
+        open_ = open_[(weight[open_] > 1e-17) & (place[open_] >= 0) & (removed[open_] > 0)]
+        sign = -sign
+        if not open_.size:
+            break
+    scale = np.where(usual & (removed > 0), 1 / np.maximum(1 - hazard, 0.5), 1.0)
+    low, high = low * scale, high * scale
+    rare = np.flatnonzero(~usual)
+    pairs: dict[tuple[float, float], Law] = {}
+    for user in rare.tolist():
+        pair = (float(removed[user]), float(hazard[user]))
+        if pair not in pairs:
+            others = np.arange(removed.size) != user
+            pairs[pair] = law_of_loss(removed[others], hazard[others], most)
+        low[user], high[user] = (float(one[0]) for one in pairs[pair].bounds(at[user : user + 1]))
+    gone = at < 0
+    low[gone] = high[gone] = 0.0
+    return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
