@@ -33,6 +33,7 @@ COMMANDS = {
     "verify": "mechopt.commands.verify:verify",
     "generate": "mechopt.commands.generate:generate",
     "calibrate": "mechopt.commands.calibrate:calibrate",
+    "calibrate-population": "mechopt.commands.calibrate:calibrate_population",
     "compare": "mechopt.commands.compare:compare",
     "report": "mechopt.commands.report:report",
     "export-model": "mechopt.commands.export_model:export_model",

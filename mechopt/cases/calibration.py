@@ -225,6 +225,28 @@ def read_learning_curve(
     return sizes, np.median((losses - lowest) / (losses[:, :1] - lowest), axis=0)
 
 
+def read_survey(path: str | PathLike[str]) -> tuple[list[float], list[str] | None]:
+    """Costs of the people asked (money per data unit) and their groups, if there is a column.
+
+    A CSV with a column cost and perhaps group. Raises InvalidFile.
+    """
+    rows = _rows(path, ("cost",))
+    costs = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            costs.append(float(row["cost"]))
+        except (TypeError, ValueError):
+            raise InvalidFile(
+                f"{path}: line {number}: cost must be a number > 0, got {row['cost']!r}"
+            ) from None
+        if not 0 < costs[-1] < float("inf"):
+            raise InvalidFile(
+                f"{path}: line {number}: cost must be > 0 and finite, got {row['cost']!r}; give "
+                "people who never sell the highest price asked, or leave them out"
+            )
+    return costs, [row["group"] for row in rows] if "group" in rows[0] else None
+
+
 def _rows(path: str | PathLike[str], needed: tuple[str, ...]) -> list[dict[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8") as file:

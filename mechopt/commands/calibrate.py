@@ -1,4 +1,4 @@
-"""`mechopt calibrate`: an instance from real capacities, with the assumptions it needs."""
+"""`mechopt calibrate`, `calibrate-population`: problems from real data, saying what was assumed."""
 
 from __future__ import annotations
 
@@ -73,3 +73,68 @@ def calibrate(
     )
     write(made.instance, out)
     emit("".join(f"assumed: {line}\n" for line in made.assumptions))
+
+
+def calibrate_population(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV: cost of each person asked, perhaps group.")
+    ],
+    size: Annotated[int, typer.Option(help="Users per group.")],
+    capacity: Annotated[float, typer.Option(help="Most data a user can give.")],
+    threshold: cli.Thresholds = None,
+    share: cli.Shares = None,
+    types: Annotated[int, typer.Option(help="Types per group.")] = 5,
+    rule: Annotated[str, typer.Option(help="A type's cost: mean or upper end of its part.")] = "mean",
+    value: Annotated[float, typer.Option(help="A user's benefit, money.")] = 0.0,
+    reversibility: Annotated[float, typer.Option(help="Share of the cost recovered.")] = 1.0,
+    provider_value: cli.ProviderValue = None,
+    budget: cli.Budget = None,
+    confidence: Annotated[float, typer.Option(help="Of the radii printed.")] = 0.95,
+    out: cli.Out = None,
+) -> None:
+    """Build a population from a survey of costs: types, their law, and how far it may be off.
+
+    The radii are those to give to `solve --robust`. The population goes to --out.
+    """
+    from mechopt.cases.calibration import read_survey
+    from mechopt.errors import InvalidOption
+    from mechopt.files import write
+    from mechopt.problem.population import Population
+
+    if out is None:
+        raise InvalidOption("--out: say where the population goes (a .json file)")
+    if not threshold:
+        raise InvalidOption("--threshold: say how much data is to be reached")
+    check_out(out)
+    costs, groups = read_survey(file)
+    chosen = {
+        "provider_value": cli.numeric("provider-value", provider_value),
+        "budget": cli.numeric("budget", budget),
+    }
+    made = Population.from_samples(
+        costs,
+        group=groups,
+        types=types,
+        rule=rule,
+        size=size,
+        value=value,
+        capacity=capacity,
+        reversibility=reversibility,
+        thresholds=cli.numerics("threshold", threshold),
+        shares=cli.numerics("share", share),
+        **{name: number for name, number in chosen.items() if number is not None},
+    )
+    assert made.estimates is not None
+    lines = [made.summary()]
+    labels = dict.fromkeys(groups) if groups is not None else [None]
+    for label, estimate in zip(labels, made.estimates):
+        each = 1 - (1 - confidence) / len(made.estimates)  # all groups together hold
+        near, cost = (estimate.radius(each, distance=d) for d in ("total-variation", "wasserstein"))
+        lines.append(
+            f"{'' if label is None else f'{label}: '}{estimate.observations} people asked; a cost "
+            f"lies {estimate.shift:.4g} from its type's on average, at most {estimate.worst:.4g}; "
+            f"radius at {confidence:.0%} confidence: total-variation {near:.4g}, "
+            f"wasserstein {cost:.4g}"
+        )
+    write(made, out)
+    emit("".join(f"{line}\n" for line in lines))

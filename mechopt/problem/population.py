@@ -24,6 +24,7 @@ from mechopt.problem.group import Group as Group
 from mechopt.problem.instance import Instance
 
 if TYPE_CHECKING:
+    from mechopt.problem.discretise import Estimate
     from mechopt.problem.states import StateSpace
 
 _POPULATION_FIELDS = (
@@ -208,6 +209,69 @@ class Population:
             ],
             axis=1,
         )
+
+    @classmethod
+    def from_samples(
+        cls,
+        costs: Any,
+        *,
+        types: int = 5,
+        group: Sequence[Any] | None = None,
+        size: Any,
+        value: Any = 0,
+        capacity: Any = None,
+        reversibility: Any = 1,
+        removable: Any = 1,
+        rule: str = "mean",
+        **provider: Any,
+    ) -> Population:
+        """A population whose types are observed costs, at most `types` per group.
+
+        costs : money per data unit of the people asked, shape (N,); `group`, their labels (N,)
+        size, value, capacity, reversibility, removable : of each group, one for all or a mapping
+            label -> number; rule : see `discretise.from_observations`
+        provider : thresholds, shares, provider_value, budget, expected_budget
+
+        `population.estimates` has, per group, the people asked and what was lost
+        (`discretise.Estimate`), and the confidence radius for `robust=`. Raises InvalidOption and
+        InvalidPopulation.
+        """
+        from mechopt.problem.discretise import from_observations
+
+        given = np.asarray(costs, dtype=object)
+        labels = np.array([None] * given.size if group is None else list(group), dtype=object)
+        if given.ndim != 1 or labels.size != given.size:
+            raise InvalidPopulation(
+                f"group: has {labels.size} labels, but costs has {given.size} entries"
+            )
+        fields = {
+            "size": size,
+            "value": value,
+            "capacity": capacity,
+            "reversibility": reversibility,
+            "removable": removable,
+        }
+        groups, estimates = [], []
+        for label in dict.fromkeys(labels.tolist()):
+            mine = np.array([one == label for one in labels.tolist()])
+            estimate = from_observations(given[mine].tolist(), types, rule=rule)
+            chosen = {}
+            for name, one in fields.items():
+                if isinstance(one, Mapping) and label not in one:
+                    raise InvalidPopulation(f"{name}: has no entry for the group {label!r}")
+                chosen[name] = one[label] if isinstance(one, Mapping) else one
+            groups.append(
+                Group(costs=estimate.costs, probabilities=estimate.probabilities, **chosen)
+            )
+            estimates.append(estimate)
+        made = cls(groups, **provider)
+        made.__dict__["estimates"] = tuple(estimates)
+        return made
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...] | None:
+        """Per group, what `from_samples` estimated; None if the law was given."""
+        return self.__dict__.get("estimates")
 
     def sample(self, seed: int = 0) -> Instance:
         """One instance with costs drawn from the groups' distributions."""

@@ -7,29 +7,41 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mechopt import tolerances
+from mechopt.arrays import FloatArray
 
 if TYPE_CHECKING:
     from mechopt.answer.mechanism import DirectMechanism
 
 
-def expectations(mechanism: DirectMechanism) -> dict[str, float]:
-    """The metrics that are objectives, and the data and leakage that go with them."""
+def state_values(mechanism: DirectMechanism) -> dict[str, FloatArray]:
+    """What each state yields of the metrics that are expectations, shape (S,) each."""
     population, space = mechanism.population, mechanism.population.states
     run, _, payment = mechanism._answer()
-    law, shares = space.probability, population.shares
+    shares = population.shares
     paid = np.einsum("sm,skm->sk", space.counts, payment)
-    cost = float(law @ np.einsum("sm,skm->s", space.counts, mechanism.costs))
-    improvement, expenditure = float(law @ (run @ shares)), float(law @ paid.sum(axis=1))
+    cost = np.einsum("sm,skm->s", space.counts, mechanism.costs)
+    improvement, expenditure = run @ shares, paid.sum(axis=1)
     enjoyed = sum(group.size * group.value for group in population.groups)
     return {
         "improvement": improvement,
-        "data": float(law @ (run @ population.thresholds)),
+        "data": run @ population.thresholds,
         "social_cost": cost,
         "expenditure": expenditure,
-        "leakage": float(law @ (paid @ (1 - shares))),
+        "leakage": paid @ (1 - shares),
         "provider_surplus": population.provider_value * improvement - expenditure,
         "welfare": (population.provider_value + enjoyed) * improvement - cost,
     }
+
+
+def expectations(mechanism: DirectMechanism) -> dict[str, float]:
+    """The metrics that are objectives, and the data and leakage that go with them."""
+    population, values = mechanism.population, state_values(mechanism)
+    means = {name: float(population.states.probability @ one) for name, one in values.items()}
+    improvement, worth = means["improvement"], population.provider_value
+    enjoyed = sum(group.size * group.value for group in population.groups)
+    means["provider_surplus"] = worth * improvement - means["expenditure"]
+    means["welfare"] = (worth + enjoyed) * improvement - means["social_cost"]
+    return means
 
 
 def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
