@@ -11,7 +11,7 @@ import numpy as np
 import textbook
 
 import mechopt as mo
-from mechopt.private.direct.solve import build_for
+from mechopt.private.direct.optimise import build_for
 from mechopt.private.direct.sweep import sweep_provider_value
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.solver import highs

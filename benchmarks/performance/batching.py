@@ -16,7 +16,7 @@ import numpy as np
 
 import mechopt as mo
 from mechopt.private.direct import arrays as direct_arrays
-from mechopt.private.direct.solve import SETTINGS
+from mechopt.private.direct.optimise import SETTINGS
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.solver import highs
 from mechopt.solver.highs import LinearProgram

@@ -15,7 +15,7 @@ import tools
 from spec import OURS, Route, Spec
 
 import mechopt as mo
-from mechopt.private.direct.solve import optimise
+from mechopt.private.direct.optimise import optimise
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.solver import highs
 from mechopt.solver.highs import LinearProgram

@@ -302,7 +302,7 @@ class DirectMechanism:
         if not (table["counts"] == population.states.counts).all():
             raise InvalidFile("states.counts: not the states of the population, in their order")
         try:
-            terms = DirectTerms(**data["terms"])
+            terms = DirectTerms.from_dict(data["terms"])
             status = Status(data["status"])
         except (TypeError, ValueError) as error:
             raise InvalidFile(f"terms or status: {error}") from None

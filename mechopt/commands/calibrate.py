@@ -84,7 +84,9 @@ def calibrate_population(
     threshold: cli.Thresholds = None,
     share: cli.Shares = None,
     types: Annotated[int, typer.Option(help="Types per group.")] = 5,
-    rule: Annotated[str, typer.Option(help="A type's cost: mean or upper end of its part.")] = "mean",
+    rule: Annotated[
+        str, typer.Option(help="A type's cost: mean or upper end of its part.")
+    ] = "mean",
     value: Annotated[float, typer.Option(help="A user's benefit, money.")] = 0.0,
     reversibility: Annotated[float, typer.Option(help="Share of the cost recovered.")] = 1.0,
     provider_value: cli.ProviderValue = None,

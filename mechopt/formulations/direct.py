@@ -80,7 +80,7 @@ def build(
     transfers: bool = True,
     target: float | None = None,
 ) -> Model:
-    """The LP (or, deterministic, MILP) of FORMULATION section 5. Options as `direct_solve.solve`.
+    """The LP (or, deterministic, MILP) of FORMULATION section 5. Options as `private.direct.solve`.
 
     Several segments are filled in any order here; the solver's clean-up checks the order.
     """

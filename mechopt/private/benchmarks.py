@@ -16,7 +16,7 @@ from mechopt import arrays, tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
-from mechopt.private.direct.solve import optimise
+from mechopt.private.direct.optimise import optimise
 from mechopt.problem.direct_size import refuse_if_large
 from mechopt.problem.direct_terms import MINIMISED, check_limits, read_target, read_terms
 from mechopt.problem.population import Group, Population

@@ -20,18 +20,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import combinations, product
+from math import comb, inf
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.errors import InvalidOption, TooLarge
+from mechopt.errors import TooLarge
 from mechopt.problem.population import Group, Population
 from mechopt.problem.states import compositions, multinomial, rank, rank_with_one_more
-from mechopt.words import choose
 
-DISTANCES = ("total-variation", "wasserstein")
 MOST_TYPES = 6  # of a group; the ball of seven has thousands of simplices
 MOST_NODES = 20_000
 CLOSED = 1e-10  # relative to the largest |h|: where the search for the worst law stops
@@ -51,28 +49,14 @@ class Ball:
 
     distance : "total-variation", ½ Σ |f − f̂| ≤ radius, or "wasserstein",
         Σ_k (c_{k+1} − c_k) |F_k − F̂_k| ≤ radius (money per data unit)
-    radius : one number, or one per group
+    radius : one per group
     """
 
-    def __init__(self, population: Population, distance: str, radius: Any) -> None:
-        choose("robust", distance, DISTANCES)
-        self.population, self.distance = population, distance
-        self.radius = read_radius(population, radius)
+    def __init__(self, population: Population, distance: str, radius: tuple[float, ...]) -> None:
+        self.population, self.distance, self.radius = population, distance, radius
         self.simplices = [
             _simplices(group, distance, one) for group, one in zip(population.groups, self.radius)
         ]
-
-    def probability(self, laws: tuple[FloatArray, ...]) -> FloatArray:
-        """Probabilities of the states under these laws of the groups, shape (S,)."""
-        space = self.population.states
-        joint = np.ones(len(space))
-        for first, law in zip(self.population.first_type, laws):
-            counts = space.counts[:, first : first + law.size]
-            here = law > 0
-            possible = ~(counts[:, ~here] > 0).any(axis=1)
-            joint *= possible
-            joint[possible] *= multinomial(counts[possible][:, here], law[here])
-        return joint
 
     def contains(self, laws: tuple[FloatArray, ...], slack: float = 1e-9) -> bool:
         """Whether the laws lie in the balls, up to `slack` of the radius."""
@@ -88,73 +72,81 @@ class Ball:
         if maximise:
             other = self.worst(-values, time_limit=time_limit)
             return Worst(-other.low, -other.value, other.laws)
-        shape = tuple(compositions(g.size, g.types).shape[0] for g in self.population.groups)
-        began, table = perf_counter(), values.reshape(shape)
-        slack = CLOSED * max(float(np.abs(values).max(initial=0.0)), 1e-300)
-        best, where, queue, nodes = np.inf, (), [], 0
-
-        def look(corners: tuple[FloatArray, ...], bent: FloatArray) -> None:
-            nonlocal best, where, nodes
-            nodes += 1
-            at = self._corner(bent)
-            value = float(bent[np.ix_(*at)].min())
-            if value < best:
-                place = np.unravel_index(int(np.argmin(bent[np.ix_(*at)])), [a.size for a in at])
-                best, where = value, tuple(v[k] for v, k in zip(corners, place))
-            low = float(bent.min())
-            if low < best - slack:
-                heappush(queue, (low, nodes, corners, bent))
-
+        search = _Search(self.population, values)
+        ends = inf if time_limit is None else perf_counter() + time_limit
         for corners in product(*self.simplices):
-            bent = table
-            for axis, (group, one) in enumerate(zip(self.population.groups, corners)):
-                bent = _along(bernstein(group.size, one), bent, axis)
-            look(corners, bent)
-        while queue and queue[0][0] < best - slack and nodes < MOST_NODES:
-            if time_limit is not None and perf_counter() - began > time_limit:
-                break
-            _, _, corners, bent = heappop(queue)
-            axis, v, w = self._longest(corners)
-            size = self.population.groups[axis].size
-            for one, other in ((v, w), (w, v)):
-                halved = corners[axis].copy()
-                halved[one] = (corners[axis][v] + corners[axis][w]) / 2
-                half = _halving(size, halved.shape[0], one, other)
-                look(
-                    (*corners[:axis], halved, *corners[axis + 1 :]),
-                    _along(half, bent, axis),
-                )
-        return Worst(min([best, *(entry[0] for entry in queue[:1])]), best, where)
+            search.start(corners)
+        while search.open() and search.nodes < MOST_NODES and perf_counter() < ends:
+            search.halve()
+        return search.found()
 
-    def _corner(self, bent: FloatArray) -> list[IntArray]:
-        """Per group, where the coefficients are values."""
-        return [_corners(group.size, group.types) for group in self.population.groups]
 
-    def _longest(self, corners: tuple[FloatArray, ...]) -> tuple[int, int, int]:
-        """(group, two of its corners): the longest edge, counted in users who change."""
+class _Search:
+    """Simplices that may hold a lower value than the best one found, lowest bound first."""
+
+    def __init__(self, population: Population, values: FloatArray) -> None:
+        self.groups = population.groups
+        shape = [comb(g.size + g.types - 1, g.types - 1) for g in self.groups]
+        self.table = values.reshape(shape)
+        self.slack = CLOSED * max(float(np.abs(values).max(initial=0.0)), 1e-300)
+        self.at = np.ix_(*(_corners(group.size, group.types) for group in self.groups))
+        self.best, self.laws = inf, tuple(group.probabilities for group in self.groups)
+        self.queue: list[tuple[float, int, tuple[FloatArray, ...], FloatArray]] = []
+        self.nodes = 0
+
+    def start(self, corners: tuple[FloatArray, ...]) -> None:
+        bent = self.table
+        for axis, (group, one) in enumerate(zip(self.groups, corners)):
+            bent = _along(bernstein(group.size, one), bent, axis)
+        self._look(corners, bent)
+
+    def _look(self, corners: tuple[FloatArray, ...], bent: FloatArray) -> None:
+        """Note the values at the corners; keep the simplices if more may be inside."""
+        self.nodes += 1
+        values = bent[self.at]
+        place = np.unravel_index(int(np.argmin(values)), values.shape)
+        if values[place] < self.best:
+            self.best = float(values[place])
+            self.laws = tuple(one[k] for one, k in zip(corners, place))
+        low = float(bent.min())
+        if low < self.best - self.slack:
+            heappush(self.queue, (low, self.nodes, corners, bent))
+
+    def open(self) -> bool:
+        return bool(self.queue) and self.queue[0][0] < self.best - self.slack
+
+    def halve(self) -> None:
+        """Cut the lowest in two along its longest edge, counted in users who change."""
+        _, _, corners, bent = heappop(self.queue)
         edges = [
             (group.size * float(np.abs(one[v] - one[w]).sum()), axis, v, w)
-            for axis, (group, one) in enumerate(zip(self.population.groups, corners))
-            for v, w in combinations(range(one.shape[0]), 2)
+            for axis, (group, one) in enumerate(zip(self.groups, corners))
+            for v, w in combinations(range(group.types), 2)
         ]
         _, axis, v, w = max(edges)
-        return axis, v, w
+        group = self.groups[axis]
+        for first, second in ((v, w), (w, v)):
+            half = corners[axis].copy()
+            half[first] = (half[v] + half[w]) / 2
+            turned = _along(_halving(group.size, group.types, first, second), bent, axis)
+            self._look((*corners[:axis], half, *corners[axis + 1 :]), turned)
+
+    def found(self) -> Worst:
+        low = min(self.best, self.queue[0][0]) if self.queue else self.best
+        return Worst(low, self.best, self.laws)
 
 
-def read_radius(population: Population, radius: Any) -> tuple[float, ...]:
-    """One radius per group; InvalidOption unless all are ≥ 0 and finite."""
-    try:
-        given = np.asarray(radius, dtype=np.float64)
-    except (TypeError, ValueError):
-        given = np.full(1, np.nan)
-    groups = len(population.groups)
-    if isinstance(radius, bool) or given.shape not in ((), (groups,)) or not np.all(given >= 0):
-        raise InvalidOption(
-            f"radius: must be a number ≥ 0, or one per group ({groups}), got {radius!r}"
-        )
-    if not np.isfinite(given).all():
-        raise InvalidOption(f"radius: must be finite, got {radius!r}")
-    return tuple(float(one) for one in np.broadcast_to(given, (groups,)))
+def probability(population: Population, laws: tuple[FloatArray, ...]) -> FloatArray:
+    """Probabilities of the states under these laws of the groups, shape (S,)."""
+    space = population.states
+    joint = np.ones(len(space))
+    for first, law in zip(population.first_type, laws):
+        counts = space.counts[:, first : first + law.size]
+        here = law > 0
+        possible = ~(counts[:, ~here] > 0).any(axis=1)
+        joint *= possible
+        joint[possible] *= multinomial(counts[possible][:, here], law[here])
+    return joint
 
 
 def distance_of(group: Group, law: FloatArray, distance: str) -> float:
@@ -177,7 +169,9 @@ def _simplices(group: Group, distance: str, radius: float) -> list[FloatArray]:
         )
     if distance == "total-variation":
         rows = [
-            [float(k in some) for k in range(m)] for r in range(1, m) for some in combinations(range(m), r)
+            [float(k in some) for k in range(m)]
+            for r in range(1, m)
+            for some in combinations(range(m), r)
         ]
         most = radius
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
@@ -17,6 +18,7 @@ from mechopt.problem.population import Population
 INCENTIVES = ("dsic", "bic")
 PARTICIPATIONS = ("ex-post", "interim")
 LEVELS = ("safe", "exact")
+DISTANCES = ("total-variation", "wasserstein")
 # t̄ in multiples of the most a user can lose or enjoy: payments t ≤ t̄ p vanish with p (D2), and a
 # conditional payment of a hundred times that is none that incentives need.
 PAYMENT_FACTOR = 100.0
@@ -32,6 +34,8 @@ class DirectTerms:
         truthfully may withdraw), False for neither
     target : expected share E[B(X)] to reach, for "expenditure" and "social-cost"; else None
     levels : "safe": who leaves level k loses b_k − b_{k−1}; "exact": what he really loses
+    robust, radius : the mechanism is best against every law within `radius` (one per group) of
+        the population's, by "total-variation" or "wasserstein"; None if the law is known
     """
 
     objective: str = "provider-surplus"
@@ -42,6 +46,8 @@ class DirectTerms:
     transfers: bool = True
     target: float | None = None
     levels: str = "safe"
+    robust: str | None = None
+    radius: tuple[float, ...] | None = None
 
     @property
     def obedient(self) -> bool:
@@ -58,7 +64,17 @@ class DirectTerms:
         return self.objective not in MINIMISED
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON values; what is not asked for is left out."""
+        given = asdict(self)
+        if self.robust is None:
+            del given["robust"], given["radius"]
+        return given
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> DirectTerms:
+        """The terms of `to_dict`; TypeError on anything else."""
+        radius = given.get("radius")
+        return cls(**{**given, "radius": None if radius is None else tuple(radius)})
 
 
 def read_terms(
@@ -72,6 +88,8 @@ def read_terms(
     transfers: object,
     target: object,
     levels: object = "safe",
+    robust: object = None,
+    radius: object = None,
 ) -> DirectTerms:
     """Validated terms; raises InvalidOption naming the option, its value and what it may be."""
     words.choose("objective", objective, words.OBJECTIVES)
@@ -87,6 +105,12 @@ def read_terms(
     for name, flag in (("randomized", randomized), ("transfers", transfers)):
         if not isinstance(flag, bool):
             raise InvalidOption(f"{name}: must be True or False, got {flag!r}")
+    distance, within = read_robust(population, robust, radius)
+    if distance is not None and (incentive, participation) != ("dsic", "ex-post"):
+        raise InvalidOption(
+            "robust: needs incentive='dsic' and participation='ex-post', which hold whatever the "
+            f"law of costs is; got {incentive!r} and {participation!r}"
+        )
     return DirectTerms(
         objective=str(objective),
         incentive=str(incentive),
@@ -96,7 +120,31 @@ def read_terms(
         transfers=bool(transfers),
         target=read_target(population, str(objective), target),
         levels=words.choose("levels", levels, LEVELS),
+        robust=distance,
+        radius=within,
     )
+
+
+def read_robust(
+    population: Population, robust: object, radius: object
+) -> tuple[str | None, tuple[float, ...] | None]:
+    """(distance, one radius per group); InvalidOption unless both are given, or neither."""
+    if robust is None:
+        if radius is not None:
+            raise InvalidOption(f"radius: needs robust={' or '.join(map(repr, DISTANCES))}")
+        return None, None
+    words.choose("robust", robust, DISTANCES)
+    try:
+        given = np.asarray(radius, dtype=np.float64)
+    except (TypeError, ValueError):
+        given = np.full(1, np.nan)
+    groups = len(population.groups)
+    fits = given.shape in ((), (groups,)) and not isinstance(radius, bool)
+    if not (fits and bool(((given >= 0) & np.isfinite(given)).all())):
+        raise InvalidOption(
+            f"radius: must be a finite number ≥ 0, or one per group ({groups}), got {radius!r}"
+        )
+    return str(robust), tuple(float(one) for one in np.broadcast_to(given, (groups,)))
 
 
 def read_target(population: Population, objective: str, target: object) -> float | None:

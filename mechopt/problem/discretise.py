@@ -145,8 +145,8 @@ def from_observations(costs: Any, types: int, *, rule: str = "mean") -> Estimate
     bad = np.flatnonzero(~(np.isfinite(given) & (given > 0)))
     if bad.size:
         raise InvalidOption(
-            f"costs[{bad[0]}]: must be > 0 and finite (money per data unit), got {given[bad[0]]:g}; "
-            "give people who never sell the highest price asked, or leave them out"
+            f"costs[{bad[0]}]: must be > 0 and finite (money per data unit), got "
+            f"{given[bad[0]]:g}; give people who never sell the highest price, or leave them out"
         )
     atoms, weight = np.unique(given, return_counts=True)
     ends = _parting(atoms, weight, min(types, atoms.size), rule)

@@ -141,6 +141,12 @@ class Session:
         """Replace the bounds of one row; the basis is kept."""
         self.highs.changeRowBounds(int(row), float(lower), float(upper))
 
+    def add_row(self, lower: float, upper: float, columns: npt.ArrayLike, value: Any) -> None:
+        """One more row, lower ≤ Σ value · x[columns] ≤ upper; the basis is kept."""
+        index = np.asarray(columns, dtype=np.int32)
+        numbers = np.asarray(value, dtype=np.float64)
+        self.highs.addRow(float(lower), float(upper), index.size, index, numbers)
+
     def solve(self) -> Solution:
         """Run HiGHS and read the answer. A limit is a status; SolverError if the run failed."""
         hs, highs = self._highspy, self.highs

@@ -11,7 +11,7 @@ import pytest
 
 import mechopt as mo
 from mechopt.private import virtual_cost
-from mechopt.private.direct.solve import optimise
+from mechopt.private.direct.optimise import optimise
 from mechopt.private.direct.sweep import sweep_provider_value
 from mechopt.problem.direct_terms import DirectTerms, payment_bounds
 from tests.oracles.oracle_direct import brute_force_deterministic, optimum

@@ -11,7 +11,7 @@ import pytest
 import mechopt as mo
 from mechopt.formulations import direct
 from mechopt.private.direct import arrays as direct_arrays
-from mechopt.private.direct.solve import SETTINGS
+from mechopt.private.direct.optimise import SETTINGS
 from mechopt.problem.direct_terms import read_terms
 from mechopt.solver import highs
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt.private.direct.solve import build_for
+from mechopt.private.direct.optimise import build_for
 from mechopt.problem.direct_size import predict_size, refuse_if_large
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.discretise import discretise

@@ -510,11 +510,17 @@ def add_segment_order(layout: Layout, rows: Rows) -> IntArray:
 # -- objective, bounds, program -------------------------------------------------------------------
 
 
-def objective_costs(layout: Layout, objective: str, provider_value: float) -> FloatArray:
-    """Coefficients of the objective, shape (columns,); maximised unless it is a cost."""
+def objective_costs(
+    layout: Layout, objective: str, provider_value: float, law: FloatArray | None = None
+) -> FloatArray:
+    """Coefficients of the objective, shape (columns,); maximised unless it is a cost.
+
+    law : probabilities of the states, shape (S,), if they are not the population's
+    """
     space, population = layout.space, layout.population
     states, cells = np.arange(layout.S), np.arange(layout.C)
-    weight = space.probability[space.cell_state] * layout.count
+    law = space.probability if law is None else law
+    weight = law[space.cell_state] * layout.count
     costs = np.zeros(layout.columns)
     at = np.zeros(layout.C, dtype=np.int64)
 
@@ -526,7 +532,7 @@ def objective_costs(layout: Layout, objective: str, provider_value: float) -> Fl
     enjoyed = sum(group.size * group.value for group in population.groups)
     for k in range(layout.K):
         here = layout.p(k, states)
-        share = space.probability * layout.b[k]
+        share = law * layout.b[k]
         if objective == "improvement":
             costs[here] += share
         elif objective == "provider-surplus":

@@ -11,7 +11,7 @@ import numpy as np
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private.direct import arrays as direct_arrays
-from mechopt.private.direct.solve import SETTINGS, build_for, finish
+from mechopt.private.direct.optimise import SETTINGS, build_for, finish
 from mechopt.problem.direct_size import refuse_if_large
 from mechopt.problem.direct_terms import read_terms
 from mechopt.problem.population import Population
@@ -29,7 +29,7 @@ def sweep_provider_value(
     transfers: bool = True,
     seed: int = 0,
 ) -> list[DirectMechanism]:
-    """One mechanism per V (money), in the order given; options as `direct_solve.solve`.
+    """One mechanism per V (money), in the order given; options as `private.direct.solve`.
 
     Only objectives in which V occurs, randomized mechanisms and one cost segment: what changes
     between two points is the objective, so the last basis stays primal feasible.

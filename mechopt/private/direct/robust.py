@@ -1,0 +1,326 @@
+"""The direct mechanism that is best against every law of costs near the estimate.
+
+Under DSIC with ex-post participation the rows D1–D6 contain no probabilities (FORMULATION section
+13); the objective, an expected budget and a target do. They are asked of every law in the ball
+(`worst_law.Ball`): each group its own, users of a group independent draws from one law in it. Over
+laws the expectation is a polynomial, not linear in the state probabilities, so there is no finite
+dual to write down. Cutting planes instead:
+
+* the master LP maximises z subject to z ≤ E_f[objective] for the laws f found so far: an upper
+  bound on the guaranteed value, whatever the laws;
+* the law that is worst for the master's mechanism is found exactly, and its value is what the
+  mechanism guarantees: a lower bound. Until the two meet, the law is added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.answer.mechanism import DirectMechanism
+from mechopt.arrays import FloatArray, IntArray
+from mechopt.private.direct import arrays as direct_arrays
+from mechopt.private.direct.extract import AUDIT, extract, verified
+from mechopt.private.direct.metrics import state_values
+from mechopt.private.direct.optimise import (
+    MIP_SETTINGS,
+    SETTINGS,
+    limit_of,
+    optimise,
+    polish,
+)
+from mechopt.private.direct.units import in_units
+from mechopt.private.worst_law import Ball, Worst, probability
+from mechopt.problem.direct_terms import DirectTerms
+from mechopt.problem.population import Population
+from mechopt.solver import highs
+from mechopt.status import Status
+
+MOST_LAWS = 300
+CLOSED = 1e-9  # relative: where bound and guarantee count as met; both are computed to 1e-10
+_SCALE = direct_arrays.EXPECTATION
+
+
+def optimise_robust(
+    population: Population,
+    terms: DirectTerms,
+    *,
+    time_limit: float | None = None,
+    seed: int = 0,
+) -> DirectMechanism:
+    """The mechanism with the best guarantee; `terms.robust` and `radius` say against what.
+
+    details["worst"] : the worst law, one list of probabilities per group; ["nominal"], the optimum
+    if the law were the population's; ["nominal_guarantees"], what that mechanism is worth at its
+    own worst law; ["price"], what the robust one loses at the population's law.
+    """
+    began = perf_counter()
+    known = replace(terms, robust=None, radius=None)
+    nominal = optimise(population, known, time_limit=time_limit, seed=seed)
+    left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - began))
+
+    def attempt(scaled: Population) -> DirectMechanism:
+        search = _Search(scaled, terms, _ball(scaled, population, terms), left, seed)
+        answer = search.answer(ordered=False)
+        if not answer.details.get("segments_in_order", True):
+            answer = search.answer(ordered=True)
+        return answer
+
+    return _compared(in_units(population, attempt), nominal)
+
+
+def as_robust(nominal: DirectMechanism, terms: DirectTerms) -> DirectMechanism:
+    """The nominal optimum as the answer at radius 0."""
+    value = nominal.objective
+    about = {
+        "worst": [group.probabilities.tolist() for group in nominal.population.groups],
+        "nominal": value,
+        "nominal_guarantees": value,
+        "price": 0.0,
+    }
+    return nominal.replace(terms=terms, details={**nominal.details, **about})
+
+
+def _ball(scaled: Population, population: Population, terms: DirectTerms) -> Ball:
+    """The ball in the units of `scaled` (a Wasserstein radius is money per data unit)."""
+    assert terms.robust is not None
+    assert terms.radius is not None
+    unit = float(scaled.groups[0].costs[0] / population.groups[0].costs[0])
+    factor = unit if terms.robust == "wasserstein" else 1.0
+    return Ball(scaled, terms.robust, tuple(factor * one for one in terms.radius))
+
+
+def _compared(answer: DirectMechanism, nominal: DirectMechanism) -> DirectMechanism:
+    """`answer` with the price of robustness in its details."""
+    about: dict[str, Any] = {"nominal": nominal.objective}
+    if answer.has_answer and nominal.has_answer:
+        own = _worst(answer, _ball(answer.population, answer.population, answer.terms), None)
+        fragile = _worst(nominal, _ball(nominal.population, answer.population, answer.terms), None)
+        name = answer.terms.objective.replace("-", "_")
+        here = float(answer.population.states.probability @ state_values(answer)[name])
+        sign = 1.0 if answer.terms.maximise else -1.0
+        about |= {
+            "worst": [law.tolist() for law in own.laws],
+            "nominal_guarantees": fragile.low,
+            "price": sign * ((nominal.objective or 0.0) - here),
+        }
+    return answer.replace(details={**answer.details, **about})
+
+
+def _worst(mechanism: DirectMechanism, ball: Ball, time_limit: float | None) -> Worst:
+    """The law at which the mechanism's objective is worst."""
+    values = state_values(mechanism)[mechanism.terms.objective.replace("-", "_")]
+    return ball.worst(values, maximise=not mechanism.terms.maximise, time_limit=time_limit)
+
+
+class _Search:
+    """Cutting planes for one population in its own units."""
+
+    def __init__(
+        self,
+        population: Population,
+        terms: DirectTerms,
+        ball: Ball,
+        time_limit: float | None,
+        seed: int,
+    ) -> None:
+        self.population, self.terms, self.ball = population, terms, ball
+        self.seed, self.time_limit = seed, time_limit
+        self.ends = inf if time_limit is None else perf_counter() + time_limit
+
+    def left(self) -> float | None:
+        return None if self.ends == inf else max(0.0, self.ends - perf_counter())
+
+    def answer(self, *, ordered: bool) -> DirectMechanism:
+        """The best guarantee; for "improvement" then the least payments in the worst case."""
+        terms = self.terms
+        first = self.maximin(terms.objective, terms.target, ordered)
+        two = terms.objective == "improvement" and terms.transfers
+        if not two or first.status is not Status.OPTIMAL or not first.objective:
+            return first
+        floor = first.objective * (1 - 1e-9)
+        second = self.maximin("expenditure", floor, ordered)
+        if second.status not in (Status.OPTIMAL, Status.FEASIBLE):
+            return first
+        guarantee = self.ball.worst(state_values(second)["improvement"]).low
+        return first.replace(
+            run=second.run,
+            burden=second.burden,
+            payment=second.payment,
+            objective=guarantee,
+            details={**first.details, "worst_expenditure": second.objective},
+        )
+
+    def maximin(self, objective: str, floor: float | None, ordered: bool) -> DirectMechanism:
+        """Cutting planes: status, guarantee and bound of `objective` with E_f[B] ≥ floor."""
+        goal = replace(self.terms, objective=objective, target=floor)
+        sign = 1.0 if goal.maximise else -1.0
+        master = _Master(self.population, goal, ordered, self.seed)
+        best, bound, iterations = None, inf, 0
+        status, reason = Status.FEASIBLE, "the limit was reached before guarantee and bound met"
+        while iterations < MOST_LAWS and (iterations == 0 or perf_counter() < self.ends):
+            iterations += 1
+            solution = master.solve(self.left())
+            if solution.x is None:
+                if solution.status is Status.INFEASIBLE:
+                    status, reason, best = Status.INFEASIBLE, self._short(goal, ordered), None
+                break
+            if solution.bound is not None and np.isfinite(solution.bound):
+                bound = min(bound, solution.bound / _SCALE)
+            found = master.mechanism(solution.x, self.terms)
+            guarantee, cuts = self._cuts(found, goal)
+            room = CLOSED * max(1.0, abs(guarantee))
+            if all(kind == "objective" for kind, _ in cuts) and (
+                best is None or guarantee > best[0]
+            ):
+                best = guarantee, found
+            if best is not None and bound - best[0] <= room:
+                status, reason = Status.OPTIMAL, ""
+                break
+            fresh = [master.add(kind, laws) for kind, laws in cuts]
+            if not any(fresh):  # the solver's accuracy is the end
+                break
+        if best is None:
+            return DirectMechanism(
+                self.population,
+                self.terms,
+                status if status is Status.INFEASIBLE else Status.UNKNOWN,
+                reason=reason,
+                bound=None if bound == inf else sign * bound,
+                solver=highs.version(),
+                seed=self.seed,
+            )
+        guarantee, found = best
+        bound = min(bound, sign * limit_of(self.population, goal) if goal.maximise else 0.0)
+        if status is not Status.OPTIMAL and bound - guarantee <= tolerances.SOLVER * max(
+            1.0, abs(guarantee)
+        ):
+            status, reason = Status.OPTIMAL, ""
+        if found.details["violation"] > AUDIT:
+            status = Status.UNKNOWN
+            reason = f"the solver's answer violates {found.details['violated_row']}"
+        return found.replace(
+            status=status,
+            reason=reason,
+            objective=sign * guarantee,
+            bound=sign * max(bound, guarantee),
+            seed=self.seed,
+            details={**found.details, "laws": master.laws, "iterations": iterations},
+        )
+
+    def _cuts(
+        self, found: DirectMechanism, goal: DirectTerms
+    ) -> tuple[float, list[tuple[str, tuple[FloatArray, ...]]]]:
+        """(guaranteed value, larger is better; (row, law) to add: the worst law of each)."""
+        values, sign = state_values(found), 1.0 if goal.maximise else -1.0
+        worst = self.ball.worst(
+            sign * values[goal.objective.replace("-", "_")], time_limit=self.left()
+        )
+        cuts = [("objective", worst.laws)]
+        if goal.target is not None:
+            least = self.ball.worst(values["improvement"], time_limit=self.left())
+            if least.low < goal.target - AUDIT:
+                cuts.append(("floor", least.laws))
+        most = self.population.expected_budget
+        if goal.transfers and most < inf:
+            spent = self.ball.worst(values["expenditure"], maximise=True, time_limit=self.left())
+            if spent.low > most + AUDIT * max(1.0, most):
+                cuts.append(("budget", spent.laws))
+        return worst.low, cuts
+
+    def _short(self, goal: DirectTerms, ordered: bool) -> str:
+        """Why no mechanism reaches the target under every law."""
+        text = f"the target {goal.target:g} is out of reach under the worst law"
+        highest = self.maximin("improvement", None, ordered)
+        if highest.status is Status.OPTIMAL:
+            text += f"; the highest share that can be guaranteed is {highest.objective:.9g}"
+        return text
+
+
+class _Master:
+    """The LP (or MILP) over the laws found so far: maximise z with z ≤ E_f[objective] for each."""
+
+    def __init__(
+        self, population: Population, terms: DirectTerms, ordered: bool, seed: int
+    ) -> None:
+        self.population, self.terms, self.seed = population, terms, seed
+        self.built = direct_arrays.build(population, terms, ordered=ordered)
+        base = self.built.program
+        top = limit_of(population, terms) if terms.maximise else 0.0
+        self.program = replace(
+            base,
+            cost=np.append(np.zeros(base.columns), _SCALE),
+            lower=np.append(base.lower, -inf),
+            upper=np.append(base.upper, top),
+            integer=None if base.integer is None else np.append(base.integer, False),
+            maximize=True,
+        )
+        self.rows: list[tuple[float, float, IntArray, FloatArray]] = []
+        self.known: set[tuple[Any, ...]] = set()
+        self.session = None
+        if not base.is_mip:
+            settings = {**SETTINGS, "objective_scale": 1.0}
+            self.session = highs.Session(self.program, seed=seed, **settings)
+        self.add("objective", tuple(group.probabilities for group in population.groups))
+
+    @property
+    def laws(self) -> int:
+        return len(self.rows)
+
+    def add(self, kind: str, laws: tuple[FloatArray, ...]) -> bool:
+        """Ask the row of this law as well; False if it is there already."""
+        key = (kind, *(tuple(np.round(law, 13)) for law in laws))
+        if key in self.known:
+            return False
+        self.known.add(key)
+        law = probability(self.population, laws)
+        terms, layout = self.terms, self.built.layout
+        name = {"objective": terms.objective, "floor": "improvement", "budget": "expenditure"}[kind]
+        costs = direct_arrays.objective_costs(layout, name, self.population.provider_value, law)
+        row = np.append(_SCALE * costs, 0.0)
+        low, high = 0.0, inf
+        if kind == "objective":
+            row = row if terms.maximise else -row
+            row[-1] = -_SCALE
+        elif kind == "floor":
+            low = _SCALE * float(terms.target or 0.0)
+        else:
+            low, high = -inf, _SCALE * self.population.expected_budget
+        columns = np.flatnonzero(row)
+        self.rows.append((low, high, columns, row[columns]))
+        if self.session is not None:
+            self.session.add_row(low, high, columns, row[columns])
+        return True
+
+    def solve(self, time_limit: float | None) -> highs.Solution:
+        if self.session is not None:
+            self.session.time_limit = time_limit
+            return self.session.solve()
+        return highs.solve_twice(
+            self._whole(), time_limit=time_limit, seed=self.seed, **MIP_SETTINGS
+        )
+
+    def _whole(self) -> highs.LinearProgram:
+        """The program with all rows."""
+        program = self.program
+        sizes = np.array([row[2].size for row in self.rows])
+        return replace(
+            program,
+            start=np.append(program.start, program.start[-1] + np.cumsum(sizes)).astype(np.int32),
+            index=np.concatenate([program.index, *(r[2] for r in self.rows)]).astype(np.int32),
+            value=np.concatenate([program.value, *(r[3] for r in self.rows)]),
+            row_lower=np.append(program.row_lower, [row[0] for row in self.rows]),
+            row_upper=np.append(program.row_upper, [row[1] for row in self.rows]),
+        )
+
+    def mechanism(self, x: FloatArray, terms: DirectTerms) -> DirectMechanism:
+        """The master's point as an audited mechanism."""
+        if self.session is None:
+            x = polish(self._whole(), x, None)
+        about: dict[str, Any] = {"mechanism": "direct", "solver": highs.version()}
+        return verified(self.population, terms, extract(self.built.layout, x[:-1]), about)
