@@ -38,7 +38,9 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
 def plan_withdrawal(plan: Plan, protocol: str) -> WithdrawalReport:
     """To `mechopt.withdrawal.check_withdrawal`, on the plan's own instance and order."""
     check = words.load("mechopt.withdrawal:check_withdrawal")
-    report: WithdrawalReport = check(plan.instance, plan, protocol=protocol, order=plan.order)
+    report: WithdrawalReport = check(
+        plan.instance, plan, protocol=protocol, order=plan.order, withdrawal=plan.right
+    )
     return report
 
 

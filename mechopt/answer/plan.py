@@ -31,6 +31,7 @@ class Plan:
     reason : why the outcome is null or infeasible, in words; `shortfall` has the numbers
     failure_bonus : f ≥ 0, money, promised to each stayer if training does not happen (fact F6)
     unconditional : payments are made whether or not training happens (posted price, contract)
+    right : "whole" or "part", what users may withdraw (section 10)
     details : what else the mechanism found (prices, duals, equilibrium remarks)
     """
 
@@ -47,6 +48,7 @@ class Plan:
     failure_bonus: float = 0.0
     unconditional: bool = False
     reserve: float = 0.0
+    right: str = "whole"
     reason: str = ""
     shortfall: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)

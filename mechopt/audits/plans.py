@@ -199,7 +199,9 @@ def _protocol(instance: Instance, plan: Plan, ledger: _Ledger) -> None:
     else:
         from mechopt.withdrawal import check_withdrawal
 
-        report = check_withdrawal(instance, plan, protocol=plan.protocol, order=plan.order)
+        report = check_withdrawal(
+            instance, plan, protocol=plan.protocol, order=plan.order, withdrawal=plan.right
+        )
     ledger.rows["A5"] = instance.n
     ledger.worst["A5"] = 0.0 if report.stable else -float(report.margin)
     if report.stable:

@@ -14,7 +14,7 @@ import numpy as np
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.audits.plans import Audit
-from mechopt.errors import TooLarge
+from mechopt.errors import NotSupported, TooLarge
 from mechopt.withdrawal import WithdrawalReport
 
 _WIDTH = 100
@@ -59,7 +59,9 @@ def reports(plan: Plan) -> dict[str, WithdrawalReport]:
     own = plan.protocol if plan.protocol != "none" else "simultaneous"
     found = {own: plan.withdrawal(own)}
     for name in ("simultaneous", "sequential"):
-        with contextlib.suppress(TooLarge):  # not the plan's own protocol: say what can be said
+        with contextlib.suppress(
+            TooLarge, NotSupported
+        ):  # not the plan's own protocol: say what can be said
             found[name] = plan.withdrawal(name)
     return found
 

@@ -41,6 +41,7 @@ _HEAD = (
     "share",
     "total",
     "reserve",
+    "right",
     "failure_bonus",
     "unconditional",
     "reason",

@@ -128,6 +128,7 @@ class PlanFile(_Part):
     share: float | int | None = None
     total: float | int | None = None
     reserve: float | int = Field(default=0, ge=0)
+    right: Literal["whole", "part"] = "whole"
     failure_bonus: Number = 0.0
     unconditional: bool = False
     reason: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mechopt.arrays import exact_sum
-from mechopt.errors import TooLarge
+from mechopt.errors import NotSupported, TooLarge
 from mechopt.withdrawal.stage import sunk_cost
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _report(plan: Plan, protocol: str) -> WithdrawalReport | None:
     """The plan's check; None if another protocol than its own is too large to decide."""
     try:
         return plan.withdrawal(protocol)
-    except TooLarge:
+    except (TooLarge, NotSupported):
         if protocol == plan.protocol:
             raise
         return None

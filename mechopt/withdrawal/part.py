@@ -236,19 +236,22 @@ def _best_replies(stage: Stage, players: list[Player], order: IntArray) -> tuple
 def sequential(instance: Instance, stage: Stage, order: IntArray) -> Choices:
     """The subgame-perfect path when users take back amounts in `order` (n,).
 
-    Raises NotSupported for several thresholds with curved costs, TooLarge where the recursion over
-    several thresholds takes more than `MOST_STEPS` steps.
+    Whoever gains nothing while the others keep everything gains nothing in any order, as fewer data
+    are left then: such plans need no recursion where it is out of reach (slacks are then those of
+    the simultaneous protocol, no larger). Raises NotSupported for other plans with several
+    thresholds and curved costs, TooLarge where the recursion takes more than `MOST_STEPS` steps.
     """
     movers = order[stage.able[order]]
     if stage.levels == 1:
         decide = _one_threshold(stage, _players(instance, stage, movers))
     else:
-        if not instance.linear:
-            raise NotSupported(
-                'withdrawal="part": the sequential protocol with several thresholds needs linear '
-                "costs; check the simultaneous one, which is enough for every order"
-            )
-        decide = _several_thresholds(stage, _players(instance, stage, movers, fractions=True))
+        try:
+            decide = _several_thresholds(instance, stage, movers)
+        except (NotSupported, TooLarge):
+            together = simultaneous(instance, stage)
+            if together.level and not (together.kept != stage.x).any():
+                return together
+            raise
     kept = stage.x.copy()
     slack = np.empty(movers.size, dtype=stage.x.dtype)
     taken, after = slack.copy(), np.empty(movers.size, dtype=np.int64)
@@ -291,8 +294,14 @@ def _one_threshold(stage: Stage, players: list[Player]) -> Decisions:
 Steps = tuple[list[Any], list[int]]  # totals at which the final level changes, and the levels
 
 
-def _several_thresholds(stage: Stage, players: list[Player]) -> Decisions:
+def _several_thresholds(instance: Instance, stage: Stage, movers: IntArray) -> Decisions:
     """The final level as a step function of what the movers so far left, mover by mover back."""
+    if not instance.linear:
+        raise NotSupported(
+            'withdrawal="part": the sequential protocol with several thresholds needs linear '
+            "costs; check the simultaneous one, which is enough for every order"
+        )
+    players = _players(instance, stage, movers, fractions=True)
     reached = [Fraction(value) for value in stage.reached.tolist()]
     steps: list[Steps] = [(reached, list(range(stage.levels + 1)))]
     work = 0

@@ -7,6 +7,7 @@ whose games these are, always with `eta` and `y`). Shares no code with mechopt.
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 F = Fraction
@@ -94,13 +95,40 @@ def part_game(rng: Any, *, levels: int) -> Game:
         "rho": [F(1)] * n,
         "delta": [F(1)] * n,
         "eta": [rng.choice([F(0), F(0), F(1, 2), F(1)]) for _ in x],
-        "v": [F(rng.randint(0, 4)) * rng.choice([1, 2]) for _ in x],
+        "v": [F(2 * rng.randint(0, 4)) for _ in x],
         "t": [F(rng.choice([0, 0, 0, 1, 2]), 4) for _ in x],
         "T": [F(cut, 4) for cut in cuts],
         "b": b,
         "f": F(0),
         "unconditional": False,
     }
+
+
+def part_design(game: Game, level: int, grid: Fraction) -> tuple[Fraction, Fraction] | None:
+    """(least payments, least cost without payments or None) at `level`, burdens on a grid.
+
+    Each user's payment is what makes taking anything back, and staying out, no gain; θ x is the
+    cost of x. Users' capacities are in `cap`; one user makes up the total.
+    """
+    amount, b = game["T"][level - 1], game["b"][level - 1]
+    top = {**game, "T": game["T"][:level], "b": game["b"][:level]}
+    axes = [[grid * k for k in range(int(cap / grid) + 1)] for cap in game["cap"]]
+    pay: Fraction | None = None
+    cost: Fraction | None = None
+    for x in product(*axes):
+        if sum(x) != amount:
+            continue
+        asked = {**top, "x": list(x), "y": [F(0)] * len(x), "t": [F(0)] * len(x)}
+        costs = [theta * one for theta, one in zip(game["theta"], x)]
+        needs = [
+            max(F(0), c - v * b, part_gain(asked, i) if x[i] else F(0))
+            for i, (c, v) in enumerate(zip(costs, game["v"]))
+        ]
+        spent, borne = sum(needs, F(0)), sum(costs, F(0))
+        pay = spent if pay is None else min(pay, spent)
+        if not spent:
+            cost = borne if cost is None else min(cost, borne)
+    return None if pay is None else (pay, cost if cost is not None else F(-1))
 
 
 # -- re-assignment: the mechanism is run again without whoever leaves -----------------------------

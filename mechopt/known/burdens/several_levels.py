@@ -13,11 +13,14 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import NotSupported
 from mechopt.known.burdens import exact_edge as knife_edge
+from mechopt.known.burdens.separable import one_level
 from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget, solve_level
 from mechopt.known.levels import LevelAnswer, best_level
 from mechopt.problem.aims import MINIMISED, check_options
@@ -45,6 +48,7 @@ def solve(
     time_limit: float | None = None,
     seed: int = 0,
     known: Known | None = None,
+    withdrawal: str = "whole",
 ) -> Plan:
     """The best burdens and payments under a withdrawal protocol, for any K and reserve.
 
@@ -52,6 +56,9 @@ def solve(
         leaving together, the one with the least data gains at least as much by leaving alone;
         "sequential" in an `order`: "small-first", "large-first", "cost", a permutation, or
         "designed" (the provider's choice; the plan's `order` then is the permutation found)
+    withdrawal : "part" if any amount may be taken back. What nobody wants to take back while the
+        others keep everything he does not take back in any order either, so the simultaneous plan
+        serves the sequential protocol; the bound there is that of participation alone
     known : what earlier solves found that differ in budget or provider value alone; taken over
         where it holds, and added to
 
@@ -64,7 +71,7 @@ def solve(
             "method 'model' solves one threshold; with several, build_model gives the readable "
             "formulations 'burdens-levels' and 'burdens-levels-bigm'"
         )
-    if protocol == "sequential" and instance.has_exclusion:
+    if protocol == "sequential" and instance.has_exclusion and withdrawal == "whole":
         raise NotSupported(
             "exclusion: the sequential protocol with several thresholds or a reserve; take the "
             "simultaneous one, whose plans are sustained in every order"
@@ -94,7 +101,11 @@ def solve(
         elif (carried := _carried(instance, level, quantity, known, budget)) is not None:
             found = carried
         else:
-            if protocol == "sequential":
+            if withdrawal == "part":
+                found = solve_level(instance, level, quantity, withdrawal="part", **control)
+                if protocol == "sequential":
+                    found = _bounded_by_participation(instance, level, quantity, found, control)
+            elif protocol == "sequential":
                 from mechopt.known.sequential import (
                     solve as burdens_sequential,  # with Pyomo: only if needed
                 )
@@ -106,7 +117,7 @@ def solve(
                 found = solve_level(instance, level, quantity, **control)
             if known is not None:
                 known[level, quantity] = budget, found
-        if found.answer.allocation is not None:
+        if found.answer.allocation is not None and withdrawal == "whole":
             terms: dict[str, Any] = {
                 "mechanism": "burdens",
                 "protocol": protocol,
@@ -131,12 +142,42 @@ def solve(
         protocol=protocol,
         order=order,
         seed=seed,
+        right=withdrawal,
         details={"levels": rows},
     )
     if isinstance(order, str) and order == "designed":  # at level 1 every order does
         chosen = orders.get(plan.level or 0)
         plan = plan.replace(order="small-first" if chosen is None else chosen.tolist())
     return admit_undecided(plan, rows)
+
+
+def _bounded_by_participation(
+    instance: Instance,
+    level: int,
+    quantity: str,
+    found: LevelSolution,
+    control: dict[str, Any],
+) -> LevelSolution:
+    """`found`, a plan sustained in every order, with the bound that holds in any order: (A3)."""
+    free = one_level(
+        instance,
+        level,
+        quantity,
+        gain=instance.value * instance.share_at(level),
+        unsecured=np.zeros(instance.n),
+        transfers=control["transfers"],
+        reserve=control["reserve"],
+    )
+    answer = found.answer
+    if free.allocation is None:
+        return replace(found, answer=free, undecided=False)
+    if answer.allocation is None:
+        reason = f"level {level}: no plan was found that is sustained in sequence, none excluded"
+        nothing = replace(answer, reason=reason, shortfall={"constraint": "sequential"})
+        return replace(found, answer=nothing, undecided=True, least=free.allocation.bound)
+    bound = min(answer.allocation.bound, free.allocation.bound)
+    allocation = replace(answer.allocation, bound=bound)
+    return replace(found, answer=replace(answer, allocation=allocation))
 
 
 def _carried(

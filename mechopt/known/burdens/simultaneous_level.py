@@ -21,6 +21,7 @@ from mechopt.known.allocation import Allocation, Pieces
 from mechopt.known.burdens import level_curves
 from mechopt.known.burdens.level_curves import LevelCurves
 from mechopt.known.burdens.multiple_choice_knapsack import Choice, Knapsack, minimise
+from mechopt.known.burdens.part_curves import part_curves, part_payment
 from mechopt.known.levels import LevelAnswer
 from mechopt.problem.aims import leaving_loss
 from mechopt.problem.instance import Instance
@@ -52,14 +53,20 @@ def solve_level(
     transfers: bool,
     reserve: float,
     deadline: float,
+    withdrawal: str = "whole",
 ) -> LevelSolution:
-    """Least payments ("pay") or least cost ("cost") that sustain `level` under (W1)."""
+    """Least payments ("pay") or least cost ("cost") that sustain `level` under (W1).
+
+    withdrawal : "part" if any amount may be taken back (F15)
+    """
     total = level_curves.required_total(instance, level, reserve)
     refusal = out_of_reach(instance, level, quantity, total)
     if refusal is not None:
         return LevelSolution(refusal)
     budget = instance.budget if transfers else 0.0
-    found, least = _solve_curves(instance, level, quantity, total, reserve, budget, deadline)
+    found, least = _solve_curves(
+        instance, level, quantity, total, reserve, budget, deadline, withdrawal
+    )
     if found.burden is None or least > budget * (1 + tolerances.REACH):
         if found.bound < inf and least <= budget * (1 + tolerances.REACH):
             undecided = f"whether level {level} can be sustained was not decided in time"
@@ -67,9 +74,11 @@ def solve_level(
             nothing = LevelAnswer(level, None, None, quantity, reason, numbers)
             return LevelSolution(nothing, True, max(0.0, found.bound))
         return LevelSolution(over_budget(instance, level, quantity, least, budget))
-    burden = level_curves.distinct(instance, level, total, found.burden)
+    burden = found.burden
+    if withdrawal == "whole":
+        burden = level_curves.distinct(instance, level, total, burden)
     burden = arrays.settle(burden, np.where(burden > 0, instance.capacity, 0.0), total)
-    payment = level_curves.payment_needed(instance, level, total, burden)
+    payment = _needed(instance, level, total, burden, withdrawal)
     if budget == 0:
         payment = np.zeros(instance.n)
     value = exact_sum(payment if quantity == "pay" else instance.cost_of(burden))
@@ -92,6 +101,7 @@ def _solve_curves(
     reserve: float,
     budget: float,
     deadline: float,
+    withdrawal: str,
 ) -> tuple[Choice, float]:
     """The level's problem on the users' curves; and the least payments (0 if none are known of).
 
@@ -101,13 +111,14 @@ def _solve_curves(
         # Unless the budget binds, nobody's pivotality matters: whatever is needed is paid.
         pieces = _all_pieces(instance)
         freely = allocation.cheapest(pieces, total, instance.capacity, first="cost")
-        payment = level_curves.payment_needed(instance, level, total, freely.burden)
+        payment = _needed(instance, level, total, freely.burden, withdrawal)
         if exact_sum(payment) <= budget:
             return Choice(freely.burden, freely.value, freely.bound, freely.data_price), 0.0
-    convex = _convex_pieces(instance, level, reserve)
+    convex = _convex_pieces(instance, level, reserve) if withdrawal == "whole" else None
     if convex is not None:
         return _by_selection(instance, convex, quantity, total, budget)
-    curves = level_curves.level_curves(instance, level, reserve)
+    make = level_curves.level_curves if withdrawal == "whole" else part_curves
+    curves = make(instance, level, reserve)
     all_capacities = exact_sum(instance.cost_of(instance.capacity))
     scale = all_capacities * total / exact_sum(instance.capacity)
     control = {"accuracy": _ACCURACY * scale, "deadline": deadline}
@@ -132,6 +143,14 @@ def _solve_curves(
         if unpaid.burden is not None:
             return replace(unpaid, bound=0.0), 0.0
     return cheapest, cheapest.value
+
+
+def _needed(
+    instance: Instance, level: int, total: float, burden: FloatArray, withdrawal: str
+) -> FloatArray:
+    if withdrawal == "part":
+        return part_payment(instance, level, total, burden)
+    return level_curves.payment_needed(instance, level, total, burden)
 
 
 def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | None:

@@ -36,6 +36,7 @@ def solve(
     time_limit: float | None = None,
     seed: int = 0,
     known: dict[Any, Any] | None = None,
+    withdrawal: str = "whole",
 ) -> Plan:
     """Burdens x and payments t that everyone accepts and nobody undoes (A1–A6).
 
@@ -46,11 +47,14 @@ def solve(
     method : "selection" (one threshold), "model" (Pyomo and HiGHS), "auto" (the fastest exact one)
     known : a dict that solves of the same users and options, with other budgets or provider values,
         fill and draw on (several thresholds; elsewhere there is nothing worth keeping)
+    withdrawal : "whole", or "part": users may take back any amount, and a payment goes only to who
+        keeps everything (F15); the same problem for one threshold met exactly
 
     Infeasible: the null outcome with the reason, or INFEASIBLE if `target` was given.
     """
     words.choose("protocol", protocol, words.PROTOCOLS)
     words.choose("method", method, METHODS)
+    words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
     check_options(instance, objective, target, reserve)
     separable = protocol == "none" or (
         instance.levels == 1 and reserve == 0 and not _held_by_exclusion_alone(instance)
@@ -77,9 +81,11 @@ def solve(
                 time_limit=time_limit,
                 seed=seed,
                 known=known,
+                withdrawal=withdrawal,
             ),
         )
     fields: dict[str, Any] = {"mechanism": "burdens", "protocol": protocol, "order": order}
+    fields["right"] = withdrawal
     if method == "model":
         return by_model.solve(
             instance,
