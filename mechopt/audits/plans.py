@@ -17,6 +17,7 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
+from mechopt.audits import practice
 from mechopt.errors import InvalidOption, InvalidPlan
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
@@ -130,7 +131,7 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
     cost = _cost(instance, burden)
     gain = instance.value * share
     money = tolerances.MONEY * np.maximum(np.maximum(cost, payment), gain)
-    spent = fsum(payment.tolist())
+    spent = fsum(payment.tolist()) + practice.contacts(instance, burden)
 
     if plan.unconditional:  # a benchmark: whoever is paid for gives, whatever the total
         ledger.users("P1", cost - payment, money, "is paid {:g} less than the cost of giving")
@@ -156,6 +157,7 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
         "payments exceed the budget by {:g}",
         allowed=tolerances.MONEY * max(spent, 0.0),
     )
+    practice.add_rows(instance, burden, payment, ledger)
     within_capacity = not any(violation.tag == "A2" for violation in ledger.violations)
     if not plan.unconditional and level and plan.protocol != "none" and within_capacity:
         _protocol(instance, plan, ledger)
@@ -166,10 +168,13 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
 def _level(instance: Instance, burden: FloatArray, reserve: float) -> tuple[int, float]:
     """(level reached with the reserve, how much X + … is short of the first), decided exactly."""
     total = sum(map(Fraction, burden.tolist()), Fraction(0)) if burden.size < 2000 else None
+    in_units = {"unit", "fixed"} & set(instance.said)
     level = 0
     short = 0.0
     for k, threshold in enumerate(instance.thresholds.tolist()):
-        if total is not None:
+        if in_units:
+            missing = practice.missing(instance, burden, threshold, reserve)
+        elif total is not None:
             missing = float(Fraction(threshold) + Fraction(reserve) - total)
         else:
             missing = -fsum([*burden.tolist(), -threshold, -reserve])
@@ -231,9 +236,10 @@ def _claims(
     social = fsum(cost.tolist())
     value = instance.provider_value * share
     everyone = fsum((instance.value * share).tolist())
+    contact = practice.contacts(instance, plan.burden) if plan.burden is not None else 0.0
     mine, scale = {
         "provider-surplus": (value - spent, value + spent),
-        "welfare": (value + everyone - social, value + everyone + social),
+        "welfare": (value + everyone - social - contact, value + everyone + social),
         "expenditure": (spent, spent + social),
         "social-cost": (social, social),
         "improvement": (share, 1.0),

@@ -69,6 +69,11 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
             f"certify: {answer.mechanism!r} has no optimality proof; there is one for "
             f"{', '.join(known)}"
         )
+    if isinstance(problem, Instance) and problem.practice is not None:
+        raise NotSupported(
+            "certify: least amounts, units, contact costs, fixed burdens, steps and groups have "
+            "bounds, but no certificates yet"
+        )
     if isinstance(problem, Instance) and problem.has_committed:
         raise NotSupported("certify: committed data; certify the problem of what is still open")
     if isinstance(answer, Plan) and answer.right == "part":

@@ -25,6 +25,12 @@ def check(
     share: cli.Shares = None,
     provider_value: cli.ProviderValue = None,
     budget: cli.Budget = None,
+    least: cli.Least = None,
+    unit: cli.Unit = None,
+    contact_cost: cli.ContactCost = None,
+    payment_step: cli.PaymentStep = None,
+    group_least: cli.GroupLeast = None,
+    group_most: cli.GroupMost = None,
     allow_outside: cli.AllowOutside = False,
     out: cli.Out = None,
     format: cli.FormatOption = cli.Format.TABLE,
@@ -44,7 +50,10 @@ def check(
     check_out(out)
     given: Any = None
     if instance is not None:
-        given = cli.read_problem(instance, threshold, share, provider_value, budget, allow_outside)
+        said = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
+        given = cli.read_problem(
+            instance, threshold, share, provider_value, budget, allow_outside, said=said
+        )
         if not isinstance(given, mo.Instance):
             raise InvalidFile(f"{instance}: is a population; a plan needs its instance")
     elif threshold or share or provider_value is not None or budget is not None:

@@ -41,6 +41,12 @@ def export_model(
     share: cli.Shares = None,
     provider_value: cli.ProviderValue = None,
     budget: cli.Budget = None,
+    least: cli.Least = None,
+    unit: cli.Unit = None,
+    contact_cost: cli.ContactCost = None,
+    payment_step: cli.PaymentStep = None,
+    group_least: cli.GroupLeast = None,
+    group_most: cli.GroupMost = None,
     allow_outside: cli.AllowOutside = False,
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:
@@ -53,7 +59,10 @@ def export_model(
     from mechopt.studies.models import export_model as export
 
     check_out(out)
-    problem = cli.read_problem(file, threshold, share, provider_value, budget, allow_outside)
+    terms = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
+    problem = cli.read_problem(
+        file, threshold, share, provider_value, budget, allow_outside, said=terms
+    )
     chosen, given, _ = settings(problem, mechanism, objective)
     if plan is not None:
         given = {"objective": objective}

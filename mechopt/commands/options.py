@@ -37,6 +37,26 @@ ProviderValue = Annotated[
 Budget = Annotated[
     str | None, typer.Option("--budget", metavar="MONEY", help="Cap on the payments.")
 ]
+Least = Annotated[
+    str | None, typer.Option("--least", metavar="DATA", help="Who is asked is asked this much.")
+]
+Unit = Annotated[
+    str | None, typer.Option("--unit", metavar="DATA", help="Burdens are multiples of this.")
+]
+ContactCost = Annotated[
+    str | None, typer.Option("--contact-cost", metavar="MONEY", help="Spent on everybody asked.")
+]
+PaymentStep = Annotated[
+    str | None,
+    typer.Option("--payment-step", metavar="MONEY", help="Payments are multiples of it."),
+]
+GroupLeast = Annotated[
+    list[str] | None,
+    typer.Option("--group-least", metavar="GROUP=DATA", help="Or GROUP=30% of the social cost."),
+]
+GroupMost = Annotated[
+    list[str] | None, typer.Option("--group-most", metavar="GROUP=DATA", help="As --group-least.")
+]
 AllowOutside = Annotated[
     bool,
     typer.Option("--allow-outside", help="Let a file name others outside its own folder."),
@@ -134,6 +154,39 @@ def positions(order: str | None) -> Any:
     return [int(part) for part in order.split(",")]
 
 
+def terms(
+    least: str | None,
+    unit: str | None,
+    contact_cost: str | None,
+    payment_step: str | None,
+    group_least: list[str] | None,
+    group_most: list[str] | None,
+) -> dict[str, Any]:
+    """What a plan must respect to be carried out, as said on the command line."""
+    said: dict[str, Any] = {
+        "least": numeric("least", least),
+        "unit": numeric("unit", unit),
+        "contact_cost": numeric("contact-cost", contact_cost),
+        "payment_step": numeric("payment-step", payment_step),
+        "group_least": limits("group-least", group_least),
+        "group_most": limits("group-most", group_most),
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def limits(name: str, texts: list[str] | None) -> dict[str, Any] | None:
+    """Limits such as "de=100" or "de=30%" by group; InvalidOption if one is none."""
+    from mechopt.errors import InvalidOption
+
+    found: dict[str, Any] = {}
+    for text in texts or []:
+        label, given, limit = text.rpartition("=")
+        if not given or not label:
+            raise InvalidOption(f"--{name}: {text!r} is not of the form GROUP=DATA, such as de=100")
+        found[label] = limit if limit.strip().endswith("%") else numeric(name, limit)
+    return found or None
+
+
 def read_problem(
     path: Path,
     threshold: list[str] | None,
@@ -143,6 +196,7 @@ def read_problem(
     allow_outside: bool,
     *,
     exact: bool = False,
+    said: dict[str, Any] | None = None,
 ) -> Any:
     """The Instance or Population at `path`; InvalidFile if it is something else."""
     from mechopt.errors import InvalidFile
@@ -156,6 +210,7 @@ def read_problem(
         budget=numeric("budget", budget),
         allow_outside=allow_outside,
         exact=exact,
+        terms=said,
     )
     if type(problem).__name__ not in ("Instance", "Population"):
         raise InvalidFile(f"{path}: is {kind_of(problem)}; expected an instance or a population")

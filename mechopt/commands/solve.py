@@ -32,6 +32,12 @@ def solve(
     share: cli.Shares = None,
     provider_value: cli.ProviderValue = None,
     budget: cli.Budget = None,
+    least: cli.Least = None,
+    unit: cli.Unit = None,
+    contact_cost: cli.ContactCost = None,
+    payment_step: cli.PaymentStep = None,
+    group_least: cli.GroupLeast = None,
+    group_most: cli.GroupMost = None,
     allow_outside: cli.AllowOutside = False,
     seed: cli.Seed = None,
     time_limit: cli.TimeLimit = None,
@@ -45,8 +51,9 @@ def solve(
     Exit status: 0 answered, 2 bad input, 3 infeasible, 4 limit reached without proof.
     """
     check_out(out)
+    said = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
     problem = cli.read_problem(
-        file, threshold, share, provider_value, budget, allow_outside, exact=exact
+        file, threshold, share, provider_value, budget, allow_outside, exact=exact, said=said
     )
     chosen, given, remark = settings(problem, mechanism, objective)
     given |= {
@@ -168,7 +175,10 @@ def _benchmark(plan: Any) -> Any:
     aim = {"objective": plan.objective_name}
     if plan.options.get("target") is not None:
         aim["target"] = plan.options["target"]
-    return mo.solve(plan.instance, "posted-price", **aim)
+    try:
+        return mo.solve(plan.instance, "posted-price", **aim)
+    except mo.NotSupported:  # groups and fixed burdens know no price
+        return None
 
 
 def _plan_json(plan: Any, benchmark: Any, file: Any) -> str:

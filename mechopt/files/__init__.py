@@ -34,14 +34,16 @@ def read(
     provider_value: Any = None,
     budget: Any = None,
     allow_outside: bool = False,
+    terms: Mapping[str, Any] | None = None,
 ) -> Any:
     """The Instance, Plan, Population or DirectMechanism in a file.
 
     `.json` says its kind; a `.csv` or `.parquet` table is a plan if it has a column `burden`, and
     otherwise the users of an instance. `thresholds` (data), `shares`, `provider_value` and
     `budget` (money) complete a table, and replace what a JSON instance says. `instance` is the
-    one a plan belongs to (needed for tables). With `exact`, decimals are read exactly. Files that
-    a file names must lie in its folder unless `allow_outside`.
+    one a plan belongs to (needed for tables). `terms`: further arguments of `Instance`, such as
+    `unit` or `group_least`, in the place of what the file says. With `exact`, decimals are read
+    exactly. Files that a file names must lie in its folder unless `allow_outside`.
 
     Raises InvalidFile, InvalidInstance, InvalidPlan or InvalidPopulation with every fault, each
     with row and field; NotSupported for Parquet without pyarrow.
@@ -59,15 +61,17 @@ def read(
     if suffix in tables.SUFFIXES:
         if "burden" in tables.header(path):
             return plans.read_table(path, instance)
-        return instances.read(path, None, exact=exact, allow_outside=allow_outside, **changes)
+        found = instances.read(path, None, exact=exact, allow_outside=allow_outside, **changes)
+        return found.replace(**terms) if terms else found
     if suffix != ".json":
         documents.check_size(path, documents.LARGEST_JSON)
         raise InvalidFile(f"{path}: must be a .json, .csv or .parquet file")
     document = documents.load(path, exact=exact)
     kind = documents.kind_of(document, path, _KINDS)
     if kind == "instance":
-        return instances.read(path, document, exact=exact, allow_outside=allow_outside, **changes)
-    unused = [name for name, value in changes.items() if value is not None]
+        found = instances.read(path, document, exact=exact, allow_outside=allow_outside, **changes)
+        return found.replace(**terms) if terms else found
+    unused = [name for name, value in {**changes, **(terms or {})}.items() if value is not None]
     if unused:
         raise InvalidOption(f"{unused[0]}: applies to an instance, but {path} is a {kind}")
     if kind == "plan":

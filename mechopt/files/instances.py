@@ -37,6 +37,7 @@ PLACES = {
     "shares": "improvement.shares",
     "provider_value": "provider.value",
     "budget": "provider.budget",
+    **{name: f"provider.{name}" for name in ("payment_step", "group_least", "group_most")},
 }
 _HARMLESS = {**dict.fromkeys((*PER_USER, "thresholds"), 1), "provider_value": 0}
 
@@ -80,7 +81,7 @@ class Draft:
         name, _, part = fault.field.partition(".")
         if name in self.broken or (fault.place and (name, fault.place[0]) in self.wrong):
             return ""
-        if self.table is None or name in ("thresholds", "shares", "provider_value", "budget"):
+        if self.table is None or PLACES.get(name, "")[:5] != "users":
             said = str(fault)[len(name) :]
             return f"{self.path}: {PLACES.get(name, name)}{said}" + self._hint(name)
         if not fault.place or (part and len(fault.place) == 1):
@@ -145,9 +146,12 @@ def _read_document(
         ("budget", provider.get("budget")),
         ("thresholds", improvement.get("thresholds")),
         ("shares", improvement.get("shares")),
+        ("payment_step", provider.get("payment_step")),
     ):
         if raw is not None and argument not in draft.broken:
             draft.given[argument] = _numbers(draft, argument, raw, exact)
+    for argument in ("group_least", "group_most"):
+        draft.given[argument] = provider.get(argument)
     users = document.get("users")
     if isinstance(users, str):
         _read_table(draft, _beside(draft.path, users, allow_outside), exact)
@@ -317,6 +321,7 @@ def document(instance: Instance, users: str | None = None) -> dict[str, Any]:
         "provider": {
             "value": numbers.spelled(given["provider_value"]),
             "budget": None if unlimited else numbers.spelled(budget),
+            **_terms(instance),
         },
         "improvement": {
             "thresholds": _written(given["thresholds"], instance.levels),
@@ -324,6 +329,22 @@ def document(instance: Instance, users: str | None = None) -> dict[str, Any]:
         },
         "users": users or _users(instance),
     }
+
+
+def _terms(instance: Instance) -> dict[str, Any]:
+    """What is said for the whole plan of section 11; nothing where nothing is."""
+    given = instance._given
+    terms: dict[str, Any] = {}
+    if instance.payment_step:
+        terms["payment_step"] = numbers.spelled(given["payment_step"])
+    for name in ("group_least", "group_most"):
+        if given[name]:
+            limits = given[name].items()
+            terms[name] = {
+                str(label): limit if isinstance(limit, str) else numbers.spelled(limit)
+                for label, limit in limits
+            }
+    return terms
 
 
 def _users(instance: Instance) -> dict[str, Any]:

@@ -33,6 +33,16 @@ class Provider(_Part):
     budget: Number | None = Field(default=None, description="β ≥ 0, cap on payments; null: none")
 
 
+class Terms(Provider):
+    """The provider of an instance, and what plans must respect to be carried out."""
+
+    payment_step: Number | None = Field(default=None, description="payments are its multiples")
+    group_least: dict[str, Number] | None = Field(
+        default=None, description='group -> data, or share of the social cost ("30 %")'
+    )
+    group_most: dict[str, Number] | None = Field(default=None, description="as group_least")
+
+
 class Improvement(_Part):
     """The improvement curve B."""
 
@@ -86,7 +96,7 @@ class InstanceFile(_Part):
 
     schema_version: Literal[1]
     kind: Literal["instance"]
-    provider: Provider = Provider()
+    provider: Terms = Terms()
     improvement: Improvement
     users: Annotated[
         Annotated[Users, Tag("here")] | Annotated[str, Tag("file")],  # type: ignore[valid-type]

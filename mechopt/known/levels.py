@@ -104,6 +104,12 @@ def best_level(
     return _choose(instance, answers, objective, target, fields)
 
 
+def spending(instance: Instance, burden: FloatArray, payment: FloatArray) -> float:
+    """Σ t_i, and κ_i for everybody asked: what counts against the budget, money."""
+    paid = arrays.exact_sum(payment)
+    return paid if instance.practice is None else paid + instance.practice.contact_of(burden)
+
+
 def _choose(
     instance: Instance,
     answers: list[LevelAnswer],
@@ -168,10 +174,12 @@ def _as_plan(
     assert allocation is not None
     assert payment is not None
     share = instance.share_at(answer.level)
-    spent = arrays.exact_sum(payment)
+    spent = spending(instance, allocation.burden, payment)
     cost = arrays.exact_sum(instance.cost_of(allocation.burden))
     slack = allocation.value - allocation.bound  # what duality leaves open, ≥ 0
-    amount = objective_value(instance, objective, share, spent, cost)
+    contact = spent - arrays.exact_sum(payment) if instance.practice else 0.0
+    borne = cost + contact if objective == "welfare" else cost  # nobody receives the contact
+    amount = objective_value(instance, objective, share, spent, borne)
     if objective == "improvement":
         bound = amount
     else:

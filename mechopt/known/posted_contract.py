@@ -18,7 +18,7 @@ import numpy as np
 from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import BoolArray, FloatArray, IntArray
-from mechopt.errors import InvalidOption, TooLarge
+from mechopt.errors import InvalidOption, NotSupported, TooLarge
 from mechopt.known.levels import infeasible, rank_candidates
 from mechopt.known.posted_price import only_offer
 from mechopt.problem.aims import MINIMISED, check_options, objective_value
@@ -58,6 +58,11 @@ def solve(
     Payments are made whether or not the threshold is reached. `details`: floor, pay, accepters.
     Raises TooLarge with several cost segments and more than 5,000 users.
     """
+    if instance.practice is not None:
+        raise NotSupported(
+            "posted-contract: one amount for everybody knows no least amounts, units, contact "
+            "costs, fixed burdens, steps or groups; use posted-price, subsidy or burdens"
+        )
     lowest = check_options(instance, objective, target, 0.0)
     fields: dict[str, Any] = {
         "mechanism": "posted-contract",

@@ -12,7 +12,8 @@ from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
-from mechopt.known.levels import infeasible, rank_candidates
+from mechopt.known.levels import infeasible, rank_candidates, spending
+from mechopt.known.practice import offers
 from mechopt.problem.aims import MINIMISED, check_options, objective_value
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
@@ -59,17 +60,24 @@ def solve(
             raise InvalidOption(
                 f"price: must be ≥ 0 and finite (money per data unit), got {price!r}"
             )
-        return only_offer(_at_price(instance, float(price), objective, fields))
+        if instance.practice is None:
+            return only_offer(_at_price(instance, float(price), objective, fields))
+        found = _at_price(offers.enveloped(instance), float(price), objective, fields)
+        return only_offer(offers.carried_out(instance, found, None))
     if lowest > instance.levels:
         reason = f"no threshold gives a share of {target:g}"
         return infeasible(instance, target, reason, {"constraint": "target"}, fields)
-    supply = supply_curve(instance)
+    plain = instance if instance.practice is None else offers.enveloped(instance)
+    supply = supply_curve(plain)
+    contact = np.zeros(supply.price.size)
+    if instance.practice is not None:
+        contact = offers.contacts_at(plain, instance.contact_cost, supply.price)
     best = rank_candidates(
         instance,
         objective,
         level=supply.level,
-        spent=supply.price * supply.total,
-        cost=supply.cost,
+        spent=supply.price * supply.total + contact,
+        cost=supply.cost + contact if objective == "welfare" else supply.cost,
         lowest=lowest if objective in MINIMISED else 0,
     )
     if best is None:
@@ -77,14 +85,17 @@ def solve(
     place = best[1]
     if supply.total[place] == 0:
         return Plan.null(instance, reason="no price is worth more than offering nothing", **fields)
-    found = _at_price(instance, float(supply.price[place]), objective, fields)
+    found = _at_price(plain, float(supply.price[place]), objective, fields)
+    if instance.practice is not None:
+        return offers.carried_out(instance, found, best[0])
     return found.replace(status=Status.OPTIMAL, bound=found.objective)
 
 
 def only_offer(plan: Plan) -> Plan:
     """The plan of the only offer allowed: best among one, if it is within the budget."""
     assert plan.payment is not None
-    over = arrays.exact_sum(plan.payment) - plan.instance.budget
+    assert plan.burden is not None
+    over = spending(plan.instance, plan.burden, plan.payment) - plan.instance.budget
     if over > tolerances.REACH * plan.instance.budget:
         return plan.replace(
             status=Status.INFEASIBLE,

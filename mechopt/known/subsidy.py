@@ -32,6 +32,19 @@ def solve(
     """
     words.choose("method", method, METHODS)
     fields: dict[str, Any] = {"mechanism": "subsidy"}
+    if instance.practice is not None:
+        from mechopt.known.burdens import several_levels
+
+        return several_levels.solve(
+            instance,
+            objective=objective,
+            target=target,
+            reserve=reserve,
+            method=method,
+            time_limit=time_limit,
+            seed=seed,
+            **fields,
+        )
     if method == "model":
         return by_model.solve(
             instance,

@@ -55,15 +55,18 @@ def check_options(instance: Instance, objective: str, target: float | None, rese
     return int(np.searchsorted(np.append(0.0, instance.shares), target, side="left"))
 
 
-def leaving_loss(instance: Instance, level: int, after: Any) -> FloatArray:
+def leaving_loss(
+    instance: Instance, level: int, after: Any, users: Any = slice(None)
+) -> FloatArray:
     """v_i (b_level − (1 − η_i) b_after): what falling to `after` by leaving costs, money, (n,).
 
-    after : the level left, a number or one per user, shape (n,)
+    after : the level left, a number or one per user, shape (n,); `users` : their positions, where
+    they are not everybody
     """
-    shares = np.append(0.0, instance.shares)
-    lost = instance.value * (shares[level] - shares[after])
+    shares, value = np.append(0.0, instance.shares), instance.value[users]
+    lost = value * (shares[level] - shares[after])
     if instance.has_exclusion:
-        lost = lost + instance.exclusion * instance.value * shares[after]
+        lost = lost + instance.exclusion[users] * value * shares[after]
     return lost
 
 

@@ -9,6 +9,7 @@ documents as they were before it existed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 RULES = {
@@ -63,6 +64,11 @@ USER_FIELDS = (
     UserField("removable", "δ in [0, 1]", "[0, 1]", default=1, core=True),
     UserField("exclusion", "η in [0, 1]", "[0, 1]", default=0),
     UserField("committed", "0 ≤ y ≤ cap, data", "≥ 0", "data", default=0),
+    UserField("least", "ℓ ≥ 0, data: who is asked is asked this much", unit="data", default=0),
+    UserField("unit", "data: burdens are multiples of it; 0 for none", unit="data", default=0),
+    UserField("contact_cost", "κ ≥ 0, money per user asked", unit="money", default=0),
+    UserField("fixed", "burden given beforehand, data; blank: free", "≥ 0", "data", nan, nan),
+    UserField("group", "name of the user's group", default="", label=True),
 )
 # also fields of a Group, one number each
 OF_GROUP = ("value", "reversibility", "removable", "exclusion")

@@ -21,9 +21,14 @@ from mechopt.arrays import ExactArray, FloatArray
 from mechopt.errors import InvalidInstance
 from mechopt.problem import cost_curves as curves
 from mechopt.problem.fields import BY_NAME, PER_USER, USER_FIELDS, UserField
+from mechopt.problem.practice import Practice, practice_of
 from mechopt.problem.user_arguments import read_arguments
 
-_FIELDS = (*PER_USER, "thresholds", "shares", "segments", "provider_value", "budget", "ids")
+_FIELDS = (
+    *(*PER_USER, "thresholds", "shares", "segments", "provider_value", "budget"),
+    *("payment_step", "group_least", "group_most", "ids"),
+)
+_NO_NUMBERS = ("ids", "group_least", "group_most")
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,23 @@ class Instance:
     committed : y_i ∈ [0, cap_i], data already given that can no longer be withdrawn (section 10)
     segments : (widths, slopes) of the convex cost shape, each of shape (J,) (shared) or (n, J);
         slopes > 0 and non-decreasing. None: one segment of slope 1 and width `capacity`
+    least, unit : data; who is asked at all is asked at least `least`, in multiples of `unit`
+    contact_cost : κ_i ≥ 0, money, spent on every user asked; counts as expenditure
+    fixed : burden that is given beforehand (0: left out), data; NaN (or None) where it is free
+    group : names of groups, "" for none
+    group_least, group_most : mapping from group to data, or to a share of the social cost ("30 %")
     provider_value : V ≥ 0, money
     budget : β ≥ 0, money, or None for no limit
+    payment_step : money; payments are multiples of it (rounded up), None for no steps
     ids : n distinct names; default "0" … "n-1"
 
     Numbers may be floats, integers, `Decimal`, `Fraction` or strings such as "1/3". If all are of
     the exact kinds, `is_exact` is true and ties are decided exactly.
 
     Attributes are read-only: `cost, value, capacity, reversibility, removable, exclusion,
-    committed` of shape (n,), `thresholds, shares` of shape (K,), `widths, slopes` of shape
-    (n, J), `provider_value`, `budget` (`inf` if none), `n`, `levels` (K).
+    committed, least, unit, contact_cost, fixed, group` of shape (n,), `thresholds, shares` of shape
+    (K,), `widths, slopes` of shape (n, J), `provider_value`, `budget` (`inf` if none),
+    `payment_step` (0 if none), `n`, `levels` (K); `practice` has what section 11 asks for.
 
     Raises
     ------
@@ -79,6 +91,14 @@ class Instance:
     removable: FloatArray
     exclusion: FloatArray
     committed: FloatArray
+    least: FloatArray
+    unit: FloatArray
+    contact_cost: FloatArray
+    fixed: FloatArray
+    group: np.ndarray[Any, np.dtype[np.str_]]
+    group_least: Mapping[str, tuple[str, float]]
+    group_most: Mapping[str, tuple[str, float]]
+    payment_step: float
     thresholds: FloatArray
     shares: FloatArray
     widths: FloatArray
@@ -101,9 +121,17 @@ class Instance:
         removable: Any = 1,
         exclusion: Any = 0,
         committed: Any = 0,
+        least: Any = 0,
+        unit: Any = None,
+        contact_cost: Any = 0,
+        fixed: Any = None,
+        group: Any = None,
+        group_least: Mapping[str, Any] | None = None,
+        group_most: Mapping[str, Any] | None = None,
         segments: tuple[Any, Any] | None = None,
         provider_value: Any = 0,
         budget: Any = None,
+        payment_step: Any = None,
         ids: Sequence[str] | None = None,
     ) -> None:
         given = {name: raw for name, raw in locals().items() if name != "self"}
@@ -148,6 +176,11 @@ class Instance:
         """Whether anybody has given data for good (some y_i > 0)."""
         return "committed" in self.said
 
+    @cached_property
+    def practice(self) -> Practice | None:
+        """What a plan must respect to be carried out (section 11); None if nothing is said."""
+        return practice_of(self)
+
     # -- the objects of section 1 ---------------------------------------------------------------
 
     def cost_of(self, burden: FloatArray) -> FloatArray:
@@ -174,7 +207,7 @@ class Instance:
         return all(
             self._given[field] is None or _is_exact(self._given[field], BY_NAME.get(field))
             for field in _FIELDS
-            if field != "ids"
+            if field not in _NO_NUMBERS
         )
 
     def exact(self, field: str) -> ExactArray:
@@ -239,6 +272,9 @@ class Instance:
             else:
                 digest.update(np.ascontiguousarray(column).tobytes())
         digest.update(repr((self.provider_value, self.budget)).encode())
+        limits = (self.payment_step, dict(self.group_least), dict(self.group_most))
+        if any(limits):
+            digest.update(repr(limits).encode())
         if self.has_ids:
             digest.update(_joined(self.ids))
         return digest.hexdigest()

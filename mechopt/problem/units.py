@@ -27,6 +27,7 @@ DIMENSIONS = {
     "widths": (1, 0),
     "provider_value": (0, 1),
     "budget": (0, 1),
+    "payment_step": (0, 1),
 }
 
 

@@ -13,6 +13,7 @@ from mechopt.arrays import ExactArray, FloatArray
 from mechopt.errors import Fault, InvalidInstance
 from mechopt.problem.arguments import SHOWN, Reader
 from mechopt.problem.fields import BY_NAME, USER_FIELDS, UserField
+from mechopt.problem.practice import read_limit
 
 
 def read_arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -21,6 +22,9 @@ def read_arguments(given: dict[str, Any]) -> dict[str, Any]:
     Raises InvalidInstance naming every field, user and value that is wrong, all together.
     """
     return _Users(given).attributes
+
+
+_LIMITS = ("group_least", "group_most")
 
 
 class _Users(Reader):
@@ -32,7 +36,11 @@ class _Users(Reader):
         if given["ids"] is None and labels is not None:
             given = {**given, "ids": labels}
         self.given = {
-            name: self.pair(raw) if name == "segments" else self.own(name, raw)
+            name: self.pair(raw)
+            if name == "segments"
+            else raw
+            if name in _LIMITS
+            else self.own(name, raw)
             for name, raw in given.items()
         }
         self.attributes: dict[str, Any] = {"_ragged": False, "_given": self.given}
@@ -61,16 +69,21 @@ class _Users(Reader):
         levels = self.levels(given["thresholds"], given["shares"])
         worth = self.scalar("provider_value", 0.0, limit=True)
         budget = self.scalar("budget", inf, limit=False)
+        step = self.scalar("payment_step", 0.0, limit=True)
         self.pieces(columns, widths, slopes, n)
         self.stop()
-        self.within_capacity(columns)
+        self.within_capacity("committed", columns)
+        self.within_capacity("fixed", columns)
+        limits = {name: self.limits(name, columns["group"]) for name in _LIMITS}
         self.stop()
         assert levels is not None
         thresholds, shares = levels
         if arrays.is_exact(given["thresholds"]):
             thresholds = _at_least(thresholds, arrays.to_exact(given["thresholds"]))
         given["ids"] = ids
-        self.attributes.update(n=n, provider_value=worth, budget=budget)
+        self.attributes.update(
+            n=n, provider_value=worth, budget=budget, payment_step=step, **limits
+        )
         self.keep(thresholds=thresholds, shares=shares, **columns)
 
     def keep(self, **columns: Any) -> None:
@@ -230,15 +243,29 @@ class _Users(Reader):
         if field.name == "capacity" and len(self.faults) == before and not (column > 0).any():
             self.fault("capacity", "is 0 for every user; nobody can give anything")
 
-    def within_capacity(self, columns: dict[str, Any]) -> None:
-        """Nobody can have given for good more than he can give."""
-        committed, capacity = columns["committed"], columns["capacity"]
-        over = np.flatnonzero(committed > capacity).tolist()
+    def within_capacity(self, name: str, columns: dict[str, Any]) -> None:
+        """Nobody can have given for good, or be held to, more than he can give."""
+        amount, capacity = columns[name], columns["capacity"]
+        over = np.flatnonzero(amount > capacity).tolist()
         found = []
         for row in over[:SHOWN]:
-            text = f"is {committed[row]:g}, above the capacity {capacity[row]:g} (data)"
-            found.append(Fault("committed", text, (row,), self.who(row)))
-        self.some("committed", found, len(over))
+            text = f"is {amount[row]:g}, above the capacity {capacity[row]:g} (data)"
+            found.append(Fault(name, text, (row,), self.who(row)))
+        self.some(name, found, len(over))
+
+    def limits(self, name: str, group: Any) -> dict[str, tuple[str, float]]:
+        """`group_least` or `group_most`, of groups that there are."""
+        try:
+            found = read_limit(self.given[name])
+        except ValueError as error:
+            self.fault(name, str(error))
+            return {}
+        known = {} if group is None else dict.fromkeys(np.unique(group).tolist())
+        for label in found:
+            if label not in known or not label:
+                listed = ", ".join(list(known)[:SHOWN]) or "none; give every user a `group`"
+                self.fault(name, f"{label!r} is nobody's group; groups are: {listed}")
+        return found
 
     def scalar(self, name: str, missing: float, *, limit: bool) -> float:
         raw = self.given[name]

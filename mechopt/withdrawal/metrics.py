@@ -24,7 +24,10 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
         cost = sunk_cost(instance, plan.burden, exact=False)
     pays = level > 0 or plan.unconditional
     social_cost = exact_sum(cost)
-    expenditure = exact_sum(plan.payment) if pays else 0.0
+    paid = exact_sum(plan.payment) if pays else 0.0
+    # Whoever was asked was contacted, whatever comes of it.
+    contact = instance.practice.contact_of(plan.burden) if instance.practice else 0.0
+    expenditure = paid + contact
     value = instance.provider_value * share
     reports = {name: _report(plan, name) for name in ("simultaneous", "sequential")}
     asked = plan.burden > instance.committed
@@ -35,9 +38,9 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
         "data": (plan.total or 0.0) if level else 0.0,
         "social_cost": social_cost,
         "expenditure": expenditure,
-        "leakage": (1 - share) * expenditure,
+        "leakage": (1 - share) * paid,
         "provider_surplus": value - expenditure,
-        "welfare": value + exact_sum(instance.value * share) - social_cost,
+        "welfare": value + exact_sum(instance.value * share) - social_cost - contact,
         "participation": staying / int(asked.sum()) if asked.any() else 0.0,
         "stable": {
             name: {

@@ -171,7 +171,7 @@ def test_all_faults_of_a_file_are_reported_together(
     command = ["solve", str(path), "--threshold", "8", "--threshold", "3", "--budget", "-1"]
     assert refused(command, capfd, tmp_path) == [
         f"{path}: column 'value' is missing; expected "
-        "id,cost,value,capacity[,reversibility,removable,exclusion,committed,width_1,slope_1]",
+        "id,cost,value,capacity[,reversibility,removable,exclusion,committed,least,unit,contact_cost,fixed,group,width_1,slope_1]",
         f"{path}: column 'valu' is not known; did you mean 'value'?",
         f"{path}: row 4 (line 7): the row has 3 cells, but the header has 4",
         f"{path}: row 2 (line 3): cost 'x' is not a number",

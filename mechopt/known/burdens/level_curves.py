@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 import numpy as np
 
@@ -76,28 +77,40 @@ class LevelCurves:
         return self.keep(self.need <= 0)
 
 
-def level_after(instance: Instance, total: float, burden: FloatArray) -> IntArray:
+def level_after(
+    instance: Instance, total: float, burden: FloatArray, users: Any = slice(None)
+) -> IntArray:
     """The level left if user i alone withdraws from `total`, shape (n,); near misses count as met.
 
     This is the cautious reading within tolerance: the user loses no more than surely lost.
     """
     forgiving = instance.thresholds * (1 - 0.75 * MARGIN)
-    return np.searchsorted(forgiving, total - instance.removable * burden, side="right")
+    left = total - instance.removable[users] * burden
+    return np.searchsorted(forgiving, left, side="right")
 
 
 def payment_needed(
-    instance: Instance, level: int, total: float, burden: FloatArray, *, withdrawal: bool = True
+    instance: Instance,
+    level: int,
+    total: float,
+    burden: FloatArray,
+    *,
+    withdrawal: bool = True,
+    users: Any = slice(None),
 ) -> FloatArray:
-    """The least payments that keep everyone at `level` (A3 and W1), money, shape (n,)."""
+    """The least payments that keep everyone at `level` (A3 and W1), money, shape (n,).
+
+    `users` : whose burdens these are (positions), where they are not everybody's
+    """
     shares = np.append(0.0, instance.shares)
-    cost = instance.cost_of(burden)
-    need = cost - instance.value * shares[level]
+    value = instance.value[users]
+    cost = _cost_of(instance, users, burden)
+    need = cost - value * shares[level]
     if withdrawal:
-        after = np.minimum(level_after(instance, total, burden), level)
-        need = np.maximum(
-            need, instance.reversibility * cost - leaving_loss(instance, level, after)
-        )
-    return _clean(need, cost, instance.value)
+        after = np.minimum(level_after(instance, total, burden, users), level)
+        kept = leaving_loss(instance, level, after, users)
+        need = np.maximum(need, instance.reversibility[users] * cost - kept)
+    return _clean(need, cost, value)
 
 
 def least_burden(instance: Instance, level: int, reserve: float) -> FloatArray:
@@ -177,6 +190,18 @@ def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
     return LevelCurves(user, burden[order], cost[order], need[order], joined[order], start)
 
 
+def unbound_curves(instance: Instance, level: int) -> LevelCurves:
+    """The curves where nobody can withdraw: only participation (A3) asks for payment."""
+    everyone = np.arange(instance.n)
+    shares = np.append(0.0, instance.shares)
+    low = np.zeros(instance.n)
+    user, burden, cost, need, joined = _block(
+        instance, everyone, low, instance.capacity, shares, level, 0
+    )
+    start = np.searchsorted(user, np.arange(instance.n + 1))
+    return LevelCurves(user, burden, cost, need, joined, start)
+
+
 def _over(data: float, removable: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(removable > 0, data / removable, inf)
@@ -228,7 +253,7 @@ def _block(
     return owner, grid[fresh], cost[fresh], need[fresh], joined
 
 
-def _cost_of(instance: Instance, users: IntArray, burden: FloatArray) -> FloatArray:
+def _cost_of(instance: Instance, users: Any, burden: FloatArray) -> FloatArray:
     from mechopt.problem import cost_curves as curves
 
     return curves.cost_of(

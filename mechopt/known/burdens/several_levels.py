@@ -22,7 +22,7 @@ from mechopt.errors import NotSupported
 from mechopt.known.burdens import exact_edge as knife_edge
 from mechopt.known.burdens.separable import one_level
 from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget, solve_level
-from mechopt.known.levels import LevelAnswer, best_level
+from mechopt.known.levels import LevelAnswer, best_level, spending
 from mechopt.problem.aims import MINIMISED, check_options
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
@@ -49,6 +49,7 @@ def solve(
     seed: int = 0,
     known: Known | None = None,
     withdrawal: str = "whole",
+    mechanism: str = "burdens",
 ) -> Plan:
     """The best burdens and payments under a withdrawal protocol, for any K and reserve.
 
@@ -61,6 +62,7 @@ def solve(
         serves the sequential protocol; the bound there is that of participation alone
     known : what earlier solves found that differ in budget or provider value alone; taken over
         where it holds, and added to
+    mechanism : "subsidy" pays everybody in full; only where section 11 asks for this road
 
     Returns a Plan with a proved bound; `details["levels"]` has one row per level solved. Status is
     FEASIBLE with the gap where the search stopped (`time_limit`, default 60 s) or where bound and
@@ -101,7 +103,25 @@ def solve(
         elif (carried := _carried(instance, level, quantity, known, budget)) is not None:
             found = carried
         else:
-            if withdrawal == "part":
+            if instance.practice is not None:
+                if instance.has_committed or withdrawal == "part":
+                    raise NotSupported(
+                        "committed data, or withdrawal of a part, together with least amounts, "
+                        "units, contact costs, fixed burdens, steps or groups"
+                    )
+                from mechopt.known.practice.level import solve_level as solve_in_practice
+
+                found = solve_in_practice(
+                    instance,
+                    level,
+                    quantity,
+                    mechanism=mechanism,
+                    protocol=protocol,
+                    objective=objective,
+                    seed=seed,
+                    **control,
+                )
+            elif withdrawal == "part":
                 found = solve_level(instance, level, quantity, withdrawal="part", **control)
                 if protocol == "sequential":
                     found = _bounded_by_participation(instance, level, quantity, found, control)
@@ -117,7 +137,8 @@ def solve(
                 found = solve_level(instance, level, quantity, **control)
             if known is not None:
                 known[level, quantity] = budget, found
-        if found.answer.allocation is not None and withdrawal == "whole":
+        decide = withdrawal == "whole" and instance.practice is None
+        if found.answer.allocation is not None and decide:
             terms: dict[str, Any] = {
                 "mechanism": "burdens",
                 "protocol": protocol,
@@ -138,7 +159,7 @@ def solve(
         objective=objective,
         target=target,
         reserve=reserve,
-        mechanism="burdens",
+        mechanism=mechanism,
         protocol=protocol,
         order=order,
         seed=seed,
@@ -197,7 +218,7 @@ def _carried(
     if answer.allocation is None or answer.payment is None:
         without_money = (answer.shortfall or {}).get("constraint") in ("capacity", "reserve")
         return found if without_money else None
-    covered = exact_sum(answer.payment) <= budget
+    covered = spending(instance, answer.allocation.burden, answer.payment) <= budget
     if covered and (quantity == "pay" or budget < other):
         return found
     least = answer.allocation.bound
@@ -234,7 +255,7 @@ def level_row(instance: Instance, found: LevelSolution, seconds: float) -> dict[
     }
     if answer.allocation is not None and answer.payment is not None:
         row["status"] = "sustained"
-        row["expenditure"] = exact_sum(answer.payment)
+        row["expenditure"] = spending(instance, answer.allocation.burden, answer.payment)
         row["social_cost"] = exact_sum(instance.cost_of(answer.allocation.burden))
         row["bound"] = answer.allocation.bound
     return row

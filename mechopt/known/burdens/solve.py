@@ -11,7 +11,7 @@ from typing import Any
 
 from mechopt import words
 from mechopt.answer.plan import Plan
-from mechopt.errors import InvalidOption
+from mechopt.errors import InvalidOption, NotSupported
 from mechopt.known import milp as by_model
 from mechopt.known.burdens import exact_edge as knife_edge
 from mechopt.known.burdens.separable import one_level, unsecured_share
@@ -56,21 +56,26 @@ def solve(
     words.choose("method", method, METHODS)
     words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
     check_options(instance, objective, target, reserve)
+    practice = instance.practice is not None
     separable = protocol == "none" or (
         instance.levels == 1 and reserve == 0 and not _held_by_exclusion_alone(instance)
     )
-    if not separable:
+    if practice or not separable:
         if method == "selection":
             raise InvalidOption(
                 "method: 'selection' solves one threshold without a reserve, or protocol 'none'; "
                 "use 'auto'"
             )
+        if practice and method == "model":
+            raise NotSupported(
+                "method 'model': with least amounts, units, contact costs, fixed burdens, steps or "
+                "groups use build_model(instance, 'burdens-practice') and solve_model(model)"
+            )
         from mechopt.known.burdens import several_levels
 
-        return in_natural_units(
-            instance,
-            lambda natural, data: several_levels.solve(
-                natural,
+        def solved(problem: Instance, data: float) -> Plan:
+            return several_levels.solve(
+                problem,
                 objective=objective,
                 protocol=protocol,
                 order=order,
@@ -82,8 +87,10 @@ def solve(
                 seed=seed,
                 known=known,
                 withdrawal=withdrawal,
-            ),
-        )
+            )
+
+        # A unit as typed, such as 0.1, is no multiple of a power of two.
+        return solved(instance, 1.0) if practice else in_natural_units(instance, solved)
     fields: dict[str, Any] = {"mechanism": "burdens", "protocol": protocol, "order": order}
     fields["right"] = withdrawal
     if method == "model":

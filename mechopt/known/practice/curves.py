@@ -1,0 +1,340 @@
+"""What a user can be asked for in practice: his curve, cut down to what may be asked.
+
+The curves of a level (`level_curves`) are functions of any burden. Here only 0, burdens from the
+least on, and multiples of the unit are left; whoever is asked costs the provider the contact; and
+payments rise in steps. All this changes one user's curve at a time, so a level stays a
+multiple-choice knapsack.
+
+Where all free users have the same unit, burdens are counted in it, and the straight line between
+two multiples stands for the multiples between them: a cut at a whole number falls on one. With
+several units every multiple is a point of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
+from mechopt.known.burdens import level_curves
+from mechopt.known.burdens.level_curves import LevelCurves
+from mechopt.problem.aims import MARGIN, required_total
+from mechopt.problem.instance import Instance
+from mechopt.problem.practice import Practice, ceiling, counted, flooring
+
+MOST_POINTS = 4_000_000  # beyond, steps (or mixed units) are relaxed and met by rounding up
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What has to be paid for, at which level: everything a user's curve depends on.
+
+    rights : "withdrawal" (A3 and W1), "participation" (A3), "cost" (subsidies: in full)
+    """
+
+    instance: Instance
+    level: int
+    reserve: float
+    rights: str
+    transfers: bool
+    charged: bool  # whether the contact counts in the cost (welfare)
+
+    @property
+    def practice(self) -> Practice:
+        """The instance's terms of section 11."""
+        practice = self.instance.practice
+        assert practice is not None
+        return practice
+
+    @property
+    def goal(self) -> Fraction:
+        """T_k + R, as `Practice.goal`."""
+        threshold = float(self.instance.thresholds[self.level - 1])
+        return self.practice.goal(threshold, self.reserve)
+
+    @property
+    def unit(self) -> float:
+        """The unit that all free users share; 0 if they have none, or several."""
+        sizes = np.unique(self.practice.unit[self.practice.free])
+        return float(sizes[0]) if sizes.size == 1 else 0.0
+
+    def need(self, burden: FloatArray, excess: float, users: Any = slice(None)) -> FloatArray:
+        """Least payments, before rounding up to steps, if the total is the goal and `excess`."""
+        if self.rights == "cost":
+            return level_curves._cost_of(self.instance, users, burden)
+        total = required_total(self.instance, self.level, self.reserve) + excess
+        return level_curves.payment_needed(
+            self.instance,
+            self.level,
+            total,
+            burden,
+            withdrawal=self.rights == "withdrawal",
+            users=users,
+        )
+
+    def payment(self, burden: FloatArray) -> FloatArray | None:
+        """The least payments in steps for burdens (n,); None if they need some and none may be."""
+        practice = self.practice
+        excess = max(0.0, float(practice.total(burden) - self.goal))
+        need = self.need(burden, excess)
+        if not self.transfers:
+            return None if (need > 0).any() else np.zeros(self.instance.n)
+        return practice.rounded_up(need)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Curves of what may be asked, burdens in units of `scale` (data), fixed ones taken out.
+
+    borne : C_i at the points, money (the curves' cost has the contact in it where that is charged)
+    """
+
+    curves: LevelCurves
+    scale: float
+    borne: FloatArray
+    rounding: float  # money by which a payment may exceed its curve (steps that were relaxed)
+
+
+def asked_curves(terms: Terms, excess: float) -> Asked:
+    """The curves if the total is the goal and `excess`; a lower bound if it is more."""
+    instance, practice = terms.instance, terms.practice
+    base = _base(terms, excess)
+    low, high = practice.range(instance.capacity)
+    common, free = terms.unit, practice.free
+    whole = free & (practice.unit > 0)
+    found = [_fixed(terms, excess)]
+    if (free & ~whole).any():
+        found.append(_from_least(terms, base, free & ~whole, low))
+    if whole.any():
+        found.append(_whole_units(terms, base, whole, low, high, excess, common))
+    curves = _sorted(instance.n, *(np.concatenate(parts) for parts in zip(*found)))
+    if not terms.transfers:
+        curves = curves.keep(curves.need <= 0)
+    rounding = 0.0
+    if practice.step and terms.transfers:
+        rise = np.where(curves.joined, np.append(np.diff(curves.need), 0.0), 0.0)
+        steps = float(np.ceil(rise[rise > 0] / practice.step).sum())
+        if steps <= MOST_POINTS:
+            curves = _in_steps(curves, practice.step, common > 0, MARGIN * float(terms.goal))
+        else:
+            rounding = practice.step
+    some = curves.burden > 0
+    some |= ~free[curves.user] & (practice.fixed[curves.user] > 0)
+    contact = np.where(some, practice.contact[curves.user], 0.0)
+    cost = curves.cost + contact if terms.charged else curves.cost
+    borne = curves.cost
+    curves = replace(curves, cost=cost, need=curves.need + contact)
+    return Asked(curves, common or 1.0, borne, rounding)
+
+
+Points = tuple[IntArray, FloatArray, FloatArray, FloatArray, BoolArray]
+
+
+def _base(terms: Terms, excess: float) -> LevelCurves:
+    if terms.rights == "withdrawal":
+        return level_curves.level_curves(terms.instance, terms.level, terms.reserve + excess)
+    curves = level_curves.unbound_curves(terms.instance, terms.level)
+    return replace(curves, need=curves.cost.copy()) if terms.rights == "cost" else curves
+
+
+def _sorted(n: int, *columns: Any) -> LevelCurves:
+    """Curves from points in any order (ties in the order given)."""
+    user, burden = columns[0], columns[1]
+    order = np.lexsort((burden, user))
+    user = user[order]
+    start = np.searchsorted(user, np.arange(n + 1))
+    burden, cost, need, joined = (column[order] for column in columns[1:])
+    return LevelCurves(user, burden, cost, need, joined, start)
+
+
+def _fixed(terms: Terms, excess: float) -> Points:
+    """One point per fixed user, at burden 0: what he gives is no longer to be chosen."""
+    users = np.flatnonzero(~terms.practice.free)
+    burden = terms.practice.fixed[users]
+    cost = level_curves._cost_of(terms.instance, users, burden)
+    need = terms.need(burden, excess, users)
+    return users, 0.0 * burden, cost, need, np.zeros(users.size, dtype=bool)
+
+
+def _from_least(terms: Terms, base: LevelCurves, mine: BoolArray, low: FloatArray) -> Points:
+    """Users without a unit: 0, and the curve from the least on (where there is one)."""
+    practice = terms.practice
+    gap = mine & ((low > 0) | (practice.contact > 0))
+    low = np.maximum(low, MARGIN * float(terms.goal))  # asked at all is asked for something
+    user, burden = base.user, base.burden
+    plain = mine[user] & ~gap[user]
+    above = gap[user] & (burden >= low[user])
+    ends = np.append(burden[1:], 0.0)
+    crossing = gap[user] & base.joined & (burden < low[user]) & (ends > low[user])
+    at = np.flatnonzero(crossing)
+    part = (low[user[at]] - burden[at]) / (burden[at + 1] - burden[at])
+    zero = np.flatnonzero(gap)
+    kept = plain | above
+
+    def column(values: FloatArray) -> FloatArray:
+        between = values[at] + part * (values[at + 1] - values[at])
+        return np.concatenate((np.zeros(zero.size), between, values[kept]))
+
+    return (
+        np.concatenate((zero, user[at], user[kept])),
+        np.concatenate((np.zeros(zero.size), low[user[at]], burden[kept])),
+        column(base.cost),
+        column(base.need),
+        np.concatenate((np.zeros(zero.size, bool), np.ones(at.size, bool), base.joined[kept])),
+    )
+
+
+def _whole_units(
+    terms: Terms,
+    base: LevelCurves,
+    mine: BoolArray,
+    low: FloatArray,
+    high: FloatArray,
+    excess: float,
+    common: float,
+) -> Points:
+    """Users with a unit: 0 and multiples, those beside a bend or jump of the curve as points."""
+    instance, unit = terms.instance, terms.practice.unit
+    able = mine & (low <= high * (1 + 1e-12))
+    least, most = np.zeros(instance.n), np.zeros(instance.n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least[able], most[able] = (np.rint(end[able] / unit[able]) for end in (low, high))
+    users = np.flatnonzero(able)
+    everyone = np.flatnonzero(mine)
+    lines = common > 0 or (most - least)[able].sum() > MOST_POINTS
+    if lines:
+        some = able[base.user]
+        owner, at = base.user[some], base.burden[some]
+        size = unit[owner]
+        beside = [flooring(at, size), flooring(at, size) + 1, ceiling(at, size)]
+        owner = np.concatenate((users, users, *[owner] * 3))
+        count = np.concatenate((least[users], most[users], *beside))
+    else:
+        number = (most - least + 1)[users].astype(np.int64)
+        owner = np.repeat(users, number)
+        first = np.cumsum(number) - number
+        count = least[owner] + (np.arange(owner.size) - np.repeat(first, number))
+    count = np.clip(count, least[owner], most[owner])
+    wide = float(most.max(initial=0.0)) + 2
+    key = np.unique(np.concatenate((everyone * wide, owner * wide + count)).astype(np.int64))
+    owner = (key // int(wide)).astype(np.int64)
+    count = (key - owner * int(wide)).astype(np.float64)
+    burden = counted(count, unit[owner])
+    cost = level_curves._cost_of(instance, owner, burden)
+    need = terms.need(burden, excess, owner)
+    after = _level_after(terms, burden, excess, owner)
+    joined = np.zeros(owner.size, dtype=bool)
+    if lines:  # between two multiples on one stretch of the curve, all are on the line
+        practice = terms.practice
+        joined[:-1] = (owner[1:] == owner[:-1]) & (after[1:] == after[:-1]) & (count[:-1] > 0)
+        from_zero = (practice.least <= unit) & (practice.contact == 0)
+        joined[:-1] |= (owner[1:] == owner[:-1]) & (count[:-1] == 0) & from_zero[owner[:-1]]
+    return owner, count if common else burden, cost, need, joined
+
+
+def _level_after(terms: Terms, burden: FloatArray, excess: float, users: IntArray) -> IntArray:
+    if terms.rights != "withdrawal":
+        return np.zeros(burden.size, dtype=np.int64)
+    total = required_total(terms.instance, terms.level, terms.reserve) + excess
+    return level_curves.level_after(terms.instance, total, burden, users)
+
+
+def _in_steps(curves: LevelCurves, step: float, whole: bool, margin: float) -> LevelCurves:
+    """Needs rounded up to multiples of `step`: each rising line becomes stairs.
+
+    A stair starts just beyond (`margin`) the end of the one below it, or one unit beyond.
+    """
+    lines = np.flatnonzero(curves.joined)
+    begin, end = curves.burden[lines], curves.burden[lines + 1]
+    low, high = curves.need[lines], curves.need[lines + 1]
+    first, last = ceiling(low, step), np.maximum(ceiling(high, step), ceiling(low, step))
+    number = (last - first).astype(np.int64) + 1
+    line = np.repeat(np.arange(lines.size), number)
+    start = np.cumsum(number) - number
+    stair = np.arange(line.size) - np.repeat(start, number)
+    paid = first[line] + stair
+    rise = np.where(high > low, high - low, 1.0)
+
+    def reach(count: FloatArray) -> FloatArray:
+        part = np.clip((count * step - low[line]) / rise[line], 0.0, 1.0)
+        data = begin[line] + part * (end - begin)[line]
+        data = np.where(count >= last[line], end[line], data)
+        return flooring(data, 1.0) if whole else data
+
+    right = reach(paid)
+    left = np.where(stair > 0, reach(paid - 1) + (1.0 if whole else margin), begin[line])
+    kept = (left < right) | ((left == right) & (whole | (stair == 0)))
+    line, paid, left, right = line[kept], paid[kept], left[kept], right[kept]
+    at = lines[line]
+    width = curves.burden[at + 1] - curves.burden[at]
+    slope = (curves.cost[at + 1] - curves.cost[at]) / np.where(width > 0, width, 1.0)
+    costs = [curves.cost[at] + (x - curves.burden[at]) * slope for x in (left, right)]
+    lone = np.flatnonzero(~curves.joined & ~np.append(False, curves.joined[:-1]))
+    needs = [paid * step, paid * step, ceiling(curves.need[lone], step) * step]
+    user = np.concatenate((curves.user[at], curves.user[at], curves.user[lone]))
+    burden = np.concatenate((left, right, curves.burden[lone]))
+    cost = np.concatenate((*costs, curves.cost[lone]))
+    need = np.concatenate(needs)
+    joined = np.concatenate((left < right, np.zeros(right.size, bool), np.zeros(lone.size, bool)))
+    order = np.lexsort((~joined, need, burden, user))
+    user, burden, cost, need, joined = (
+        column[order] for column in (user, burden, cost, need, joined)
+    )
+    # One point where a stair goes on into the next line, or where a stair is one point.
+    same = (user[1:] == user[:-1]) & (burden[1:] == burden[:-1]) & (need[1:] == need[:-1])
+    fresh = np.append(True, ~same)
+    group = np.cumsum(fresh) - 1
+    linked = np.zeros(int(group[-1]) + 1 if group.size else 0, dtype=bool)
+    np.logical_or.at(linked, group, joined)
+    user = user[fresh]
+    starts = np.searchsorted(user, np.arange(curves.n + 1))
+    return LevelCurves(user, burden[fresh], cost[fresh], need[fresh], linked, starts)
+
+
+def split_at_bends(curves: LevelCurves) -> tuple[LevelCurves, IntArray]:
+    """The curves as pieces of one slope of cost each, and where each of their points came from.
+
+    Where dearer data can be an advantage (a group's share of the cost), lines of a convex piece
+    would not be taken in order.
+    """
+    inner = np.flatnonzero(curves.joined & np.append(False, curves.joined[:-1]))
+    rise = curves.cost[inner + 1] - curves.cost[inner]
+    before = curves.cost[inner] - curves.cost[inner - 1]
+    width = curves.burden[inner + 1] - curves.burden[inner]
+    width_before = curves.burden[inner] - curves.burden[inner - 1]
+    left, right = rise * width_before, before * width
+    bends = inner[np.abs(left - right) > 1e-12 * (np.abs(left) + np.abs(right))]
+    source = np.insert(np.arange(curves.user.size), bends, bends)
+    joined = curves.joined[source]
+    joined[bends + np.arange(bends.size)] = False
+    user = curves.user[source]
+    start = np.searchsorted(user, np.arange(curves.n + 1))
+    burden, cost, need = (column[source] for column in (curves.burden, curves.cost, curves.need))
+    return LevelCurves(user, burden, cost, need, joined, start), source
+
+
+def with_excess(curves: LevelCurves, room: float) -> LevelCurves:
+    """The curves and one more user, who takes up to `room` of the total off for nothing.
+
+    He turns "at least" into "exactly": the total asked for is `room` more, and what he gives of it
+    nobody else has to.
+    """
+    n = curves.n
+    ends = np.array([0.0, room]) if room > 0 else np.zeros(1)
+    none = np.zeros(ends.size)
+    return LevelCurves(
+        np.append(curves.user, np.full(ends.size, n)),
+        np.append(curves.burden, ends),
+        np.append(curves.cost, none),
+        np.append(curves.need, none),
+        np.append(curves.joined, np.arange(ends.size) < ends.size - 1),
+        np.append(curves.start, curves.user.size + ends.size),
+    )
+
+
+def most_of(curves: LevelCurves) -> float:
+    """The most that all users together can give on these curves, scaled data."""
+    return exact_sum(np.maximum.reduceat(curves.burden, curves.start[:-1]))

@@ -1,0 +1,219 @@
+"""Plans in practice (FORMULATION section 11) against brute force, the audit, and files."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mechopt as mo
+from tests.practice_cases import agrees, random_case
+
+EXAMPLE: dict[str, Any] = {
+    "cost": [1.0, 2.0, 4.0],
+    "value": 6.0,
+    "capacity": 10.0,
+    "thresholds": [8.0],
+    "provider_value": 100.0,
+}
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_answers_are_those_of_brute_force(block: int) -> None:
+    wrong = {}
+    for seed in range(20_000 + 30 * block, 20_000 + 30 * (block + 1)):
+        found = agrees(*random_case(seed))
+        if found:
+            wrong[seed] = found
+    assert not wrong
+
+
+def test_whole_units_round_up_and_nobody_gives_part_of_one() -> None:
+    plan = mo.solve(mo.Instance(**EXAMPLE, unit=3), "burdens")
+    assert plan.status == "optimal"
+    assert plan.burden is not None
+    assert plan.burden.tolist() == [6, 3, 0]
+    assert plan.withdrawal().stable
+
+
+def test_contact_costs_are_expenditure_and_count_against_the_budget() -> None:
+    instance = mo.Instance(**EXAMPLE, contact_cost=1.5)
+    plan = mo.solve(instance, "burdens", objective="expenditure")
+    assert plan.objective == pytest.approx(3)  # two people, or one and 2 of payment: 3.5
+    assert plan.metrics["expenditure"] == pytest.approx(3)
+    assert plan.metrics["leakage"] == 0
+    short = mo.solve(instance.replace(budget=2), "burdens", objective="expenditure")
+    assert short.status == "null"
+    assert "budget" in short.reason
+
+
+def test_fixed_users_keep_their_burden_and_are_paid_for_it() -> None:
+    plan = mo.solve(mo.Instance(**EXAMPLE, fixed=[None, 0, 5]), "burdens")
+    assert plan.burden is not None
+    assert plan.payment is not None
+    assert plan.burden.tolist() == [3, 0, 5]
+    assert plan.payment.tolist() == [0, 0, 14]
+
+
+def test_a_fixed_total_above_the_threshold_leaves_nobody_pivotal() -> None:
+    plan = mo.solve(
+        mo.Instance(cost=[1, 1], value=6, capacity=10, thresholds=[8], fixed=[9, 9]),
+        "burdens",
+        objective="expenditure",
+    )
+    assert plan.payment is not None
+    assert plan.payment.tolist() == [9, 9]  # 9 of 18 are enough: leaving costs nobody anything
+    assert mo.audit(plan.instance, plan).ok
+
+
+def test_payments_come_in_steps_and_never_fall_short_of_what_is_needed() -> None:
+    instance = mo.Instance(**{**EXAMPLE, "thresholds": [11.0]}, payment_step=0.3)
+    plan = mo.solve(instance, "burdens", objective="expenditure")
+    assert plan.payment is not None
+    assert plan.objective == pytest.approx(0.6)
+    assert np.allclose(plan.payment / 0.3, np.rint(plan.payment / 0.3))
+    assert mo.audit(instance, plan).ok
+
+
+def test_groups_by_data_and_by_share_of_the_cost() -> None:
+    instance = mo.Instance(**EXAMPLE, group=["a", "a", "b"], group_least={"b": 2})
+    plan = mo.solve(instance, "burdens", objective="social-cost")
+    assert plan.burden is not None
+    assert plan.burden.tolist() == pytest.approx([6, 0, 2])
+    assert plan.status == "optimal"
+    fair = instance.replace(group_least={"b": "50 %"})
+    plan = mo.solve(fair, "burdens", objective="social-cost")
+    cost = fair.cost_of(plan.burden)
+    assert plan.status == "optimal"
+    assert cost[2] >= 0.5 * cost.sum() - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("terms", "tag", "burden"),
+    [
+        ({"least": 3}, "B1", [6, 2, 0]),
+        ({"unit": 3}, "B2", [6, 2, 0]),
+        ({"fixed": [5, None, None]}, "B3", [6, 2, 0]),
+        ({"group": ["a", "b", "b"], "group_least": {"b": 3}}, "B5", [6, 2, 0]),
+        ({"group": ["a", "b", "b"], "group_most": {"a": "50%"}}, "B6", [6, 2, 0]),
+        ({"contact_cost": 1, "budget": 1}, "A4", [6, 2, 0]),
+        ({"payment_step": 0.3}, "B4", [6, 2, 0]),
+    ],
+)
+def test_the_audit_sees_every_new_row(terms: dict[str, Any], tag: str, burden: list[int]) -> None:
+    instance = mo.Instance(**EXAMPLE, **terms)
+    payment = [0.5, 0, 0] if tag == "B4" else 0
+    verdict = mo.audit(instance, mo.Plan.from_arrays(instance, burden, payment))
+    assert {row.tag for row in verdict.violations} == {tag}
+
+
+@pytest.mark.parametrize("unit", [0.1, 0.3, 0.7, 1 / 3, 1.1])
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_a_written_plan_reaches_the_threshold(unit: float, suffix: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(int(unit * 100))
+    for number in range(4):
+        n = 12
+        instance = mo.Instance(
+            cost=rng.uniform(0.5, 2, n),
+            value=rng.uniform(0, 2, n),
+            capacity=unit * rng.integers(1, 9, n),
+            thresholds=[float(Fraction(repr(unit)) * int(rng.integers(8, 20)))],
+            unit=unit,
+            payment_step=float(rng.choice([0, 0.01, 0.05])),
+            contact_cost=float(rng.choice([0, 0.1])),
+        )
+        plan = mo.solve(instance, "burdens", objective="expenditure")
+        assert plan.status == "optimal"
+        path = tmp_path / f"{number}{suffix}"
+        plan.write(path)
+        again = mo.read(path, instance=instance)
+        verdict = mo.audit(instance, again)
+        assert verdict.ok, str(verdict)
+        assert again.level == 1
+        assert np.array_equal(np.rint(again.burden / unit), np.rint(plan.burden / unit))
+
+
+def test_the_terms_survive_files(tmp_path: Path) -> None:
+    instance = mo.Instance(
+        **EXAMPLE,
+        least=[1, 2, 0],
+        unit=0.5,
+        contact_cost=0.1,
+        fixed=[None, 3, None],
+        payment_step="1/100",
+        group=["a", "", "b"],
+        group_least={"a": 1},
+        group_most={"b": "40 %"},
+    )
+    path = tmp_path / "instance.json"
+    instance.write(path)
+    again = mo.read(path)
+    assert again == instance
+    assert again.group_most == {"b": ("share", 0.4)}
+    assert instance != instance.replace(group_most=None)
+
+
+def test_columns_and_options_of_the_command_line(tmp_path: Path, capsys: Any) -> None:
+    from mechopt.cli import main
+
+    path = tmp_path / "users.csv"
+    path.write_text("id,cost,value,capacity,least,fixed,group\na,1,6,10,3,,x\nb,2,6,10,0,,y\n"
+                    "c,4,6,10,0,1,y\n")  # fmt: skip
+    out = tmp_path / "plan.json"
+    said = [str(path), "--threshold", "8", "--unit", "0.5", "--group-least", "y=3"]
+    assert main(["solve", *said, "--payment-step", "0.01", "--out", str(out)]) == 0
+    plan = mo.read(out)
+    assert plan.burden.tolist() == [5, 2, 1]
+    assert plan.instance.unit.tolist() == [0.5] * 3
+    assert main(["solve", str(path), "--threshold", "8", "--group-least", "z=3"]) == 2
+    assert "'z' is nobody's group" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"least": -1}, "least: must be ≥ 0"),
+        ({"fixed": [11, None, None]}, "fixed[0]: is 11, above the capacity 10"),
+        ({"group_least": {"a": 1}}, "'a' is nobody's group"),
+        ({"group": ["a", "b", "c"], "group_most": {"a": "x"}}, "no amount of data"),
+        ({"payment_step": -1}, "payment_step: must be ≥ 0"),
+    ],
+)
+def test_wrong_terms_are_named(terms: dict[str, Any], words: str) -> None:
+    with pytest.raises(mo.InvalidInstance, match=re.escape(words)):
+        mo.Instance(**EXAMPLE, **terms)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_posted_prices_buy_what_may_be_asked(seed: int) -> None:
+    instance, oracle, _ = random_case(40_000 + seed)
+    free = {"fixed": None, "group_least": None, "group_most": None, "payment_step": None}
+    instance = instance.replace(**free)
+    if instance.practice is None:
+        return
+    oracle.d.update(fixed=[None] * instance.n, step=0)
+    allowed = [oracle.allowed(i) for i in range(instance.n)]
+    slopes = {
+        (oracle.cost(i, y) - oracle.cost(i, x)) / (y - x)
+        for i in range(instance.n)
+        for x in allowed[i]
+        for y in allowed[i]
+        if y > x
+    }
+    best = Fraction(0)
+    for price in slopes:
+        x = [
+            max(allowed[i], key=lambda give, i=i: (price * give - oracle.cost(i, give), give))
+            for i in range(instance.n)
+        ]
+        spent = price * sum(x) + sum(k for k, give in zip(oracle.d["contact"], x) if give)
+        if oracle.d["budget"] is None or spent <= oracle.d["budget"]:
+            worth = oracle.d["provider_value"] * oracle.b[oracle.level(sum(x))]
+            best = max(best, worth - spent)
+    plan = mo.solve(instance, "posted-price")
+    assert plan.objective == pytest.approx(float(best))
+    assert mo.audit(instance, plan).ok
