@@ -24,6 +24,8 @@ class Regret:
     interim : in expectation over the others (BIC); ex_post : in the worst state (DSIC)
     true, told : type columns of the largest interim gain (equal if nobody gains)
     standard_error : of `interim`, 0 when exact; samples : 0 when exact
+    report : of a rule, the report that gains, money per data unit; `told` is the type next to it
+    exact : False if more may be gained by a report that was not tried
     """
 
     interim: float
@@ -32,6 +34,8 @@ class Regret:
     told: int
     standard_error: float = 0.0
     samples: int = 0
+    report: float | None = None
+    exact: bool = True
 
 
 def gains(

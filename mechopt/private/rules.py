@@ -3,7 +3,8 @@
 "least-cost" fills the cheapest reported costs first, "proportional" shares the burden in
 proportion to value/cost; both ask nobody for more than the report can sustain without payment
 (participation, and obedience with the loss b_k − b_{k−1}), aim at the highest level so reachable,
-and do nothing where none is. Neither is incentive compatible: `rule_regret` says by how much.
+and do nothing where none is. Neither is incentive compatible: `rule_regret` says by how much, and
+`misreports` what users then report.
 """
 
 from __future__ import annotations
@@ -15,33 +16,41 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.errors import InvalidOption, TooLarge
-from mechopt.private.regret import Regret
 from mechopt.problem import cost_curves as curves
 from mechopt.problem.direct_terms import DirectTerms
+from mechopt.problem.group import Group
 from mechopt.problem.population import Population
-from mechopt.problem.states import STATE_LIMIT, state_count
 from mechopt.status import Status
 from mechopt.words import choose
 
 
+def stakes(group: Group, shares: FloatArray, level: int) -> float:
+    """The most unpaid cost at which a user of the group takes part and stays, money."""
+    gain = group.value * float(shares[level])
+    if group.reversibility == 0:
+        return gain
+    return min(gain, (gain - kept(group, shares, level)) / group.reversibility)
+
+
+def kept(group: Group, shares: FloatArray, level: int) -> float:
+    """What who leaves level `level` still enjoys at most (the safe reading), money."""
+    if group.removable == 0:
+        return group.value * float(shares[level]) * (1 - group.exclusion)
+    below = float(shares[level - 1]) if level else 0.0
+    return group.value * below * (1 - group.exclusion)
+
+
 def sustainable(population: Population, level: int) -> FloatArray:
     """The most a user of each type gives unpaid at level `level` (0-based), data, shape (M,)."""
-    shares = np.concatenate([[0.0], population.shares])
     amounts = []
     for group in population.groups:
-        gain = group.value * shares[level + 1]
-        loss = gain - group.value * shares[level] if group.removable > 0 else 0.0
-        sunk = group.reversibility
-        money = min(gain, loss / sunk) if sunk > 0 else gain
-        m = group.types
-        rows = (m, group.widths.size)
+        rows = (group.types, group.widths.size)
         amounts.append(
             curves.affordable(
                 group.costs,
                 np.broadcast_to(group.widths, rows),
                 np.broadcast_to(group.slopes, rows),
-                np.full(m, money),
+                np.full(group.types, stakes(group, population.shares, level)),
             )
         )
     return np.concatenate(amounts)
@@ -129,7 +138,8 @@ def apply_rule(
 def solve(population: Population, *, rule: str = "proportional", seed: int = 0) -> DirectMechanism:
     """The rule as a mechanism, if users report truthfully; `metrics["regret"]` says if they will.
 
-    Regret counts a misreporter's right to withdraw. TooLarge beyond STATE_LIMIT states.
+    "regret" is over every report > 0, "regret_types" over the types alone; both count a
+    misreporter's right to withdraw. TooLarge beyond STATE_LIMIT states.
     """
     run, burden = apply_rule(population, rule, population.states.counts)
     terms = DirectTerms(objective="improvement", incentive="none", transfers=False)
@@ -145,73 +155,3 @@ def solve(population: Population, *, rule: str = "proportional", seed: int = 0) 
         seed=seed,
     )
     return mechanism.replace(objective=mechanism.metrics["improvement"])
-
-
-def rule_regret(
-    population: Population, rule: str, *, samples: int | None = None, seed: int = 0
-) -> Regret:
-    """Regret of a rule: exact through counts (`samples=None`), or Monte Carlo over the others.
-
-    With samples the standard error of the largest expected gain is stated; the maximum over
-    pairs of types biases it upwards by less than a few of them.
-    """
-    if samples is None and state_count(population) > STATE_LIMIT:
-        raise TooLarge("regret: too many states to enumerate; give samples= for Monte Carlo")
-    if samples is not None and (isinstance(samples, bool) or samples < 2):
-        raise InvalidOption(f"samples: must be a whole number ≥ 2, got {samples!r}")
-    best, worst = Regret(0.0, 0.0, 0, 0, samples=samples or 0), 0.0
-    random = np.random.default_rng(seed)
-    for g, group in enumerate(population.groups):
-        others, weight = _others(population, g, samples, random)
-        gain = _gains(population, rule, g, others)
-        first = population.first_type[g]
-        for true in range(group.types):
-            for told in range(group.types):
-                one = gain[:, true, told]
-                expected = float(weight @ one)
-                worst = max(worst, float(one.max()))
-                if expected > best.interim:
-                    error = 0.0 if samples is None else float(one.std(ddof=1) / samples**0.5)
-                    best = Regret(expected, 0.0, first + true, first + told, error, samples or 0)
-    return Regret(best.interim, worst, best.true, best.told, best.standard_error, best.samples)
-
-
-def _others(
-    population: Population, g: int, samples: int | None, random: np.random.Generator
-) -> tuple[IntArray, FloatArray]:
-    """Counts of everybody but one user of group g, (R, M), and their weights (R,)."""
-    if samples is None:
-        others = population.states.others[g]
-        counts = population.states.counts[others.state[:, 0]].copy()
-        counts[:, population.first_type[g]] -= 1
-        return counts, others.probability
-    drawn = [
-        random.multinomial(
-            group.size - (h == g), group.probabilities / group.probabilities.sum(), size=samples
-        )
-        for h, group in enumerate(population.groups)
-    ]
-    return np.concatenate(drawn, axis=1), np.full(samples, 1 / samples)
-
-
-def _gains(population: Population, rule: str, g: int, others: IntArray) -> FloatArray:
-    """Gain of type `true` from telling `told` and then staying or leaving, (R, m, m) money."""
-    group, first = population.groups[g], population.first_type[g]
-    m, rows = group.types, others.shape[0]
-    below = np.concatenate([[0.0], population.shares[:-1]])
-    kept = below if group.removable > 0 else population.shares
-    utility = np.zeros((rows, m, m))  # (R, true, told)
-    for told in range(m):
-        counts = others.copy()
-        counts[:, first + told] += 1
-        run, burden = apply_rule(population, rule, counts)
-        given = burden[:, :, first + told]
-        for true in range(m):
-            cost = group.costs[true] * group.shape(given)
-            stay = group.value * population.shares * run - cost
-            leave = group.value * kept * run - (1 - group.reversibility) * cost
-            if true != told:
-                stay = np.where(given > 0, np.maximum(stay, leave), stay)
-            utility[:, true, told] = stay.sum(axis=1)
-    honest = np.einsum("rtt->rt", utility)
-    return utility - honest[:, :, None]

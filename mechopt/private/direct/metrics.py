@@ -50,18 +50,30 @@ def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
     `stable`: obedience (D5, which is W1) of truthful users after the lottery. It implies the
     sequential protocol (F1); for K > 1 False is only "not shown" for that one.
     """
-    from mechopt.private.regret import mechanism_regret
-
     margin, stays = obedience(mechanism)
     return {
         **expectations(mechanism),
         "participation": stays,
-        "regret": mechanism_regret(mechanism).interim,
+        **_regret(mechanism),
         "stable": {
             protocol: {"stable": bool(margin >= -_room(mechanism)), "margin": margin}
             for protocol in ("simultaneous", "sequential")
         },
     }
+
+
+def _regret(mechanism: DirectMechanism) -> dict[str, float]:
+    """Over the types; of a rule, which takes any report, over every report > 0 as well."""
+    from mechopt.private.regret import mechanism_regret
+
+    types = mechanism_regret(mechanism).interim
+    if not mechanism.mechanism.startswith("rule "):
+        return {"regret": types}
+    from mechopt.private.rule_regret import rule_regret
+
+    rule = mechanism.mechanism.removeprefix("rule ")
+    every = rule_regret(mechanism.population, rule, reports="all").interim
+    return {"regret": max(types, every), "regret_types": types}
 
 
 def _room(mechanism: DirectMechanism) -> float:
