@@ -8,48 +8,79 @@ nothing else in the package may point up (see docs/architecture.md).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mechopt import words
+from mechopt.words import load
 
 if TYPE_CHECKING:
+    from mechopt.answer.bracket import Bracket, Rule
     from mechopt.answer.mechanism import DirectMechanism
     from mechopt.answer.plan import Plan
+    from mechopt.problem.instance import Instance
+    from mechopt.problem.population import Population
     from mechopt.withdrawal import WithdrawalReport as WithdrawalReport
 
 
 def write(thing: Any, path: str | PathLike[str]) -> None:
     """To `mechopt.files.write`: an instance, population or answer as a file."""
-    words.load("mechopt.files:write")(thing, path)
+    load("mechopt.files:write")(thing, path)
 
 
 def write_document(document: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """To `mechopt.files`: one JSON document, whole or not at all."""
-    words.load("mechopt.files:write_document")(document, path)
+    load("mechopt.files:write_document")(document, path)
 
 
 def plan_metrics(plan: Plan) -> dict[str, Any]:
     """To `mechopt.withdrawal.metrics`: FORMULATION section 6 for a plan."""
-    metrics: dict[str, Any] = words.load("mechopt.withdrawal.metrics:plan_metrics")(plan)
+    metrics: dict[str, Any] = load("mechopt.withdrawal.metrics:plan_metrics")(plan)
     return metrics
 
 
 def plan_withdrawal(plan: Plan, protocol: str) -> WithdrawalReport:
     """To `mechopt.withdrawal.check_withdrawal`, on the plan's own instance and order."""
-    check = words.load("mechopt.withdrawal:check_withdrawal")
+    check = load("mechopt.withdrawal:check_withdrawal")
     report: WithdrawalReport = check(
         plan.instance, plan, protocol=protocol, order=plan.order, withdrawal=plan.right
     )
     return report
 
 
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """To `mechopt.files.plans`: a plan as JSON values, its instance inside."""
+    document = load("mechopt.files.plans:document")(plan, inline=inf)
+    values: dict[str, Any] = load("mechopt.files.documents:strict")(document)
+    return values
+
+
+def plan_of_document(document: Mapping[str, Any], instance: Instance | None) -> Plan:
+    """To `mechopt.files.plans`: the plan that `plan_document` described."""
+    read = load("mechopt.files.plans:read_document")
+    plan: Plan = read(Path("plan"), dict(document), instance, allow_outside=False)
+    return plan
+
+
+def bracket_metrics(bracket: Bracket) -> dict[str, Any]:
+    """To `mechopt.private.large.metrics`: FORMULATION section 6, estimated."""
+    metrics: dict[str, Any] = load("mechopt.private.large.metrics:rule_metrics")(bracket)
+    return metrics
+
+
+def assign_by_rule(population: Population, rule: Rule, reports: Any, seed: int) -> Plan:
+    """To `mechopt.private.large.assignment`: reports in, plan out."""
+    plan: Plan = load("mechopt.private.large.assignment:assign")(population, rule, reports, seed)
+    return plan
+
+
 def mechanism_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
     """To `mechopt.private.direct.metrics`: FORMULATION section 6, expected."""
-    metrics: dict[str, Any] = words.load("mechopt.private.direct.metrics:direct_metrics")(mechanism)
+    metrics: dict[str, Any] = load("mechopt.private.direct.metrics:direct_metrics")(mechanism)
     return metrics
 
 
 def mechanism_summary(mechanism: DirectMechanism) -> str:
     """To `mechopt.private.direct.summary`: the mechanism in plain language."""
-    return str(words.load("mechopt.private.direct.summary:summary")(mechanism))
+    return str(load("mechopt.private.direct.summary:summary")(mechanism))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
 from mechopt import registry, words
 from mechopt.errors import InvalidOption
+from mechopt.problem.aims import check_limits, default_objective
+from mechopt.withdrawal.stage import check_order
 
 
 def problem_kind(problem: Any) -> str:
@@ -25,26 +28,79 @@ def problem_kind(problem: Any) -> str:
     )
 
 
-def solve(problem: Any, mechanism: str = "burdens", **options: Any) -> Any:
-    """Solve `problem` (Instance or Population) by `mechanism`; returns a Plan or DirectMechanism.
+_ANYWHERE = ("seed", "time_limit")  # may be given to every mechanism, of use to some
 
-    Options are those of the mechanism's function (see `mechopt.mechanisms`), the common ones:
-    objective ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement"),
-    protocol ("simultaneous", "sequential", "coalition", "none"), order, target, transfers,
-    reserve, time_limit (seconds), seed.
 
-    Raises InvalidOption for unknown names (with the nearest) and options that do not apply.
+def default_mechanism(problem: Any) -> str:
+    """What `solve` does with a problem if no mechanism is named."""
+    return "burdens" if problem_kind(problem) == "instance" else "direct"
+
+
+def solve(problem: Any, mechanism: str | None = None, **options: Any) -> Any:
+    """Solve `problem` by `mechanism`; returns a Plan, DirectMechanism or PostedOffer.
+
+    mechanism : default "burdens" for an Instance, "direct" for a Population
+    objective : "provider-surplus", "welfare", "expenditure", "social-cost" or "improvement".
+        Default: provider-surplus if the provider has a value; else, with a budget and several
+        thresholds, improvement; else expenditure
+    options : those of the mechanism's function (see `mechopt.registry`), the common ones:
+        protocol ("simultaneous", "sequential", "coalition", "none"), order, target (share),
+        transfers, reserve (data), time_limit (seconds), seed. None stands for the default.
+
+    Raises InvalidOption for unknown names (with the nearest), for options that do not apply and
+    for values that cannot be, whether this mechanism comes to use them or not.
     """
-    words.choose("mechanism", mechanism, registry.MECHANISMS)
+    chosen = default_mechanism(problem) if mechanism is None else mechanism
+    words.choose("mechanism", chosen, registry.MECHANISMS)
     kind = problem_kind(problem)
-    places = registry.MECHANISMS[mechanism]
+    places = registry.MECHANISMS[chosen]
     if kind not in places:
         fits = [name for name, kinds in registry.MECHANISMS.items() if kind in kinds]
         raise InvalidOption(
-            f"mechanism: {mechanism!r} does not apply to "
+            f"mechanism: {chosen!r} does not apply to "
             f"{'an instance' if kind == 'instance' else 'a population'}; "
             f"choose from: {', '.join(fits)}"
         )
     began = perf_counter()
-    answer = words.call(words.load(places[kind]), mechanism, problem, options)
-    return answer.replace(seconds=perf_counter() - began, options=dict(options))
+    function = words.load(places[kind])
+    said = {name: value for name, value in options.items() if value is not None}
+    check_values(problem, said)
+    complete = with_defaults(problem, function, said)
+    answer = words.call(function, chosen, problem, complete)
+    return answer.replace(seconds=perf_counter() - began, options=said)
+
+
+def with_defaults(
+    problem: Any, function: Callable[..., Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`options` for this mechanism or formulation, the default objective among them."""
+    taken = words.keywords(function)
+    complete = {
+        name: value for name, value in options.items() if name in taken or name not in _ANYWHERE
+    }
+    if "objective" in taken and "objective" not in complete:
+        complete["objective"] = objective_of(problem, options)[0]
+    return complete
+
+
+def objective_of(problem: Any, options: Mapping[str, Any]) -> tuple[str, str]:
+    """The objective of a call with these options, and, where it was chosen for it, why."""
+    if options.get("objective") is not None:
+        return str(options["objective"]), ""
+    name, why = default_objective(problem)
+    if options.get("target") is not None and name == "improvement":
+        return "expenditure", "a target is given, so the objective is expenditure"
+    return name, why
+
+
+def check_values(problem: Any, options: Mapping[str, Any]) -> None:
+    """InvalidOption if a common option has a value that no mechanism takes."""
+    for name, known in (("objective", words.OBJECTIVES), ("protocol", words.PROTOCOLS)):
+        if name in options:
+            words.choose(name, options[name], known)
+    check_limits(options.get("time_limit"), options.get("seed", 0))
+    transfers = options.get("transfers", True)
+    if not isinstance(transfers, bool):
+        raise InvalidOption(f"transfers: must be True or False, got {transfers!r}")
+    if "order" in options:
+        check_order(options["order"], problem.n, ("designed",))

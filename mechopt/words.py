@@ -31,9 +31,14 @@ def choose(kind: str, name: object, known: Iterable[str]) -> str:
     names = list(known)
     if isinstance(name, str) and name in names:
         return name
-    near = get_close_matches(str(name), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InvalidOption(f"{kind}: {name!r} is not known{hint} Choose from: {', '.join(names)}")
+    raise InvalidOption(
+        f"{kind}: {name!r} is not known{_nearest(name, names)} Choose from: {', '.join(names)}"
+    )
+
+
+def _nearest(name: object, names: Iterable[str]) -> str:
+    near = get_close_matches(str(name), list(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else "."
 
 
 @cache
@@ -51,9 +56,8 @@ def call(function: Callable[..., Any], what: str, problem: Any, options: Mapping
             raise InvalidOption(f"{what} needs the option {name!r}")
     for name in options:
         if name not in taken:
-            near = get_close_matches(name, taken, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InvalidOption(
-                f"{what} takes no option {name!r}{hint} It takes: {', '.join(taken)}"
+                f"{what} takes no option {name!r}{_nearest(name, taken)} "
+                f"It takes: {', '.join(taken)}"
             )
     return function(problem, **options)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from dataclasses import replace as _replace
 from functools import cached_property
-from math import inf
-from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from mechopt import arrays, doors, tolerances
+from mechopt.answer.common import Answer, header, read_header
 from mechopt.answer.plan import Plan
+from mechopt.answer.reports import types_of
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidFile, InvalidPlan
 from mechopt.problem.direct_terms import DirectTerms
@@ -37,7 +36,7 @@ class Interim:
 
 
 @dataclass(frozen=True, eq=False)
-class DirectMechanism:
+class DirectMechanism(Answer):
     """A mapping from reported costs to run probability, burdens and payments. Frozen.
 
     States are count vectors (`population.states.counts`, shape (S, M)); all three arrays are
@@ -78,23 +77,12 @@ class DirectMechanism:
         self.__dict__.update(state)
         self.__post_init__()
 
-    def replace(self, **changes: Any) -> DirectMechanism:
-        """A variant with some fields changed."""
-        return _replace(self, **changes)
-
     # -- derived --------------------------------------------------------------------------------
 
     @property
     def has_answer(self) -> bool:
         """Whether there is a mechanism to be deployed."""
         return self.run is not None
-
-    @property
-    def gap(self) -> float | None:
-        """|bound − objective| / max(1, |objective|); None if either is missing."""
-        if self.objective is None or self.bound is None:
-            return None
-        return abs(self.bound - self.objective) / max(1.0, abs(self.objective))
 
     def _answer(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         if self.run is None or self.burden is None or self.payment is None:
@@ -103,6 +91,11 @@ class DirectMechanism:
                 + (f" ({self.reason})" if self.reason else "")
             )
         return self.run, self.burden, self.payment
+
+    @property
+    def objective_name(self) -> str:
+        """What was optimised."""
+        return self.terms.objective
 
     @property
     def run_probability(self) -> FloatArray:
@@ -191,8 +184,8 @@ class DirectMechanism:
         the user's group.
         """
         run, burden, payment = self._answer()
-        types = self._types_of(reports)
         population, space = self.population, self.population.states
+        types = types_of(population, reports)
         counts: IntArray = np.bincount(types, minlength=population.type_costs.size)
         state = space.index(counts)
         instance = population.instance(population.type_costs[types])
@@ -220,54 +213,21 @@ class DirectMechanism:
             **same,
         )
 
-    def _types_of(self, reports: Any) -> IntArray:
-        population = self.population
-        try:
-            costs = np.atleast_1d(arrays.to_float(reports))
-        except ValueError as error:
-            raise InvalidPlan(f"reports: {error.args[0]}") from None
-        if costs.shape != (population.n,):
-            raise InvalidPlan(
-                f"reports: has shape {costs.shape}, but the population has {population.n} users"
-            )
-        types = np.empty(costs.size, dtype=np.int64)
-        problems = []
-        for user, (cost, g) in enumerate(zip(costs, population.group_of_user)):
-            known = population.groups[g].costs
-            near = int(np.argmin(np.abs(known - cost)))
-            if not abs(known[near] - cost) <= tolerances.MONEY * known[near]:
-                options = ", ".join(f"{one:g}" for one in known)
-                problems.append(
-                    f"reports[{user}]: {cost:g} is not a cost of the user's group ({options})"
-                )
-            types[user] = population.first_type[g] + near
-        if problems:
-            raise InvalidPlan(problems[:5])
-        return types
-
     # -- words and files ------------------------------------------------------------------------
 
     def summary(self) -> str:
         """The mechanism in plain language."""
         return doors.mechanism_summary(self)
 
-    def __str__(self) -> str:
-        return self.summary()
-
     def to_dict(self) -> dict[str, Any]:
-        """JSON values, kind `mechanism`, with the population inside."""
+        """JSON values, kind `mechanism`, with the population; no states without an answer."""
+        said = {**header(self, "mechanism"), "terms": self.terms.to_dict()}
+        said |= {"metrics": dict(self.metrics), "population": self.population.to_dict()}
+        if not self.has_answer:
+            return {**said, "states": None}
         run, burden, payment = self._answer()
         return {
-            "schema_version": 1,
-            "kind": "mechanism",
-            "mechanism": self.mechanism,
-            "terms": self.terms.to_dict(),
-            "status": str(self.status),
-            "objective": self.objective,
-            "bound": None if self.bound is None or abs(self.bound) == inf else self.bound,
-            "solver": self.solver,
-            "seconds": self.seconds,
-            "population": self.population.to_dict(),
+            **said,
             "states": {
                 "counts": self.population.states.counts.tolist(),
                 "run": run.tolist(),
@@ -279,18 +239,19 @@ class DirectMechanism:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> DirectMechanism:
         """The mechanism described by `to_dict`'s format; InvalidFile on anything else."""
-        needed = {"kind", "terms", "status", "population", "states"}
-        missing = sorted(needed - set(data))
-        if missing:
-            raise InvalidFile(f"{missing[0]}: missing")
-        if data["kind"] != "mechanism":
-            raise InvalidFile(f"kind: expected 'mechanism', got {data['kind']!r}")
-        if data.get("schema_version", 1) != 1:
-            raise InvalidFile(f"schema_version: this version reads 1, got {data['schema_version']}")
+        derived = ("objective_name",)
+        needed = ("terms", "population", "states")
+        fields = read_header(data, "mechanism", needed, unknown=derived)
         population = Population.from_dict(data["population"])
+        try:
+            terms = DirectTerms.from_dict(data["terms"])
+        except (TypeError, ValueError) as error:
+            raise InvalidFile(f"terms: {error}") from None
+        if data["states"] is None:
+            return cls(population=population, terms=terms, **fields)
         states, types = len(population.states), population.type_costs.size
         shape = (states, population.levels, types)
-        table = {
+        table: dict[str, Any] = {
             name: _table(data["states"], name, expected)
             for name, expected in (
                 ("counts", (states, types)),
@@ -299,26 +260,9 @@ class DirectMechanism:
                 ("payment", shape),
             )
         }
-        if not (table["counts"] == population.states.counts).all():
+        if not (table.pop("counts") == population.states.counts).all():
             raise InvalidFile("states.counts: not the states of the population, in their order")
-        try:
-            terms = DirectTerms.from_dict(data["terms"])
-            status = Status(data["status"])
-        except (TypeError, ValueError) as error:
-            raise InvalidFile(f"terms or status: {error}") from None
-        return cls(
-            population=population,
-            terms=terms,
-            status=status,
-            objective=data.get("objective"),
-            bound=data.get("bound"),
-            mechanism=data.get("mechanism", "direct"),
-            solver=data.get("solver", ""),
-            seconds=data.get("seconds", 0.0),
-            run=table["run"],
-            burden=table["burden"],
-            payment=table["payment"],
-        )
+        return cls(population=population, terms=terms, **table, **fields)
 
     def table(self) -> dict[str, Any]:
         """Columns of the table export: one row per level, state and type with a user there.
@@ -346,10 +290,6 @@ class DirectMechanism:
             "payment": per_level(payment),
             "utility": per_level(self.utility),
         }
-
-    def write(self, path: str | PathLike[str]) -> None:
-        """Write as .json (read back by `read`) or the table as .csv or .parquet."""
-        doors.write(self, path)
 
 
 def _table(data: Any, name: str, shape: tuple[int, ...]) -> FloatArray:

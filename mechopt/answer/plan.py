@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from dataclasses import replace as _replace
 from functools import cached_property
-from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from mechopt import arrays, doors, tolerances
+from mechopt.answer.common import Answer, headline
 from mechopt.arrays import ExactArray, FloatArray
 from mechopt.errors import InvalidPlan
 from mechopt.problem.arguments import Reader, nobody
@@ -21,7 +20,7 @@ from mechopt.status import Status
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(Answer):
     """Burdens and payments for one instance, and how they came about. Frozen.
 
     burden : x_i, data, shape (n,); None unless there is an answer
@@ -117,23 +116,12 @@ class Plan:
         fields = {"status": Status.NULL, "objective": 0.0, "bound": 0.0, **fields}
         return cls(instance=instance, burden=zero, payment=zero, **fields)
 
-    def replace(self, **changes: Any) -> Plan:
-        """A variant with some fields changed."""
-        return _replace(self, **changes)
-
     # -- derived --------------------------------------------------------------------------------
 
     @property
     def has_answer(self) -> bool:
         """Whether burdens and payments are there to be acted on."""
         return self.burden is not None
-
-    @property
-    def gap(self) -> float | None:
-        """|bound − objective| / max(1, |objective|); None if either is missing."""
-        if self.objective is None or self.bound is None:
-            return None
-        return abs(self.bound - self.objective) / max(1.0, abs(self.objective))
 
     @cached_property
     def total(self) -> float | None:
@@ -199,11 +187,27 @@ class Plan:
         exact = arrays.to_exact(raw)
         return exact if column == "failure_bonus" else np.broadcast_to(exact, (self.instance.n,))
 
-    # -- files ----------------------------------------------------------------------------------
+    # -- words and files ------------------------------------------------------------------------
 
-    def write(self, path: str | PathLike[str]) -> None:
-        """Write as .csv, .json or .parquet; what is read back passes the same audit."""
-        doors.write(self, path)
+    def summary(self) -> str:
+        """The plan in plain language."""
+        said = f"{headline(self)}\n{self.reason}".rstrip()
+        if self.burden is None:
+            return said
+        asked = int((self.burden > 0).sum())
+        return (
+            f"{said}\n{asked:,} of {self.instance.n:,} users give {self.total:.6g} data (share "
+            f"{self.share:.6g}) and are paid {self.metrics['expenditure']:.6g}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, kind `plan`, with the instance inside."""
+        return doors.plan_document(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], instance: Instance | None = None) -> Plan:
+        """The plan described by `to_dict`'s format; InvalidPlan, InvalidFile on anything else."""
+        return doors.plan_of_document(data, instance)
 
 
 def _column(read: Reader, instance: Instance, name: str, raw: Any) -> FloatArray:

@@ -65,22 +65,31 @@ class Audit:
 
 
 def audit(problem: Any, answer: Any) -> Audit:
-    """Check `answer` (Plan or DirectMechanism) against `problem` (Instance or Population).
+    """Check `answer` against `problem`: a Plan against its Instance, others a Population.
 
     Tolerances: data totals none (X ≥ T must hold exactly); capacities and money relative
     `tolerances.DATA` and `tolerances.MONEY`. Raises InvalidPlan if the two do not match in size.
     """
     if isinstance(problem, Instance) and isinstance(answer, Plan):
         return _audit_plan(problem, answer)
+    from mechopt.answer.bracket import Bracket
     from mechopt.answer.mechanism import DirectMechanism
+    from mechopt.answer.offer import PostedOffer
     from mechopt.audits.mechanisms import audit_mechanism
+    from mechopt.audits.offers import audit_bracket, audit_offer
     from mechopt.problem.population import Population
 
-    if isinstance(problem, Population) and isinstance(answer, DirectMechanism):
-        return audit_mechanism(problem, answer)
+    if isinstance(problem, Population):
+        if isinstance(answer, DirectMechanism):
+            return audit_mechanism(problem, answer)
+        if isinstance(answer, PostedOffer):
+            return audit_offer(problem, answer)
+        if isinstance(answer, Bracket):
+            return audit_bracket(problem, answer)
     raise InvalidOption(
         f"audit: cannot hold a {type(answer).__name__} against a {type(problem).__name__}; "
-        "expected an Instance and a Plan, or a Population and a DirectMechanism"
+        "expected an Instance and a Plan, or a Population and a DirectMechanism, PostedOffer or "
+        "Bracket"
     )
 
 

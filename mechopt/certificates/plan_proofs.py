@@ -134,8 +134,8 @@ def _given_offer(plan: Plan) -> dict[str, Any] | None:
     if plan.options.get("price") is None:
         return None
     if plan.mechanism == "posted-price":
-        return {"price": decimal(plan.options["price"])}
-    return {"floor": decimal(plan.options["floor"]), "pay": decimal(plan.options["price"])}
+        return {"price": decimal(plan.options["payment"])}
+    return {"floor": decimal(plan.options["floor"]), "pay": decimal(plan.options["payment"])}
 
 
 DRAFTS = {

@@ -43,7 +43,7 @@ def check(
     Exit status: 0 if every row holds, 3 if one does not, 2 bad input.
     """
     import mechopt as mo
-    from mechopt.commands.show import audit_dict, check_dict, check_text, mechanism_check_text
+    from mechopt.commands.show import answer_check_text, audit_dict, check_dict, check_text
     from mechopt.errors import InvalidFile, InvalidOption
     from mechopt.files.documents import dumps
 
@@ -58,16 +58,21 @@ def check(
             raise InvalidFile(f"{instance}: is a population; a plan needs its instance")
     elif threshold or share or provider_value is not None or budget is not None:
         raise InvalidOption("--threshold, --share, --provider-value, --budget: need --instance")
+    if cli.is_users(plan):
+        raise InvalidFile(
+            f"{plan}: is a table of users, not a plan: it has no column `burden`; "
+            "`mechopt solve` makes a plan of it"
+        )
     found = mo.read(plan, instance=given, allow_outside=allow_outside)
-    if isinstance(found, mo.DirectMechanism):
-        verdict = mo.audit(found.population, found)
-        _say(dumps(audit_dict(verdict)), mechanism_check_text(found, verdict), out, format, quiet)
-        raise typer.Exit(0 if verdict.ok else 3)
-    if not isinstance(found, mo.Plan):
+    if isinstance(found, (mo.Instance, mo.Population)):
         raise InvalidFile(f"{plan}: is {cli.kind_of(found)}; expected a plan")
     if not found.has_answer:
         emit(f"{plan}: {found.status}, there is no answer to check. {found.reason}\n")
         raise typer.Exit(3 if found.status == "infeasible" else 4)
+    if not isinstance(found, mo.Plan):
+        verdict = mo.audit(found.population, found)
+        _say(dumps(audit_dict(verdict)), answer_check_text(found, verdict), out, format, quiet)
+        raise typer.Exit(0 if verdict.ok else 3)
     changes = {"protocol": protocol, "order": cli.positions(order)}
     found = found.replace(**{key: value for key, value in changes.items() if value is not None})
     audit = mo.audit(found.instance, found)

@@ -9,7 +9,6 @@ import typer
 
 from mechopt.commands import options as cli
 from mechopt.commands.output import check_out, emit
-from mechopt.commands.solve import settings
 
 
 def export_model(
@@ -56,6 +55,7 @@ def export_model(
     """
     from mechopt.files import read
     from mechopt.files.documents import dumps
+    from mechopt.solving import default_mechanism
     from mechopt.studies.models import export_model as export
 
     check_out(out)
@@ -63,11 +63,9 @@ def export_model(
     problem = cli.read_problem(
         file, threshold, share, provider_value, budget, allow_outside, said=terms
     )
-    chosen, given, _ = settings(problem, mechanism, objective)
-    if plan is not None:
-        given = {"objective": objective}
-        given["plan"] = read(plan, instance=problem, allow_outside=allow_outside)
-    given |= {
+    given = {
+        "plan": None if plan is None else read(plan, instance=problem, allow_outside=allow_outside),
+        "objective": objective,
         "level": level,
         "goal": goal,
         "protocol": protocol,
@@ -81,7 +79,7 @@ def export_model(
         "randomized": randomized,
     }
     said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    written = export(problem, chosen, out, **said)
+    written = export(problem, mechanism or default_mechanism(problem), out, **said)
     if format is cli.Format.JSON:
         emit(
             dumps(

@@ -65,7 +65,8 @@ Mechanism = Annotated[
     str | None,
     typer.Option(
         "--mechanism",
-        help="posted-price, posted-contract, subsidy, burdens, complete-information, direct. "
+        help="posted-price, posted-contract, subsidy, burdens, complete-information; for "
+        "populations posted-price, posted-contract, direct, rule, complete-information. "
         "Default: burdens; direct for a population.",
     ),
 ]
@@ -74,7 +75,8 @@ Objective = Annotated[
     typer.Option(
         "--objective",
         help="provider-surplus, welfare, expenditure, social-cost, improvement. Default: "
-        "provider-surplus if the provider has a value, else expenditure.",
+        "provider-surplus if the provider has a value; else, with a budget and several "
+        "thresholds, improvement; else expenditure.",
     ),
 ]
 Protocol = Annotated[
@@ -98,6 +100,14 @@ Reserve = Annotated[
 Price = Annotated[
     str | None,
     typer.Option("--price", metavar="MONEY", help="Evaluate this posted price, not the best."),
+]
+Payment = Annotated[
+    str | None,
+    typer.Option("--payment", metavar="MONEY", help="Posted contract: what it pays; with --floor."),
+]
+Floor = Annotated[
+    str | None,
+    typer.Option("--floor", metavar="DATA", help="Posted contract: the least to be given."),
 ]
 Incentive = Annotated[
     str | None, typer.Option("--incentive", help="Direct: dsic (default) or bic.")
@@ -217,7 +227,20 @@ def read_problem(
     return problem
 
 
+def is_users(path: Path) -> bool:
+    """Whether this is a table without burdens, so no plan."""
+    from mechopt.files import tables
+
+    return path.suffix.lower() in tables.SUFFIXES and "burden" not in tables.header(path)
+
+
 def kind_of(thing: Any) -> str:
     """What was read from a file, in words."""
-    words = {"Instance": "an instance", "Plan": "a plan", "Population": "a population"}
+    words = {
+        "Instance": "an instance",
+        "Plan": "a plan",
+        "Population": "a population",
+        "PostedOffer": "a posted offer",
+        "Bracket": "a bracket",
+    }
     return words.get(type(thing).__name__, "a mechanism")

@@ -16,10 +16,11 @@ def schema(
     ] = None,
     out: Out = None,
 ) -> None:
-    """Print the JSON Schema of a kind of file, or an object with all of them."""
+    """Print the JSON Schema of a kind of file, or an object with all of them, one on each line."""
     import json
 
     from mechopt.files import replacing
+    from mechopt.files.documents import dumps
     from mechopt.files.schema import MODELS
     from mechopt.words import choose
 
@@ -31,8 +32,11 @@ def schema(
         }
         for name, model in MODELS.items()
     }
-    chosen = schemas if kind is None else schemas[choose("kind", kind, schemas)]
-    text = json.dumps(chosen, indent=1, ensure_ascii=False) + "\n"
+    if kind is None:  # one line per kind
+        text = dumps(schemas)
+    else:
+        text = json.dumps(schemas[choose("kind", kind, schemas)], indent=1, ensure_ascii=False)
+        text += "\n"
     if out is None:
         emit(text)
         return

@@ -156,8 +156,8 @@ def check_text(plan: Plan, audit: Audit) -> str:
     return page.text()
 
 
-def mechanism_check_text(answer: Any, audit: Audit) -> str:
-    """What `mechopt check` prints for a mechanism: the verdict and the summary."""
+def answer_check_text(answer: Any, audit: Audit) -> str:
+    """What `mechopt check` prints for an answer to a population: the verdict and the summary."""
     page = _Page()
     page.line(str(audit))
     page.gap()
@@ -165,15 +165,23 @@ def mechanism_check_text(answer: Any, audit: Audit) -> str:
     return page.text()
 
 
-def mechanism_text(answer: Any, remark: str = "") -> str:
+def answer_text(answer: Any, remark: str = "") -> str:
     """What `mechopt solve` prints for a population: the summary and the expected metrics."""
     page = _Page()
     page.line(str(answer.summary()))
     if remark:
         page.line(remark)
-    page.gap()
-    rows = [(_LABELS.get(name, name), _figure(value)) for name, value in _numbers(answer.metrics)]
-    page.table(("expected", ""), rows)
+    if answer.has_answer:
+        page.gap()
+        errors = answer.metrics.get("standard_error", {})
+        rows = [
+            (
+                _LABELS.get(name, name),
+                _figure(value) + (f" ± {1.96 * errors[name]:.2g}" if errors.get(name) else ""),
+            )
+            for name, value in _numbers(answer.metrics)
+        ]
+        page.table(("expected", ""), rows)
     return page.text()
 
 

@@ -11,7 +11,6 @@ from mechopt.commands import options as cli
 from mechopt.commands.output import check_out, emit, note
 
 _EXIT = {"optimal": 0, "null": 0, "infeasible": 3, "feasible": 4, "unknown": 4}
-_ANYWHERE = ("seed", "time_limit")  # given to every command, of use to some mechanisms
 
 
 def solve(
@@ -24,6 +23,8 @@ def solve(
     no_transfers: cli.NoTransfers = False,
     reserve: cli.Reserve = None,
     price: cli.Price = None,
+    payment: cli.Payment = None,
+    floor: cli.Floor = None,
     incentive: cli.Incentive = None,
     participation: cli.Participation = None,
     withdrawal_rights: cli.WithdrawalRights = None,
@@ -55,14 +56,16 @@ def solve(
     problem = cli.read_problem(
         file, threshold, share, provider_value, budget, allow_outside, exact=exact, said=said
     )
-    chosen, given, remark = settings(problem, mechanism, objective)
-    given |= {
+    given = {
+        "objective": objective,
         "protocol": protocol,
         "order": cli.positions(order),
         "target": cli.numeric("target", target),
         "transfers": False if no_transfers else None,
         "reserve": cli.numeric("reserve", reserve),
         "price": cli.numeric("price", price),
+        "payment": cli.numeric("payment", payment),
+        "floor": cli.numeric("floor", floor),
         "incentive": incentive,
         "participation": participation,
         "withdrawal_rights": withdrawal_rights,
@@ -71,17 +74,21 @@ def solve(
         "time_limit": time_limit,
     }
     import mechopt as mo
+    from mechopt.solving import default_mechanism, objective_of
 
-    answer = mo.solve(problem, chosen, **_said(problem, chosen, given))
+    said = {name: value for name, value in given.items() if value is not None}
+    answer = mo.solve(problem, mechanism or default_mechanism(problem), **said)
+    remark = objective_of(problem, given)[1] if answer.objective_name else ""
     if remark and format is cli.Format.JSON:
         note(f"mechopt: {remark}", quiet=quiet)
+    certificate = _certified(problem, answer) if exact else None
     if out is not None:
         from mechopt.files import write
 
         write(answer, out, instance_path=file)
         note(f"mechopt: wrote {out}", quiet=quiet)
-    if exact:
-        _certify(problem, answer, out, format, quiet=quiet)
+    if certificate is not None:
+        _show_proof(certificate, out, format, quiet=quiet)
         raise typer.Exit(_EXIT[answer.status])
     if isinstance(answer, mo.Plan):
         benchmark = _benchmark(answer)
@@ -96,25 +103,29 @@ def solve(
 
         emit(dumps(answer.to_dict()))
     else:
-        from mechopt.commands.show import mechanism_text
+        from mechopt.commands.show import answer_text
 
-        emit(mechanism_text(answer, remark))
+        emit(answer_text(answer, remark))
     # A rule is evaluated, not optimised: there is no proof that could be missing.
-    raise typer.Exit(0 if chosen == "rule" else _EXIT[answer.status])
+    raise typer.Exit(0 if mechanism == "rule" else _EXIT[answer.status])
 
 
-def _certify(
-    problem: Any, answer: Any, out: Path | None, format: cli.Format, *, quiet: bool
-) -> None:
-    """Print the exact optimum with its proof; beside `out` the certificate."""
+def _certified(problem: Any, answer: Any) -> Any:
+    """The certificate of an answer; SolverError if exact arithmetic contradicts it."""
     import mechopt as mo
-    from mechopt import checker
     from mechopt.errors import SolverError
-    from mechopt.files.documents import dumps
 
     certificate = mo.certify(problem, answer)
     if not certificate.agrees:
         raise SolverError(f"exact arithmetic contradicts the answer: {certificate.remark}")
+    return certificate
+
+
+def _show_proof(certificate: Any, out: Path | None, format: cli.Format, *, quiet: bool) -> None:
+    """Print the exact optimum with its proof; beside `out` the certificate."""
+    from mechopt import checker
+    from mechopt.files.documents import dumps
+
     if out is not None:
         path = out.with_suffix(".certificate.json")
         certificate.write(path)
@@ -128,42 +139,6 @@ def _certify(
     emit(f"{certificate.status}{value}{decimal}\n")
     emit(f"data: {document['about']['reading']}\n")
     emit("".join(f"  {fact}\n" for fact in checker.verify(document)))
-
-
-def settings(
-    problem: Any, mechanism: str | None, objective: str | None
-) -> tuple[str, dict[str, Any], str]:
-    """Mechanism and objective, chosen where they are not given, and a remark that says so."""
-    from mechopt.problem.instance import Instance
-
-    known_costs = isinstance(problem, Instance)
-    chosen = mechanism or ("burdens" if known_costs else "direct")
-    if objective is not None or problem.provider_value > 0:
-        return chosen, {"objective": objective}, ""
-    objective = "expenditure" if known_costs else "improvement"
-    meaning = "the least payments at the highest share" if known_costs else "the most improvement"
-    return (
-        chosen,
-        {"objective": objective},
-        f"no provider value is given, so the objective is {objective} ({meaning})",
-    )
-
-
-def _said(problem: Any, mechanism: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given; seed and time limit only where the mechanism takes them."""
-    import inspect
-
-    from mechopt import registry, words
-    from mechopt.solving import problem_kind
-
-    words.choose("mechanism", mechanism, registry.MECHANISMS)
-    place = registry.MECHANISMS[mechanism].get(problem_kind(problem))
-    taken = inspect.signature(words.load(place)).parameters if place else {}
-    return {
-        name: value
-        for name, value in given.items()
-        if value is not None and (name in taken or name not in _ANYWHERE)
-    }
 
 
 def _benchmark(plan: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Reading and writing by kind (instance, plan, population, mechanism) and by suffix.
+"""Reading and writing by kind (instance, population, and the four kinds of answer) and by suffix.
 
 JSON for every kind; CSV and Parquet for the users of an instance and for plans.
 """
@@ -20,6 +20,8 @@ __all__ = ["read", "replacing", "write"]
 _DOCUMENTS = {
     "population": "mechopt.problem.population:Population",
     "mechanism": "mechopt.answer.mechanism:DirectMechanism",
+    "offer": "mechopt.answer.offer:PostedOffer",
+    "bracket": "mechopt.answer.bracket:Bracket",
 }
 _KINDS = ("instance", "plan", *_DOCUMENTS)
 

@@ -176,15 +176,19 @@ def head(plan: Plan) -> dict[str, Any]:
 
 
 def document(
-    plan: Plan, *, instance_path: Path | None = None, folder: Path | None = None
+    plan: Plan,
+    *,
+    instance_path: Path | None = None,
+    folder: Path | None = None,
+    inline: float = INLINE,
 ) -> dict[str, Any]:
     """The JSON document of a plan.
 
-    It carries the instance up to `INLINE` users. Larger instances are named by their file
+    It carries the instance up to `inline` users. Larger instances are named by their file
     `instance_path` if that lies in the `folder` of the plan, and otherwise left to the reader.
     """
     found: Any = None
-    if plan.instance.n <= INLINE:
+    if plan.instance.n <= inline:
         found = instances.document(plan.instance)
     elif instance_path is not None and folder is not None:
         found = instances.reference(instance_path, folder)

@@ -198,22 +198,62 @@ class States(_Part):
     payment: list[list[list[float | int]]] = Field(description="money, by state, level and type")
 
 
-class MechanismFile(_Part):
-    """A direct mechanism and the population it is for."""
+class AnswerFile(_Part):
+    """What every answer to a population says of itself."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     schema_version: Literal[1]
-    kind: Literal["mechanism"]
     mechanism: str = "direct"
-    terms: dict[str, Any] = Field(description="what was asked for: the options of solve")
     status: Literal["optimal", "feasible", "null", "infeasible", "unknown"]
+    objective_name: (
+        Literal["provider-surplus", "welfare", "expenditure", "social-cost", "improvement"] | None
+    ) = None
     objective: float | int | None = None
     bound: float | int | None = None
+    gap: float | int | None = None
+    reason: str = ""
     solver: str = ""
     seconds: float | int = 0
+    seed: int = 0
+    metrics: dict[str, Any] = {}
     population: PopulationFile
-    states: States
+
+
+class MechanismFile(AnswerFile):
+    """A direct mechanism and the population it is for."""
+
+    kind: Literal["mechanism"]
+    terms: dict[str, Any] = Field(description="what was asked for: the options of solve")
+    states: States | None = Field(description="null if there is no answer to act on")
+
+
+class OfferFile(AnswerFile):
+    """A posted offer to a population, and what it brings in expectation."""
+
+    kind: Literal["offer"]
+    offer: dict[str, float | int] = Field(description="price; or payment and floor")
+
+
+class RuleOfBracket(_Part):
+    """The rule that reaches the lower end of a bracket."""
+
+    kind: str
+    chance: float | int = Field(ge=0, le=1, description="probability that it is used")
+    base: list[float | int] = Field(description="unpaid burden by group, data")
+    order: list[int] = Field(description="position of each type in the order of purchase; -1: none")
+    price: float | int | None = None
+
+
+class BracketFile(AnswerFile):
+    """A certified interval for a population, with a rule to deploy."""
+
+    kind: Literal["bracket"]
+    lower: float | int
+    upper: float | int
+    exact: bool = Field(description="whether the rule is worth exactly `lower`")
+    how: str
+    rule: RuleOfBracket
 
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -221,6 +261,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "plan": PlanFile,
     "population": PopulationFile,
     "mechanism": MechanismFile,
+    "offer": OfferFile,
+    "bracket": BracketFile,
 }
 
 

@@ -50,12 +50,12 @@ def solve(
     objective: str = "provider-surplus",
     target: float | None = None,
     floor: float | None = None,
-    price: float | None = None,
+    payment: float | None = None,
     seed: int = 0,
 ) -> Plan:
-    """The best even-split contract; with `floor` f (data) and `price` q (money) that one evaluated.
+    """The best even-split contract; with `floor` f (data) and `payment` q (money) that evaluated.
 
-    Payments are made whether or not the threshold is reached. `details`: floor, pay, accepters.
+    Payments are made whether or not the threshold is reached. `details`: floor, payment, accepters.
     Raises TooLarge with several cost segments and more than 5,000 users.
     """
     if instance.practice is not None:
@@ -71,13 +71,13 @@ def solve(
         "seed": seed,
         "solver": "enumeration",
     }
-    if (floor is None) != (price is None):
-        raise InvalidOption("floor and price: a contract needs both; give neither for the best one")
-    if floor is not None and price is not None:
-        if not (0 < floor < np.inf and 0 <= price < np.inf):
-            raise InvalidOption(f"floor must be > 0 and price ≥ 0, got {floor!r} and {price!r}")
+    if (floor is None) != (payment is None):
+        raise InvalidOption("floor and payment: give both, or neither for the best contract")
+    if floor is not None and payment is not None:
+        if not (0 < floor < np.inf and 0 <= payment < np.inf):
+            raise InvalidOption(f"floor must be > 0 and payment ≥ 0, got {floor!r} and {payment!r}")
         able = instance.capacity >= floor * (1 - tolerances.REACH)
-        return only_offer(_plan(instance, float(floor), float(price), able, objective, fields))
+        return only_offer(_plan(instance, float(floor), float(payment), able, objective, fields))
     if lowest > instance.levels:
         reason = f"no threshold gives a share of {target:g}"
         return infeasible(instance, target, reason, {"constraint": "target"}, fields)
@@ -175,7 +175,7 @@ def _plan(
             arrays.exact_sum(np.where(accepts, cost, 0.0)),
         ),
         unconditional=True,
-        details={"floor": floor, "pay": pay, "accepters": int(accepts.sum())},
+        details={"floor": floor, "payment": pay, "accepters": int(accepts.sum())},
         **fields,
     )
 

@@ -6,14 +6,15 @@ draws and their law is exact through counts, however many users there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mechopt import arrays, tolerances
 from mechopt.answer.mechanism import DirectMechanism
+from mechopt.answer.offer import PostedOffer
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.private.direct.optimise import optimise
@@ -23,58 +24,6 @@ from mechopt.problem.population import Group, Population
 from mechopt.problem.states import compositions, multinomial
 from mechopt.status import Status
 from mechopt.words import OBJECTIVES, choose
-
-
-@dataclass(frozen=True, eq=False)
-class PostedOffer:
-    """A take-it-or-leave-it offer to everybody, and what it brings in expectation.
-
-    offer : {"price": s} (money per data unit) or {"payment": q (money), "floor": f (data)}
-    metrics : the names of FORMULATION section 6; payments are made whatever the total
-    """
-
-    population: Population = field(repr=False)
-    mechanism: str
-    status: Status
-    offer: Mapping[str, float] = field(default_factory=dict)
-    objective: float | None = None
-    bound: float | None = None
-    objective_name: str = "provider-surplus"
-    metrics: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    reason: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    solver: str = "enumeration"
-    seconds: float = 0.0
-    seed: int = 0
-
-    @property
-    def has_answer(self) -> bool:
-        return bool(self.metrics)
-
-    @property
-    def improvement(self) -> float | None:
-        """E[B(X)]; None without an answer."""
-        return self.metrics.get("improvement")
-
-    def replace(self, **changes: Any) -> PostedOffer:
-        """A variant with some fields changed."""
-        return replace(self, **changes)
-
-    def summary(self) -> str:
-        """The offer in plain language."""
-        head = f"{self.mechanism}: {self.status}, {self.objective_name}"
-        if not self.has_answer:
-            return f"{head}\n{self.reason}"
-        offer = ", ".join(f"{name} {number:g}" for name, number in self.offer.items())
-        m = self.metrics
-        return (
-            f"{head} {self.objective:.6g}\n{offer}: improvement {m['improvement']:.4g}, pays "
-            f"{m['expenditure']:.4g} in expectation, {m['leakage']:.4g} of it for nothing"
-        )
-
-    def __str__(self) -> str:
-        return self.summary()
 
 
 def supply_law(population: Population, amounts: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
@@ -178,7 +127,7 @@ def posted_contract(
     read_target_or_none(population, objective, target, given=given)
     if given:
         if payment is None or floor is None:
-            raise InvalidOption("payment and floor: give both, or neither to find the best")
+            raise InvalidOption("floor and payment: give both, or neither for the best contract")
         contracts = {(_number("payment", payment), _number("floor", floor))}
         if floor == 0:
             raise InvalidOption("floor: must be > 0 (data)")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from math import fsum, inf
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -16,6 +17,30 @@ MINIMISED = ("expenditure", "social-cost")
 
 # Relative to T_m: twice what a check of float data forgives, so that leaving surely costs level m.
 MARGIN = 2 * tolerances.DATA
+
+
+def default_objective(problem: Any) -> tuple[str, str]:
+    """The objective where none is given, for an Instance or a Population, and why (for people)."""
+    if problem.provider_value > 0:
+        return "provider-surplus", ""
+    capped = min(problem.budget, getattr(problem, "expected_budget", inf)) < inf
+    if capped and problem.levels > 1:
+        return "improvement", (
+            "no provider value is given, but a budget, so the objective is improvement "
+            "(the most that it buys)"
+        )
+    return "expenditure", (
+        "no provider value is given, so the objective is expenditure "
+        "(the least payments at the highest share)"
+    )
+
+
+def check_limits(time_limit: object, seed: object) -> None:
+    """InvalidOption unless time_limit is None or a number ≥ 0 and seed a whole number ≥ 0."""
+    if time_limit is not None and not (_is_number(time_limit) and time_limit >= 0):
+        raise InvalidOption(f"time_limit: must be ≥ 0 seconds or None, got {time_limit!r}")
+    if not (_is_number(seed) and isinstance(seed, Integral) and seed >= 0):
+        raise InvalidOption(f"seed: must be a whole number ≥ 0, got {seed!r}")
 
 
 def objective_value(
@@ -40,7 +65,7 @@ def check_options(instance: Instance, objective: str, target: float | None, rese
     Raises InvalidOption naming the option.
     """
     words.choose("objective", objective, words.OBJECTIVES)
-    if not (isinstance(reserve, (int, float)) and 0 <= reserve < np.inf):
+    if not (_is_number(reserve) and 0 <= reserve < np.inf):
         raise InvalidOption(f"reserve: must be ≥ 0 and finite (data), got {reserve!r}")
     if target is None:
         return instance.levels
@@ -48,7 +73,7 @@ def check_options(instance: Instance, objective: str, target: float | None, rese
         raise InvalidOption(
             f"target: only 'expenditure' and 'social-cost' have one, not {objective!r}"
         )
-    if not (isinstance(target, (int, float)) and 0 <= target <= 1):
+    if not (_is_number(target) and 0 <= target <= 1):
         raise InvalidOption(f"target: must be a share in [0, 1], got {target!r}")
     if target > instance.shares[-1]:
         return instance.levels + 1
@@ -68,6 +93,10 @@ def leaving_loss(
     if instance.has_exclusion:
         lost = lost + instance.exclusion[users] * value * shares[after]
     return lost
+
+
+def _is_number(given: object) -> TypeGuard[float]:
+    return isinstance(given, Real) and not isinstance(given, bool)
 
 
 def required_total(instance: Instance, level: int, reserve: float) -> float:

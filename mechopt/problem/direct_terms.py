@@ -13,6 +13,7 @@ from mechopt import tolerances, words
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.problem.aims import MINIMISED
+from mechopt.problem.aims import check_limits as check_limits
 from mechopt.problem.population import Population
 
 INCENTIVES = ("dsic", "bic")
@@ -165,18 +166,6 @@ def read_target(population: Population, objective: str, target: object) -> float
             f"target: must lie in (0, {top:g}] (expected share of the improvement), got {target:g}"
         )
     return min(float(target), top)
-
-
-def check_limits(time_limit: object, seed: object) -> None:
-    """InvalidOption unless time_limit is None or a number ≥ 0 and seed a whole number ≥ 0."""
-    if time_limit is not None and (
-        isinstance(time_limit, bool)
-        or not isinstance(time_limit, (int, float))
-        or not time_limit >= 0
-    ):
-        raise InvalidOption(f"time_limit: must be ≥ 0 seconds or None, got {time_limit!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InvalidOption(f"seed: must be a whole number ≥ 0, got {seed!r}")
 
 
 def payment_bounds(population: Population, k: int) -> FloatArray:

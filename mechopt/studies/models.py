@@ -13,7 +13,7 @@ from typing import Any
 from mechopt import registry, words
 from mechopt.atomic import replacing
 from mechopt.errors import InvalidOption, OutputError
-from mechopt.solving import problem_kind
+from mechopt.solving import problem_kind, with_defaults
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def build_model(problem: Any, name: str = "burdens", **options: Any) -> Any:
 
     with paused_gc():
         build = words.load(registry.FORMULATIONS[name])
-        return words.call(build, name, problem, options)
+        return words.call(build, name, problem, with_defaults(problem, build, options))
 
 
 def formulation_of(name: str, options: dict[str, Any]) -> str:

@@ -359,16 +359,27 @@ def order_of(instance: Instance, stage: Stage, order: Any) -> IntArray:
     "small-first" by ascending x_i, "large-first" by descending x_i, "cost" by ascending θ_i, all
     with ties by position; or a permutation of 0 … n−1. Raises InvalidOption for anything else.
     """
+    order = check_order(order, stage.n)
     if isinstance(order, str):
-        if order not in ORDERS:
-            raise InvalidOption(
-                f"order: {order!r} is not known; choose from {', '.join(ORDERS)}, "
-                "or give a permutation of the users"
-            )
         if order == "cost":
             return ascending(field_of(instance, "cost", stage.exact))
         return ascending(stage.x if order == "small-first" else -stage.x)
-    return permutation(order, stage.n)
+    return order
+
+
+def check_order(order: Any, n: int, more: tuple[str, ...] = ()) -> str | IntArray:
+    """`order` if it is one of `ORDERS` or of `more`, or the permutation of 0 … n−1 it gives.
+
+    Raises InvalidOption for anything else.
+    """
+    if not isinstance(order, str):
+        return permutation(order, n)
+    if order not in (*ORDERS, *more):
+        raise InvalidOption(
+            f"order: {order!r} is not known; choose from {', '.join((*ORDERS, *more))}, "
+            "or give a permutation of the users"
+        )
+    return order
 
 
 def ascending(keys: Array) -> IntArray:
@@ -388,9 +399,11 @@ def permutation(order: Any, n: int) -> IntArray:
     except ValueError:
         given = np.zeros(0)
     if given.shape != (n,) or given.dtype.kind not in "iu":
+        whole = given.ndim == 1 and given.dtype.kind in "iu"
         raise InvalidOption(
             f"order: must be {', '.join(map(repr, ORDERS))} or a permutation of the {n} users "
-            f"(each of 0 … {n - 1} once), got shape {given.shape} of {given.dtype}"
+            f"(each of 0 … {n - 1} once), got "
+            + (f"{given.size} positions" if whole else f"{order!r:.60}")
         )
     counts = np.bincount(given, minlength=n) if n and given.min() >= 0 else np.zeros(0)
     if counts.size != n or (counts != 1).any():

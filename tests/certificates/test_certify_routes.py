@@ -74,7 +74,7 @@ def test_the_only_offer_allowed(worked: mo.Instance) -> None:
     dear = certified(far, mo.solve(far, "posted-price", objective="expenditure", price=2))
     cheap = certified(far, mo.solve(far, "posted-price", price=1.0))
     assert (dear.optimum, cheap.optimum) == (40, -10)
-    contract = mo.solve(far, "posted-contract", floor=5.5, price=11)
+    contract = mo.solve(far, "posted-contract", floor=5.5, payment=11)
     assert certified(far, contract).optimum == 100 - 22
     poor = far.replace(budget=9)
     plan = mo.solve(poor, "posted-price", price=1.0)

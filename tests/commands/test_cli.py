@@ -236,7 +236,7 @@ def test_population_is_solved_by_the_direct_mechanism(
     group = mo.Group(size=2, costs=[1, 2], probabilities=[0.5, 0.5], value=1, capacity=10)
     path = tmp_path / "population.json"
     mo.Population(groups=[group], thresholds=[1.25]).write(path)
-    command = ("solve", str(path), "--no-transfers")
+    command = ("solve", str(path), "--no-transfers", "--objective", "improvement")
     out, _ = run(capfd, *command, "--out", str(tmp_path / "mechanism.json"))
     assert float(row(out, "share of the improvement")[0]) == pytest.approx(0.625)
     assert mo.read(tmp_path / "mechanism.json").improvement == pytest.approx(0.625)

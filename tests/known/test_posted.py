@@ -192,9 +192,9 @@ def test_linear_splits_equal_convex_splits() -> None:
 
 def test_a_given_offer() -> None:
     instance = mo.Instance(cost=[1, 2], value=1, capacity=4, thresholds=[6], provider_value=50)
-    plan = mo.solve(instance, "posted-contract", floor=3, price=6)
+    plan = mo.solve(instance, "posted-contract", floor=3, payment=6)
     assert (plan.status, plan.objective, plan.details["accepters"]) == ("optimal", 38, 2)
-    half = mo.solve(instance, "posted-contract", floor=3, price=3)
+    half = mo.solve(instance, "posted-contract", floor=3, payment=3)
     assert (half.level, half.metrics["leakage"]) == (0, 3)
     poor = instance.replace(budget=1)
     for name, offer in (
@@ -211,4 +211,4 @@ def test_bad_options() -> None:
     with pytest.raises(mo.InvalidOption, match="price"):
         mo.solve(instance, "posted-price", price=-1)
     with pytest.raises(mo.InvalidOption, match="both"):
-        mo.solve(instance, "posted-contract", price=1)
+        mo.solve(instance, "posted-contract", payment=1)

@@ -35,7 +35,7 @@ from mechopt.known.sequential.milp import rounds
 from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.task import Candidate, Task
 from mechopt.problem.instance import Instance
-from mechopt.withdrawal.stage import ORDERS, permutation
+from mechopt.withdrawal.stage import check_order
 
 _QUICK = 0.25  # of the time left: constructions before the MILPs
 _EXPLAINING = 0.05  # of the time left: what a level that is out of reach would take
@@ -54,8 +54,7 @@ def solve_level(
     seed: int,
 ) -> LevelSolution:
     """The least payments ("pay") or cost ("cost") found at `level`, and a proved bound."""
-    if not (isinstance(order, str) and order in (*ORDERS, "designed")):
-        order = permutation(order, instance.n)
+    order = check_order(order, instance.n, ("designed",))
     alone = simultaneous_level.solve_level(
         instance, level, quantity, transfers=transfers, reserve=reserve, deadline=deadline
     )

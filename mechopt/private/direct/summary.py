@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mechopt import tolerances
+from mechopt.answer.common import headline
 from mechopt.private.regret import gains
 
 if TYPE_CHECKING:
@@ -21,15 +22,11 @@ _SHOWN = 8  # binding constraints quoted
 def summary(mechanism: DirectMechanism) -> str:
     """A page of text, lines separated by newlines."""
     terms, population = mechanism.terms, mechanism.population
-    lines = [f"{mechanism.mechanism}: {mechanism.status}, {terms.objective}"]
-    if mechanism.objective is not None:
-        lines[0] += f" {mechanism.objective:.6g}"
-        if mechanism.bound is not None and str(mechanism.status) != "optimal":
-            lines[0] += f" (bound {mechanism.bound:.6g})"
-    lines.append(
+    lines = [
+        headline(mechanism),
         f"{population.n} users; {_INCENTIVES[terms.incentive]}; {terms.participation} "
-        f"participation; {_rights(mechanism)}"
-    )
+        f"participation; {_rights(mechanism)}",
+    ]
     if mechanism.reason:
         lines.append(mechanism.reason)
     if not mechanism.has_answer:

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mechopt.answer.bracket import Rule
 from mechopt.answer.plan import Plan
+from mechopt.answer.reports import types_of
 from mechopt.arrays import FloatArray, IntArray, settle
-from mechopt.errors import InvalidPlan
 from mechopt.problem.population import Population
 from mechopt.status import Status
 from mechopt.tolerances import REACH
 
 
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """A mechanism given by few numbers, for any number of users.
-
-    kind : "virtual-cost rule", "posted price with rationing", "unanimity" or "null"
-    chance : probability of the lottery that decides, before any report, whether it is used
-    base : unpaid burden x⁰_g of every user of a group, data, shape (G,)
-    order : position of each type column in the order of purchase, shape (M,); types that do not
-        take part have −1
-    price : per data unit; None where payments are the envelope's
-    """
-
-    kind: str
-    chance: float
-    base: FloatArray
-    order: IntArray
-    price: float | None = None
-
-
 def assign(population: Population, rule: Rule, reports: Any, seed: int) -> Plan:
-    types = _types_of(population, reports)
+    types = types_of(population, reports)
     instance = population.instance(population.type_costs[types])
     counts: IntArray = np.bincount(types, minlength=population.type_costs.size)
     draw = np.random.default_rng(seed).random()
@@ -55,28 +36,6 @@ def assign(population: Population, rule: Rule, reports: Any, seed: int) -> Plan:
     return Plan.from_arrays(
         instance, burden=given, payment=payment[types], status=Status.FEASIBLE, **about
     )
-
-
-def _types_of(population: Population, reports: Any) -> IntArray:
-    """Type column of each user; InvalidPlan names the first report that is no possible cost."""
-    given = np.asarray(reports, dtype=np.float64)
-    if given.shape != (population.n,):
-        raise InvalidPlan(f"reports: expected {population.n} costs, got shape {given.shape}")
-    types = np.empty(population.n, dtype=np.int64)
-    start = 0
-    for group, first in zip(population.groups, population.first_type):
-        mine = given[start : start + group.size]
-        place = np.minimum(np.searchsorted(group.costs, mine), group.types - 1)
-        wrong = np.flatnonzero(group.costs[place] != mine)
-        if wrong.size:
-            user = start + int(wrong[0])
-            raise InvalidPlan(
-                f"reports[{user}] (user {user}): {given[user]:g} is no cost of the user's group; "
-                f"its costs are {', '.join(f'{cost:g}' for cost in group.costs)}"
-            )
-        types[start : start + group.size] = place + first
-        start += group.size
-    return types
 
 
 def outcome(

@@ -28,54 +28,22 @@ Deployment is in `large_assignment`, expected supply in `supply_law`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
-from typing import Any
+from time import perf_counter
 
 import numpy as np
 
 from mechopt import words
-from mechopt.answer.plan import Plan
+from mechopt.answer.bracket import Bracket, Rule
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
-from mechopt.private.large.assignment import Rule, assign, group_arrays, type_arrays
+from mechopt.private.large.assignment import group_arrays, type_arrays
 from mechopt.private.large.fluid_bound import upper_bound
 from mechopt.private.large.supply_law import ROUNDING, reaches, shortfall
 from mechopt.problem.population import Population
 from mechopt.tolerances import REACH
 
 OBJECTIVES = ("provider-surplus", "welfare", "improvement")
-
-
-@dataclass(frozen=True, eq=False)
-class Bracket:
-    """lower ≤ best value of any BIC mechanism with interim participation ≤ upper.
-
-    `rule` attains at least `lower` (exactly that if `exact`); `how` says in words how both ends
-    are known. Money, or a probability for "improvement".
-    """
-
-    population: Population
-    objective: str
-    lower: float
-    upper: float
-    rule: Rule
-    exact: bool
-    how: str
-
-    @property
-    def mechanism(self) -> str:
-        """The kind of the rule that attains `lower`."""
-        return self.rule.kind
-
-    @property
-    def gap(self) -> float:
-        """(upper − lower) / max(1, |upper|)."""
-        return (self.upper - self.lower) / max(1.0, abs(self.upper))
-
-    def assign(self, reports: Any, *, seed: int = 0) -> Plan:
-        """The rule's plan for these reported costs, shape (n,), users group after group."""
-        return assign(self.population, self.rule, reports, seed)
 
 
 def bracket(
@@ -95,6 +63,7 @@ def bracket(
         raise InvalidOption(f"transfers: must be True or False, got {transfers!r}")
     if population.levels > 1 or not population.linear:
         raise NotSupported("bracket: only for one threshold and linear costs (one segment)")
+    began = perf_counter()
     upper = upper_bound(population, objective=objective, transfers=transfers)
     rule, lower, exact = _null(population), 0.0, True
     for candidate, value, is_exact in _candidates(population, objective, transfers):
@@ -105,7 +74,10 @@ def bracket(
         f"lower: {rule.kind}, expected value "
         + ("exact" if exact else "bounded from below by mean and variance")
     )
-    return Bracket(population, objective, lower, max(upper, lower), rule, exact, how)
+    seconds = perf_counter() - began
+    return Bracket(
+        population, objective, lower, max(upper, lower), rule, exact, how, seconds=seconds
+    )
 
 
 def _null(population: Population) -> Rule:
