@@ -51,6 +51,7 @@ _PUBLIC = {
     "Frontier": "mechopt.studies.frontiers",
     "generate": "mechopt.cases.generators",
     "families": "mechopt.cases.generators",
+    "withdrawal_shock": "mechopt.cases.dropouts",
     "bracket": "mechopt.private.large.bracket",
     "Bracket": "mechopt.answer.bracket",
     "PostedOffer": "mechopt.answer.offer",

@@ -44,7 +44,12 @@ def plan_withdrawal(plan: Plan, protocol: str) -> WithdrawalReport:
     """To `mechopt.withdrawal.check_withdrawal`, on the plan's own instance and order."""
     check = load("mechopt.withdrawal:check_withdrawal")
     report: WithdrawalReport = check(
-        plan.instance, plan, protocol=protocol, order=plan.order, withdrawal=plan.right
+        plan.instance,
+        plan,
+        protocol=protocol,
+        order=plan.order,
+        withdrawal=plan.right,
+        dropout=plan.dropout if protocol == "simultaneous" else None,
     )
     return report
 

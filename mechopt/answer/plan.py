@@ -116,6 +116,12 @@ class Plan(Answer):
         fields = {"status": Status.NULL, "objective": 0.0, "bound": 0.0, **fields}
         return cls(instance=instance, burden=zero, payment=zero, **fields)
 
+    @property
+    def dropout(self) -> Mapping[str, Any] | None:
+        """The drop-outs the plan was made for: hazard, shock, confidence; None if none."""
+        found = self.details.get("dropout")
+        return found if isinstance(found, Mapping) else None
+
     # -- derived --------------------------------------------------------------------------------
 
     @property

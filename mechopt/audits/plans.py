@@ -18,6 +18,7 @@ from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.audits import practice
+from mechopt.dropouts import crossing
 from mechopt.errors import InvalidOption, InvalidPlan
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
@@ -170,6 +171,11 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
     within_capacity = not any(violation.tag == "A2" for violation in ledger.violations)
     if not plan.unconditional and level and plan.protocol != "none" and within_capacity:
         _protocol(instance, plan, ledger)
+    if plan.dropout is not None and level:
+        found = crossing(instance, plan, plan.dropout["hazard"], plan.dropout.get("shock"))
+        short = float(plan.dropout.get("confidence", 0.0)) - found.low
+        words = "the crossing probability is short of the confidence by {:g}"
+        ledger.one("confidence", short, words, allowed=tolerances.PROBABILITY)
     _claims(instance, plan, share, cost, spent, ledger)
     return ledger.result()
 
@@ -214,7 +220,12 @@ def _protocol(instance: Instance, plan: Plan, ledger: _Ledger) -> None:
         from mechopt.withdrawal import check_withdrawal
 
         report = check_withdrawal(
-            instance, plan, protocol=plan.protocol, order=plan.order, withdrawal=plan.right
+            instance,
+            plan,
+            protocol=plan.protocol,
+            order=plan.order,
+            withdrawal=plan.right,
+            dropout=plan.dropout if plan.protocol == "simultaneous" else None,
         )
     ledger.rows["A5"] = instance.n
     ledger.worst["A5"] = 0.0 if report.stable else -float(report.margin)

@@ -264,6 +264,20 @@ def _common_voice(
     return _calibrated(n, _COMMON_VOICE, never_sell, seed)
 
 
+def _withdrawal_shock(
+    n: int, *, women: float = 0.5, forties: float = 0.13, seed: int
+) -> dict[str, Any]:
+    """As "prism", with groups that leave at different rates; hazards: `cases.dropouts`.
+
+    Labels "women", "men", each also "… 40-49", whose rates are those of NHS England's data opt-outs
+    before and after June 2021. women, forties : shares of people.
+    """
+    sex = np.where(draws.uniform(seed, "sex", n) < women, "women", "men")
+    older = draws.uniform(seed, "age", n) < forties
+    group = np.where(older, np.char.add(sex, " 40-49"), sex)
+    return {**_prism(n, seed=seed), "group": group.tolist()}
+
+
 def _calibrated(
     n: int, quantiles: tuple[tuple[float, ...], tuple[float, ...]], never_sell: float, seed: int
 ) -> dict[str, Any]:
@@ -379,6 +393,7 @@ _INSTANCES: dict[str, Callable[..., dict[str, Any]]] = {
     "knife-edge": _knife_edge,
     "prism": _prism,
     "common-voice": _common_voice,
+    "withdrawal-shock": _withdrawal_shock,
 }
 
 _POPULATIONS: dict[str, Callable[..., list[Group]]] = {

@@ -97,6 +97,26 @@ NoTransfers = Annotated[bool, typer.Option("--no-transfers", help="No payments t
 Reserve = Annotated[
     str | None, typer.Option("--reserve", metavar="R", help="Data kept above the threshold.")
 ]
+Dropout = Annotated[
+    str | None,
+    typer.Option(
+        "--dropout",
+        metavar="H",
+        help="Probability that a user is lost, or by group: women=0.03,men=0.025.",
+    ),
+]
+Shock = Annotated[
+    str | None,
+    typer.Option(
+        "--shock", metavar="P,FACTOR", help="With probability P all hazards are multiplied."
+    ),
+]
+Confidence = Annotated[
+    str | None,
+    typer.Option(
+        "--confidence", metavar="P", help="Least probability that the threshold is still met."
+    ),
+]
 Price = Annotated[
     str | None,
     typer.Option("--price", metavar="MONEY", help="Evaluate this posted price, not the best."),
@@ -155,6 +175,24 @@ def numeric(name: str, text: str | None) -> Any:
 def numerics(name: str, texts: list[str] | None) -> Any:
     """The numbers a repeated option spells; None if it is not given."""
     return [numeric(name, text) for text in texts] if texts else None
+
+
+def hazards(dropout: str | None, shock: str | None) -> tuple[Any, Any]:
+    """What --dropout and --shock spell: a number or numbers by group; (probability, factor)."""
+    from mechopt.errors import InvalidOption
+
+    hazard: Any = None
+    if dropout is not None and "=" in dropout:
+        pairs = [part.partition("=") for part in dropout.split(",")]
+        hazard = {label.strip(): numeric("dropout", value) for label, _, value in pairs}
+    elif dropout is not None:
+        hazard = numeric("dropout", dropout)
+    if shock is None:
+        return hazard, None
+    parts = shock.split(",")
+    if len(parts) != 2:
+        raise InvalidOption(f"--shock: expected PROBABILITY,FACTOR such as 0.1,1.8, got {shock!r}")
+    return hazard, tuple(numeric("shock", part) for part in parts)
 
 
 def positions(order: str | None) -> Any:

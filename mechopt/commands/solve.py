@@ -22,6 +22,9 @@ def solve(
     target: cli.Target = None,
     no_transfers: cli.NoTransfers = False,
     reserve: cli.Reserve = None,
+    dropout: cli.Dropout = None,
+    shock: cli.Shock = None,
+    confidence: cli.Confidence = None,
     price: cli.Price = None,
     payment: cli.Payment = None,
     floor: cli.Floor = None,
@@ -56,8 +59,12 @@ def solve(
     problem = cli.read_problem(
         file, threshold, share, provider_value, budget, allow_outside, exact=exact, said=said
     )
+    hazard, storm = cli.hazards(dropout, shock)
     given = {
         "objective": objective,
+        "dropout": hazard,
+        "shock": storm,
+        "confidence": cli.numeric("confidence", confidence),
         "protocol": protocol,
         "order": cli.positions(order),
         "target": cli.numeric("target", target),

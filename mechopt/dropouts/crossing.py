@@ -149,8 +149,8 @@ def crossing_of(instance: Instance, burden: FloatArray, hazards: Hazards) -> Cro
 
 
 def removed_by(instance: Instance, burden: FloatArray) -> FloatArray:
-    """What leaves with each user, data, shape (n,)."""
-    return instance.removable * burden
+    """What leaves with each user, δ_i (x_i − y_i), data, shape (n,)."""
+    return instance.removable * np.maximum(burden - instance.committed, 0.0)
 
 
 def _without_each(

@@ -35,7 +35,7 @@ from mechopt.problem.aims import MINIMISED
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
-OVER = ("budget", "provider_value", "reversibility")
+OVER = ("budget", "provider_value", "reversibility", "confidence")
 COLUMNS = (
     "share",
     "expenditure",
@@ -59,6 +59,7 @@ LABELS = {
     "budget": "budget (money)",
     "provider_value": "provider value (money)",
     "reversibility": "reversibility (share of the cost recovered)",
+    "confidence": "probability that training happens",
 }
 
 
@@ -147,10 +148,11 @@ def frontier(
     objective: str = "provider-surplus",
     **options: Any,
 ) -> Frontier:
-    """Solve `instance` for each value of `over` ("budget", "provider_value", "reversibility").
+    """Solve `instance` for each value of `over` ("budget", "provider_value", "reversibility",
+    or "confidence": the price of safety when users drop out; give `dropout` with it).
 
-    values : money, or shares in [0, 1] for the reversibility (the same for every user); for the
-        budget None or inf is no limit. Further options are those of `solve`.
+    values : money, or shares in [0, 1] for the reversibility (the same for every user) and the
+        confidence; for the budget None or inf is no limit. Further options are those of `solve`.
 
     Raises InvalidOption for unknown names, and what `solve` raises.
     """
@@ -159,6 +161,8 @@ def frontier(
     numbers = _numbers(values)
     from mechopt.solving import solve
 
+    if over == "confidence":
+        return _safety(instance, mechanism, numbers, objective, options)
     variants = [
         instance.replace(**{over: None if over == "budget" and number == inf else number})
         for number in numbers
@@ -192,6 +196,27 @@ def frontier(
     plans = _inherit([plan for plan in solved if plan is not None], over, objective)
     rows = tuple(_row(over, number, plan) for number, plan in zip(numbers, plans))
     return Frontier(over, mechanism, rows, tuple(plans))
+
+
+def _safety(
+    instance: Instance,
+    mechanism: str,
+    numbers: list[float],
+    objective: str,
+    options: dict[str, Any],
+) -> Frontier:
+    """One row per confidence; a plan that is safer and no worse takes the place of its row."""
+    from mechopt.solving import solve
+
+    plans: list[Plan] = []
+    for number in reversed(numbers):
+        plan = solve(instance, mechanism, objective=objective, confidence=number, **options)
+        if plans and plans[-1].level and _ahead(plans[-1], plan, objective):
+            plan = plans[-1].replace(status=plan.status, bound=plan.bound)
+        plans.append(plan)
+    plans.reverse()
+    rows = tuple(_row("confidence", number, plan) for number, plan in zip(numbers, plans))
+    return Frontier("confidence", mechanism, rows, tuple(plans))
 
 
 def _agree(one: Plan, other: Plan) -> bool:

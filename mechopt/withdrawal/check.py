@@ -14,6 +14,7 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.withdrawal import part
 from mechopt.withdrawal.coalition import Coalition, blocking_coalition
+from mechopt.withdrawal.dropout import dropout_slack
 from mechopt.withdrawal.equilibria import (
     Goal,
     all_leave_is_equilibrium,
@@ -276,6 +277,8 @@ def check_withdrawal(
     order: Any = "small-first",
     *,
     withdrawal: str = "whole",
+    dropout: Any = None,
+    shock: Any = None,
     time_limit: float = 60.0,
 ) -> WithdrawalReport:
     """What happens to `plan` when users may withdraw by `protocol` (FORMULATION section 3).
@@ -284,6 +287,9 @@ def check_withdrawal(
     order : sequential only: "small-first", "large-first", "cost", or a permutation of 0 … n−1
     withdrawal : "whole", or "part": any amount may be taken back, and a payment goes only to who
         keeps everything (FORMULATION section 10)
+    dropout, shock : simultaneous only: users are lost for other reasons, as in `crossing` (also
+        the `plan.dropout` of a plan); whoever is not lost then stays iff v_i b P(he decides
+        whether training happens) ≥ r_i, with the excluded share on top (FORMULATION section 12)
     time_limit : seconds for each extreme equilibrium, when one is asked for
 
     Everything beyond the verdict (equilibria, ties, what would restore stability) is computed
@@ -316,6 +322,8 @@ def check_withdrawal(
         users, slack, after = path.movers, path.slack(stage), path.if_leaves
     else:
         slack, after = all_stay_slack(stage)
+        if dropout is not None:
+            slack = dropout_slack(instance, plan, stage, dropout, shock)
     stays = bool(np.all(slack >= -stage.money_tolerance[users]))
     margin = float(slack.min()) if users.size else inf
     return WithdrawalReport(

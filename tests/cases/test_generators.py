@@ -93,6 +93,7 @@ FROZEN: dict[str, str] = {
     "knife-edge": "6e6a4ee86b49",
     "prism": "db3dd7bca82f",
     "common-voice": "ddb162ae1954",
+    "withdrawal-shock": "802c222953a4",
     "population-uniform": "eb311ef0c48d",
     "population-two-type": "b0677139fe1b",
     "population-lognormal": "238c8b94a0f1",
@@ -136,6 +137,10 @@ MOMENTS = {
     "knife-edge": {"cost": (lambda c: np.log2(c), 1, sqrt(2 / 3))},
     "prism": {"value": (np.log, 0.51, 2.33)},
     "common-voice": {"value": (np.log, 0.51, 2.33)},
+    "withdrawal-shock": {
+        "value": (np.log, 0.51, 2.33),
+        "group": (lambda g: np.char.startswith(g, "women"), 0.5, 0.5),
+    },
 }
 
 

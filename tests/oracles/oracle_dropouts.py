@@ -61,3 +61,62 @@ def simulated(
         kept += float(removed[rng.random(removed.size) < h].sum()) <= slack
     share = kept / draws
     return share, (max(share * (1 - share), 1 / draws) / draws) ** 0.5
+
+
+def least_safe_payment(
+    data: dict[str, Any], hazard: np.ndarray, shock: tuple[float, float], confidence: float
+) -> float:
+    """The least payments of a safe plan: every way in which sets of users may win, one LP each.
+
+    `data` has cost, value, capacity, reversibility, removable, exclusion (n,), threshold, share.
+    inf if there is no safe plan. Sets that lose stay a relative 10⁻⁶ below the threshold.
+    """
+    from scipy.optimize import linprog
+
+    n, T = len(data["cost"]), data["threshold"]
+    subsets = list(product((False, True), repeat=n))
+    states = [(1 - shock[0], hazard), (shock[0], np.minimum(hazard * shock[1], 1))]
+    weight = {
+        S: sum(w * np.prod([1 - h[i] if S[i] else h[i] for i in range(n)]) for w, h in states)
+        for S in subsets
+    }
+    kept = 1 - sum(w * h for w, h in states)
+    best = np.inf
+    for wins in _monotone(subsets):
+        if sum(weight[S] for S in wins) < confidence - 1e-12:
+            continue
+        held = np.zeros(n)
+        for i in range(n):
+            for S in subsets:
+                if S[i] and kept[i] > 0:
+                    without = (*S[:i], False, *S[i + 1 :])
+                    gone = (1 - data["exclusion"][i]) * (without in wins)
+                    held[i] += weight[S] / kept[i] * ((S in wins) - gone)
+        A, b = [], []
+        for S in subsets:
+            row = np.where(S, 1.0, 1 - data["removable"])
+            sign = -1 if S in wins else 1
+            A.append([*(sign * row), *np.zeros(n)])
+            b.append(-T if S in wins else T * (1 - 1e-6))
+        v = data["value"] * data["share"]
+        for i in range(n):
+            for rho, worth in ((1.0, v[i]), (data["reversibility"][i], v[i] * held[i])):
+                row = np.zeros(2 * n)
+                row[i], row[n + i] = rho * data["cost"][i], -1
+                A.append(row)
+                b.append(worth)
+        bounds = [(0, c) for c in data["capacity"]] + [(0, None)] * n
+        found = linprog([0] * n + [1] * n, A_ub=A, b_ub=b, bounds=bounds, method="highs")
+        if found.status == 0:
+            best = min(best, found.fun)
+    return best
+
+
+def _monotone(subsets: list[tuple[bool, ...]]) -> list[set[tuple[bool, ...]]]:
+    """All families of subsets that contain the supersets of their members."""
+    order = sorted(subsets, key=sum, reverse=True)
+    families: list[set[tuple[bool, ...]]] = [set()]
+    for S in order:
+        above = [(*S[:i], True, *S[i + 1 :]) for i in range(len(S)) if not S[i]]
+        families += [F | {S} for F in families if all(U in F for U in above)]
+    return families

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from mechopt import words
 from mechopt.answer.plan import Plan
 from mechopt.errors import InvalidOption, NotSupported
@@ -37,6 +39,9 @@ def solve(
     seed: int = 0,
     known: dict[Any, Any] | None = None,
     withdrawal: str = "whole",
+    dropout: Any = None,
+    shock: Any = None,
+    confidence: float | None = None,
 ) -> Plan:
     """Burdens x and payments t that everyone accepts and nobody undoes (A1–A6).
 
@@ -50,6 +55,9 @@ def solve(
     withdrawal : "whole", or "part": users may take back any amount, and a payment goes only to who
         keeps everything (F15); the same problem for one threshold met exactly
 
+    dropout, shock, confidence : users are lost with these hazards (`mechopt.crossing`), and
+        P(X ≥ T) must be at least `confidence`; one threshold, no reserve of its own
+
     Infeasible: the null outcome with the reason, or INFEASIBLE if `target` was given.
     """
     words.choose("protocol", protocol, words.PROTOCOLS)
@@ -57,6 +65,20 @@ def solve(
     words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
     check_options(instance, objective, target, reserve)
     practice = instance.practice is not None
+    if dropout is not None or confidence is not None or shock is not None:
+        return _safe(
+            instance,
+            {"reserve": reserve, "order": order, "method": method, "withdrawal": withdrawal},
+            dropout=dropout,
+            shock=shock,
+            confidence=confidence,
+            objective=objective,
+            protocol=protocol,
+            target=target,
+            transfers=transfers,
+            time_limit=time_limit,
+            seed=seed,
+        )
     separable = protocol == "none" or (
         instance.levels == 1 and reserve == 0 and not _held_by_exclusion_alone(instance)
     )
@@ -135,6 +157,17 @@ def solve(
         seed=seed,
         **fields,
     )
+
+
+def _safe(instance: Instance, others: dict[str, Any], **options: Any) -> Plan:
+    """The plan for drop-outs; InvalidOption for options that say nothing there."""
+    from mechopt.known.safety.solve import solve as solve_safely
+
+    usual = {"reserve": 0, "order": "small-first", "method": "auto", "withdrawal": "whole"}
+    for name, value in others.items():
+        if not (np.isscalar(value) and value == usual[name]):
+            raise InvalidOption(f"{name}: has no meaning with confidence; leave it out")
+    return solve_safely(instance, **options)
 
 
 def _held_by_exclusion_alone(instance: Instance) -> bool:
