@@ -80,6 +80,12 @@ def assign_by_rule(population: Population, rule: Rule, reports: Any, seed: int) 
     return plan
 
 
+def solve_again(problem: Any, mechanism: str, options: Mapping[str, Any]) -> Plan:
+    """To `mechopt.solving.solve`: the mechanism of a plan on a changed instance."""
+    plan: Plan = load("mechopt.solving:solve")(problem, mechanism, **options)
+    return plan
+
+
 def mechanism_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
     """To `mechopt.private.direct.metrics`: FORMULATION section 6, expected."""
     metrics: dict[str, Any] = load("mechopt.private.direct.metrics:direct_metrics")(mechanism)

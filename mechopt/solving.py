@@ -44,7 +44,7 @@ def solve(problem: Any, mechanism: str | None = None, **options: Any) -> Any:
         Default: provider-surplus if the provider has a value; else, with a budget and several
         thresholds, improvement; else expenditure
     options : those of the mechanism's function (see `mechopt.registry`), the common ones:
-        protocol ("simultaneous", "sequential", "coalition", "none"), order, target (share),
+        protocol ("simultaneous", "sequential", "coalition", "none", "reassign"), order, target,
         transfers, reserve (data), time_limit (seconds), seed. None stands for the default.
 
     Raises InvalidOption for unknown names (with the nearest), for options that do not apply and

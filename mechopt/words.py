@@ -16,7 +16,7 @@ from typing import Any
 from mechopt.errors import InvalidOption
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
-PROTOCOLS = ("simultaneous", "sequential", "coalition", "none")
+PROTOCOLS = ("simultaneous", "sequential", "coalition", "none", "reassign")
 WITHDRAWALS = ("whole", "part")
 
 

@@ -76,8 +76,10 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
         )
     if isinstance(problem, Instance) and problem.has_committed:
         raise NotSupported("certify: committed data; certify the problem of what is still open")
-    if isinstance(answer, Plan) and answer.right == "part":
-        raise NotSupported("certify: plans from which a part may be withdrawn have no proof yet")
+    if isinstance(answer, Plan) and (answer.right == "part" or answer.protocol == "reassign"):
+        raise NotSupported(
+            "certify: plans held against withdrawing a part, or re-assignment, have no proof yet"
+        )
     if isinstance(problem, Instance) and isinstance(answer, Plan):
         if answer.instance != problem:
             raise InvalidOption("certify: the plan is one of another instance")

@@ -81,7 +81,9 @@ Objective = Annotated[
 ]
 Protocol = Annotated[
     str | None,
-    typer.Option("--protocol", help="simultaneous (default), sequential, coalition, none."),
+    typer.Option(
+        "--protocol", help="simultaneous (default), sequential, coalition, none, reassign."
+    ),
 ]
 Order = Annotated[
     str | None,

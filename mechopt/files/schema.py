@@ -126,7 +126,9 @@ class PlanFile(_Part):
     kind: Literal["plan"]
     status: Literal["optimal", "feasible", "null", "infeasible", "unknown"]
     mechanism: str = "given"
-    protocol: Literal["simultaneous", "sequential", "coalition", "none"] = "simultaneous"
+    protocol: Literal["simultaneous", "sequential", "coalition", "none", "reassign"] = (
+        "simultaneous"
+    )
     order: str | list[int] = "small-first"
     objective_name: (
         Literal["provider-surplus", "welfare", "expenditure", "social-cost", "improvement"] | None

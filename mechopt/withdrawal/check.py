@@ -24,6 +24,7 @@ from mechopt.withdrawal.equilibria import (
 from mechopt.withdrawal.outcome import Equilibrium, Outcome, outcome_of
 from mechopt.withdrawal.page import describe, report_dict
 from mechopt.withdrawal.part import Choices
+from mechopt.withdrawal.reassign import reassign_slack
 from mechopt.withdrawal.sequential import Path, sequential_path
 from mechopt.withdrawal.simultaneous import all_stay_slack, best_reply_outcome
 from mechopt.withdrawal.stage import (
@@ -121,9 +122,13 @@ class WithdrawalReport:
         """What actually happens.
 
         Sequential: the subgame-perfect outcome. Simultaneous: everyone stays if that is stable,
-        else where best replies lead from there (`simultaneous.best_reply_outcome`).
+        else where best replies lead from there (`simultaneous.best_reply_outcome`). Reassign: all
+        who gain refuse, before anybody is put in their place.
         """
         stay: BoolArray = np.ones(self.stage.n, dtype=bool)
+        if self.protocol == "reassign":
+            stay[self.users[self.slack < -self.tolerance]] = False
+            return outcome_of(self.instance, self.plan, self.stage, stay)
         if self.choices is not None:
             kept, level = self.choices.kept, self.choices.level
             stay = np.asarray(kept == self.stage.x, dtype=bool)
@@ -221,7 +226,8 @@ class WithdrawalReport:
 
         `if_ties_turn` has the verdict if they went the other way.
         """
-        if self.protocol == "none" or self.choices is not None or not self.users.size:
+        apart = self.protocol in ("none", "reassign") or self.choices is not None
+        if apart or not self.users.size:
             return ()
         if_stays = (
             np.full(self.users.size, self.stage.level_of(self.stage.total))
@@ -239,9 +245,9 @@ class WithdrawalReport:
         "totals reach": they do; only where some total was taken to be short.
         "indifferent leave": users within the tolerance of indifference leave.
         """
-        if self.stage.exact or self.protocol == "none" or not self.users.size:
+        if self.stage.exact or not self.users.size or self.choices is not None:
             return {}
-        if self.choices is not None:
+        if self.protocol in ("none", "reassign"):
             return {}
         stage, positions = self.stage, self.positions
         turned = {
@@ -283,7 +289,8 @@ def check_withdrawal(
 ) -> WithdrawalReport:
     """What happens to `plan` when users may withdraw by `protocol` (FORMULATION section 3).
 
-    protocol : "simultaneous", "sequential", "coalition", or "none" (nobody may leave)
+    protocol : "simultaneous", "sequential", "coalition", "none" (nobody may leave), or "reassign":
+        the mechanism is run again without whoever refuses (FORMULATION section 10)
     order : sequential only: "small-first", "large-first", "cost", or a permutation of 0 … n−1
     withdrawal : "whole", or "part": any amount may be taken back, and a payment goes only to who
         keeps everything (FORMULATION section 10)
@@ -310,6 +317,8 @@ def check_withdrawal(
     if protocol == "none":
         users = users[:0]
         slack, after = as_float(users), users
+    elif protocol == "reassign":
+        slack, after = reassign_slack(instance, plan, stage)
     elif withdrawal == "part":
         choices = (
             part.simultaneous(instance, stage)

@@ -45,6 +45,8 @@ def _headline(report: WithdrawalReport) -> str:
     if how == "sequential":
         order = report.order if isinstance(report.order, str) else "the given order"
         how = f"sequential, {order}"
+    if how == "reassign":
+        how = "reassign: the mechanism is run again without whoever refuses"
     if report.withdrawal == "part":
         how += ", parts may be taken back"
     if report.protocol == "none":

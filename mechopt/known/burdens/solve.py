@@ -21,6 +21,7 @@ from mechopt.known.levels import LevelAnswer, best_level
 from mechopt.known.natural import in_natural_units
 from mechopt.problem.aims import check_options
 from mechopt.problem.instance import Instance
+from mechopt.withdrawal.reassign import levels_without
 
 METHODS = ("auto", "selection", "model")
 
@@ -45,7 +46,8 @@ def solve(
 ) -> Plan:
     """Burdens x and payments t that everyone accepts and nobody undoes (A1–A6).
 
-    protocol : whose right to withdraw must be respected; "none" drops A5
+    protocol : whose right to withdraw must be respected; "none" drops A5; "reassign": nobody gains
+        by refusing, the mechanism then being run again without him (one threshold, no reserve)
     target : share to reach, for "expenditure" and "social-cost"; default the highest
     transfers : whether payments are allowed
     reserve : R ≥ 0, data kept above the threshold
@@ -79,7 +81,9 @@ def solve(
             time_limit=time_limit,
             seed=seed,
         )
-    separable = protocol == "none" or (
+    if protocol == "reassign" and (instance.levels > 1 or reserve or instance.practice is not None):
+        raise NotSupported("protocol 'reassign' designs for one threshold without a reserve")
+    separable = protocol in ("none", "reassign") or (
         instance.levels == 1 and reserve == 0 and not _held_by_exclusion_alone(instance)
     )
     if practice or not separable:
@@ -115,7 +119,7 @@ def solve(
         return solved(instance, 1.0) if practice else in_natural_units(instance, solved)
     fields: dict[str, Any] = {"mechanism": "burdens", "protocol": protocol, "order": order}
     fields["right"] = withdrawal
-    if method == "model":
+    if method == "model" and protocol != "reassign":
         return by_model.solve(
             instance,
             "burdens",
@@ -129,8 +133,16 @@ def solve(
             **fields,
         )
 
+    replaced = np.zeros(instance.n, dtype=bool)
+    if protocol == "reassign":
+        again = {"objective": objective, "target": target, "transfers": transfers}
+        plain = Plan.null(instance, mechanism="burdens", options=again)
+        replaced = levels_without(instance, plain, np.arange(instance.n)) > 0
+
     def solve_level(level: int, quantity: str) -> LevelAnswer:
         gain = instance.value * instance.share_at(level)
+        if protocol == "reassign":
+            gain = np.where(replaced, instance.exclusion * gain, gain)
         found = one_level(
             instance,
             level,
@@ -145,6 +157,8 @@ def solve(
             "protocol": protocol,
             "transfers": transfers,
         }
+        if protocol == "reassign":
+            return found
         return knife_edge.decided(instance, found, reserve=reserve, **terms)
 
     return best_level(
