@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mechopt import tolerances
+
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -193,16 +195,13 @@ def settle(
     """`burden` with its sum moved to `amount`, so that Σ x_i ≥ amount holds exactly.
 
     Rounding leaves the sum a few ulps off. One user with room both ways takes up the difference:
-    `cut`, whose piece was taken in part, or else the smallest such burden, whose ulps are finest;
-    if everybody is at the upper end, the largest is stretched by those ulps. Returns a new array.
+    `cut`, whose piece was taken in part, or else the smallest such burden, whose ulps are finest,
+    for whom it still is next to nothing (`_NOTICED`). If there is none the largest burden is
+    stretched by those ulps; more than rounding goes to whoever has room. Returns a new array.
     """
     burden = burden.copy()
-    inner = np.flatnonzero((burden > 0) & (burden < upper))
-    roomy = inner if inner.size else np.flatnonzero(burden < upper)
-    user = int(roomy[np.argmin(burden[roomy])]) if roomy.size else int(np.argmax(burden))
-    if cut is not None and 0 < burden[cut] < upper[cut]:
-        user = cut
     parts = [*exact_parts(burden), -amount]  # their sum, without rounding, is Σ x_i − amount
+    missing, dust = -fsum(parts), tolerances.rounding(burden.size) * amount
 
     def put(user: int, level: float) -> float:
         """Set one burden; what is missing then, correctly rounded, so that its sign is exact."""
@@ -210,19 +209,26 @@ def settle(
         burden[user] = level
         return -fsum(parts)
 
-    missing = -fsum(parts)
-    if inner.size and missing < 0 and burden[user] + missing > 0:
+    user = cut
+    if user is None or not 0 < burden[user] < upper[user]:
+        inner = np.flatnonzero((burden > 0) & (burden < upper))
+        if abs(missing) <= dust:
+            inner = inner[burden[inner] >= _NOTICED * abs(missing)]
+        user = int(inner[np.argmin(burden[inner])] if inner.size else np.argmax(burden))
+    if missing < 0 and 0 < burden[user] < upper[user] and burden[user] + missing > 0:
         missing = put(user, float(burden[user] + missing))  # overshoot: take it back
     while missing > 0:
         room = float(upper[user] - burden[user])
-        step = missing if missing <= room or roomy.size == 0 else room
-        stretched = float(np.nextafter(burden[user], inf))
-        missing = put(user, max(float(burden[user] + step), stretched))
-        if missing > 0:
+        if missing > dust and room <= 0:
             open_ = np.flatnonzero(burden < upper)
             if open_.size:
                 user = int(open_[np.argmax(upper[open_] - burden[open_])])
-            else:
-                roomy = open_
-                user = int(np.argmax(burden))
+                continue
+        elif missing <= dust and burden[user] < _NOTICED * missing:
+            user = int(np.argmax(burden))
+        step = missing if missing <= max(room, dust) or room <= 0 else room
+        missing = put(user, max(float(burden[user] + step), float(np.nextafter(burden[user], inf))))
     return burden
+
+
+_NOTICED = 1e10  # so many times what is moved, a burden's cost is as good as unchanged

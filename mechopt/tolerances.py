@@ -1,7 +1,13 @@
 """Every numerical tolerance of the package, named, with its reason.
 
 Exact data (integers, `Decimal`, `Fraction`) never use these: they are decided exactly.
+
+Knife edges have one rule. With float data a row holds when it is violated by no more than the
+rounding of the sums in it (`rounding`); the answer then says that it was reached up to rounding.
+Beyond that the row does not hold.
 """
+
+from __future__ import annotations
 
 # Relative tolerance on money in comparisons of float data (utilities, payments, W1 slacks).
 # Payments come from a few multiplications and one subtraction, so their error is a few ulps
@@ -12,15 +18,20 @@ MONEY = 1e-9
 # package itself returns reach their threshold exactly; this one serves X − x_i and foreign plans.
 DATA = 1e-9
 
-# Relative tolerance on "can T be reached at all": what a user can give, v / θ, is itself rounded
-# (three users with v / θ = 1/3 do reach T = 1). Plans then reach T exactly, and the few ulps come
-# out of participation, within MONEY.
+# The most that rounding is ever taken to explain, relative: sums of thousands of terms, in any
+# order. What a user can give, v / θ, is itself rounded (three users with v / θ = 1/3 do reach
+# T = 1). Plans then reach T exactly, and the few ulps come out of participation, within MONEY.
 REACH = 1e-12
 
-# Relative tolerance on sums of data in decisions about leaving: only the rounding of sums of up to
-# 10^6 terms in any order (1e-16 each). It must stay below the smallest burden that can be pivotal;
-# what lies between it and DATA is decided as it stands and reported as a tie.
-TOTALS = 1e-12
+
+def rounding(terms: int) -> float:
+    """What a sum of so many rounded numbers may be off by, relative; a few ulps, at most REACH.
+
+    In decisions about leaving it must stay below the smallest burden that can be pivotal; what
+    lies between it and DATA is decided as it stands and reported as a tie.
+    """
+    return min(REACH, (terms + 8) * 2.0**-52)
+
 
 # HiGHS works to 1e-7 primal and dual feasibility and 1e-6 integrality; what it returns is
 # compared with exact answers at this relative tolerance, never better.

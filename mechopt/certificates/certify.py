@@ -8,8 +8,9 @@ only) re-derives every constraint from the data and checks that answer and bound
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import fsum, inf
 from os import PathLike
 from typing import Any
 
@@ -19,9 +20,11 @@ from mechopt.answer.plan import Plan
 from mechopt.certificates import mechanism_proofs, plan_proofs
 from mechopt.certificates.draft import Draft
 from mechopt.errors import InvalidOption, NotSupported, SolverError
+from mechopt.problem.aims import MARGIN
 from mechopt.problem.exact_data import decimal, reading, spelled
 from mechopt.problem.instance import Instance
 from mechopt.problem.population import Population
+from mechopt.problem.units import natural_population
 from mechopt.status import Status
 
 
@@ -84,18 +87,55 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
         if answer.instance != problem:
             raise InvalidOption("certify: the plan is one of another instance")
         draft = plan_proofs.DRAFTS[answer.mechanism](problem, answer)
-        scale = max(problem.provider_value, float(problem.value.sum()))
+        unit = _rounding_of(problem, answer)
     elif isinstance(problem, Population) and isinstance(answer, DirectMechanism):
         if answer.population not in (problem, problem.individual()):
             raise InvalidOption("certify: the mechanism is one of another population")
-        draft, scale = mechanism_proofs.draft(answer), 1.0
+        draft = mechanism_proofs.draft(answer)
+        share_only = answer.terms.objective == "improvement"
+        unit = tolerances.MONEY * (1.0 if share_only else natural_population(problem).money)
     else:
         raise InvalidOption(
             f"certify: cannot hold a {type(answer).__name__} against a {type(problem).__name__}"
         )
     claim = _claim(draft)
     document = _document(draft, claim, answer)
-    return _judged(answer, claim, scale, document, draft.problem.aim.minimised)
+    judged = _judged(answer, claim, unit, document, draft.problem.aim.minimised)
+    if judged.agrees or problem.is_exact or not isinstance(problem, Instance):
+        return judged
+    assert isinstance(answer, Plan)
+    return _up_to_rounding(problem, answer, unit, judged)
+
+
+def _rounding_of(instance: Instance, plan: Plan) -> float:
+    """What rounding may do to the objective, money or share: of what the plan itself adds up."""
+    if plan.objective_name == "improvement" or plan.burden is None or plan.payment is None:
+        return tolerances.REACH
+    money = instance.provider_value + fsum(plan.payment) + fsum(instance.cost_of(plan.burden))
+    if plan.objective_name == "welfare":
+        money += fsum(instance.value)
+    return tolerances.REACH * money
+
+
+def _up_to_rounding(
+    instance: Instance, plan: Plan, unit: float, judged: Certificate
+) -> Certificate:
+    """Float data hold up to rounding (`tolerances`): whether the answer is one to data so near.
+
+    The certificate stays that of the data as written; the answer agrees with it if it does with
+    that of thresholds and budget moved by what the rounding of sums explains.
+    """
+    room = 2 * tolerances.rounding(instance.n)
+    near = instance.replace(
+        thresholds=instance.thresholds * (1 - room),
+        budget=None if instance.budget == inf else instance.budget * (1 + room),
+    )
+    draft = plan_proofs.DRAFTS[plan.mechanism](near, plan)
+    claim = _claim(draft)
+    other = _judged(plan, claim, unit, _document(draft, claim, plan), draft.problem.aim.minimised)
+    if not other.agrees:
+        return judged
+    return replace(judged, agrees=True, remark="the answer is reached up to rounding")
 
 
 def _claim(draft: Draft) -> dict[str, Any]:
@@ -158,14 +198,19 @@ def _document(
 def _judged(
     answer: Plan | DirectMechanism,
     claim: Mapping[str, Any],
-    scale: float,
+    unit: float,
     document: dict[str, Any],
     minimised: bool,
 ) -> Certificate:
-    """Whether what the floating-point answer claims is contradicted."""
+    """Whether what the floating-point answer claims is contradicted.
+
+    unit : what the objective may be off by whatever its size, money or share
+    """
     status, optimum, bound = claim["status"], claim["optimum"], claim["bound"]
     remark, doubt = "", "".join(document["about"]["not_proved"])
-    allowed = tolerances.SOLVER * max(scale, abs(float(optimum or 0)), 1e-300)
+    several = isinstance(answer, Plan) and (answer.instance.levels > 1 or answer.reserve > 0)
+    near = 2 * MARGIN if several else tolerances.MONEY  # burdens keep this distance from jumps
+    allowed = near * abs(float(optimum or 0)) + unit
     claimed = 0.0 if answer.objective is None else answer.objective
     if answer.status in (Status.OPTIMAL, Status.FEASIBLE) and bound is not None:
         beyond = float(bound) - claimed if minimised else claimed - float(bound)

@@ -47,7 +47,7 @@ def pivotal(plan: Plan) -> IntArray:
 
     threshold = float(plan.instance.thresholds[plan.level - 1])
     left = (plan.total or 0.0) - plan.instance.removable * plan.burden
-    falls = left < threshold * (1 - tolerances.TOTALS)
+    falls = left < threshold * (1 - tolerances.REACH)
     if plan.is_exact:
         exact = plan.exact("burden").sum() - plan.instance.exact("removable") * plan.exact("burden")
         falls = (exact < plan.instance.exact("thresholds")[plan.level - 1]).astype(bool)

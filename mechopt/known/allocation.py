@@ -52,7 +52,12 @@ class Allocation:
 
 
 def user_pieces(
-    instance: Instance, gain: FloatArray, unsecured: FloatArray, *, transfers: bool = True
+    instance: Instance,
+    gain: FloatArray,
+    unsecured: FloatArray,
+    *,
+    transfers: bool = True,
+    widths: FloatArray | None = None,
 ) -> Pieces:
     """Cut every user's cost curve where the payment need changes its slope.
 
@@ -61,9 +66,11 @@ def user_pieces(
         pivotal user, ρ_i for one whose leaving changes nothing (A5), 1 for full compensation (4.2)
 
     The need max(0, C − w, φ C) has slope φ · C' while C ≤ w / (1 − φ) and C' after that. Without
-    transfers only what needs no payment is offered.
+    transfers only what needs no payment is offered. widths (n, J) instead of the instance's, if
+    given.
     """
-    n, segments = instance.widths.shape
+    widths = instance.widths if widths is None else widths
+    n, segments = widths.shape
     secure = not unsecured.any()
     left = gain  # money, what may still be spent without payment
     if not secure:
@@ -73,7 +80,7 @@ def user_pieces(
     blocks = 2 * segments if transfers else segments
     length, cost, pay = np.empty((blocks, n)), np.empty((blocks, n)), np.zeros((blocks, n))
     for j in range(segments):
-        width = instance.widths[:, j]
+        width = widths[:, j]
         early, rate = length[j], cost[j]
         np.multiply(instance.cost, instance.slopes[:, j], out=rate)
         np.divide(left, rate, out=early)
@@ -99,10 +106,15 @@ def reachable(pieces: Pieces) -> float:
 
 def can_reach(pieces: Pieces, amount: float) -> bool:
     """Whether the pieces reach `amount`, up to the rounding of their own lengths."""
+    return shortage(pieces, amount) <= tolerances.rounding(pieces.user.size) * amount
+
+
+def shortage(pieces: Pieces, amount: float) -> float:
+    """Data by which all pieces together miss `amount`, correctly rounded; 0 if they do not."""
     plain = float(pieces.length.sum())
-    if abs(plain - amount) > tolerances.DATA * amount:  # far beyond the rounding of the sum
-        return plain > amount
-    return reachable(pieces) >= amount * (1 - tolerances.REACH)
+    if plain - amount > tolerances.DATA * amount:  # far beyond the rounding of the sum
+        return 0.0
+    return max(0.0, -exact_sum(pieces.length, -amount))
 
 
 def cheapest(pieces: Pieces, amount: float, upper: FloatArray, *, first: str) -> Allocation:
@@ -183,24 +195,35 @@ def _take(
     if amount <= 0 or length.size == 0:
         return taken
     first = float(length[:free].sum())
+    dust = tolerances.rounding(length.size) * amount
     if free and first <= amount:
         taken[:free] = length[:free]
-        _fill(taken[free:], length[free:], [key[free:] for key in keys], amount - first)
+        _fill(taken[free:], length[free:], [key[free:] for key in keys], amount - first, dust)
     else:
-        _fill(taken, length, keys, amount)
+        _fill(taken, length, keys, amount, dust)
     return taken
 
 
-def _fill(taken: FloatArray, length: FloatArray, keys: Sequence[FloatArray], amount: float) -> None:
-    """`_take` into an array of zeros."""
-    if amount <= 0 or length.size == 0:
+def _fill(
+    taken: FloatArray,
+    length: FloatArray,
+    keys: Sequence[FloatArray],
+    amount: float,
+    dust: float,
+) -> None:
+    """`_take` into an array of zeros.
+
+    What is left at the end and is but rounding (`dust`, data) is nobody's: the next piece may be
+    any number of times dearer, and whether it is needed would be luck.
+    """
+    if amount <= dust or length.size == 0:
         return
     cut = _cut(keys[0], length, amount)
     np.multiply(length, keys[0] < cut, out=taken)
     left = amount - float(taken.sum())
     chosen = np.flatnonzero(keys[0] == cut)
     for key in keys[1:]:
-        if left <= 0 or chosen.size <= 1:
+        if left <= dust or chosen.size <= 1:
             break
         values, offered = key[chosen], length[chosen]
         cut = _cut(values, offered, left)
@@ -208,7 +231,7 @@ def _fill(taken: FloatArray, length: FloatArray, keys: Sequence[FloatArray], amo
         taken[chosen[low]] = offered[low]
         left -= float(offered[low].sum())
         chosen = chosen[values == cut]
-    if left > 0 and chosen.size:
+    if left > dust and chosen.size:
         reach = np.cumsum(length[chosen])
         taken[chosen] = np.clip(left - (reach - length[chosen]), 0.0, length[chosen])
 

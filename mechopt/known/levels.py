@@ -15,8 +15,9 @@ import numpy as np
 from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
+from mechopt.known import rows
 from mechopt.known.allocation import Allocation
-from mechopt.problem.aims import MINIMISED, check_options, objective_value
+from mechopt.problem.aims import MINIMISED, check_options, objective_value, worthless
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -26,7 +27,8 @@ class LevelAnswer:
     """The best plan that reaches level k (1-based), or why there is none.
 
     quantity : what was minimised, "pay" or "cost"; allocation.value and .bound are of that
-    tie : why rounding of the data decides whether the level can be reached, if it does
+    undecided : why it is not known whether exact data reach the level, if so
+    note : what holds only up to rounding
     """
 
     level: int
@@ -35,7 +37,8 @@ class LevelAnswer:
     quantity: str
     reason: str = ""
     shortfall: dict[str, Any] | None = None
-    tie: str = ""
+    undecided: str = ""
+    note: str = ""
 
 
 def rank_candidates(
@@ -120,7 +123,7 @@ def _choose(
     minimise = objective in MINIMISED
     best: Plan | None = None
     best_cost = np.inf
-    tie = ""
+    chosen: LevelAnswer | None = None
     bounds: list[float] = []
     for answer in answers:
         if answer.allocation is None or answer.payment is None:
@@ -128,16 +131,15 @@ def _choose(
         plan, bound, social_cost = _as_plan(instance, answer, objective, fields)
         bounds.append(bound)
         if best is None or _better(plan, social_cost, best, best_cost, minimise):
-            best, best_cost, tie = plan, social_cost, answer.tie
-    if best is None:
+            best, best_cost, chosen = plan, social_cost, answer
+    if best is None or chosen is None:
         worst = answers[0]
         return infeasible(instance, target, worst.reason, worst.shortfall or {}, fields)
     assert best.objective is not None
     scale = max(best_cost, instance.provider_value)  # the size of the money involved
-    nothing = tolerances.REACH * scale
-    if not minimise and objective != "improvement" and best.objective <= nothing:
+    if best.objective <= worthless(instance, objective, best_cost):
         bound = max(0.0, *bounds)
-        close = bound <= tolerances.MONEY * max(1.0, instance.provider_value)
+        close = bound <= tolerances.MONEY * scale
         return Plan.null(
             instance,
             bound=bound,
@@ -150,18 +152,19 @@ def _choose(
             **fields,
         )
     bound = min(bounds) if minimise else max(bounds)
-    if tie:
-        return best.replace(bound=bound, status=Status.UNKNOWN, reason=tie)
+    if chosen.undecided:
+        return best.replace(bound=bound, status=Status.UNKNOWN, reason=chosen.undecided)
     gap = abs(bound - best.objective)
-    proved = gap <= tolerances.MONEY * max(abs(best.objective), scale)
-    return best.replace(bound=bound, status=Status.OPTIMAL if proved else Status.FEASIBLE)
+    proved = gap <= tolerances.MONEY * abs(best.objective) + tolerances.REACH * scale
+    best = best.replace(bound=bound, status=Status.OPTIMAL if proved else Status.FEASIBLE)
+    return rows.checked(best, chosen.level, chosen.note)
 
 
 def _better(plan: Plan, cost: float, best: Plan, best_cost: float, minimise: bool) -> bool:
     assert plan.objective is not None
     assert best.objective is not None
     gain = best.objective - plan.objective if minimise else plan.objective - best.objective
-    if abs(gain) <= 1e-12 * max(abs(plan.objective), abs(best.objective)):
+    if abs(gain) <= tolerances.REACH * max(abs(plan.objective), abs(best.objective)):
         return cost < best_cost
     return gain > 0
 

@@ -21,7 +21,7 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported, TooLarge
 from mechopt.known.levels import infeasible, rank_candidates
 from mechopt.known.posted_price import only_offer
-from mechopt.problem.aims import MINIMISED, check_options, objective_value
+from mechopt.problem.aims import MINIMISED, check_options, objective_value, worthless
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -94,9 +94,7 @@ def solve(
     if best is None:
         return _nothing_reaches(instance, found, lowest, target, objective, fields)
     amount, place = best
-    if objective not in MINIMISED and (
-        place < 0 or amount <= tolerances.REACH * instance.provider_value
-    ):
+    if place < 0 or amount <= worthless(instance, objective):
         return Plan.null(
             instance, reason="no contract is worth more than offering nothing", **fields
         )

@@ -59,6 +59,17 @@ def objective_value(
     return (instance.provider_value + everyone) * share - cost
 
 
+def worthless(instance: Instance, objective: str, cost: float = 0.0) -> float:
+    """Up to which objective a plan that bears `cost` (money) is no better than doing nothing.
+
+    What rounding may leave of the difference of worth and payments; −inf if it is minimised.
+    """
+    if objective in MINIMISED:
+        return -inf
+    scale = 0.0 if objective == "improvement" else max(instance.provider_value, cost)
+    return tolerances.REACH * scale
+
+
 def check_options(instance: Instance, objective: str, target: float | None, reserve: float) -> int:
     """Validate the common options; returns the lowest level that meets `target` (default K).
 

@@ -19,6 +19,7 @@ from mechopt import arrays
 from mechopt.arrays import ExactArray, FloatArray
 from mechopt.problem.fields import BY_NAME, USER_FIELDS
 from mechopt.problem.instance import Instance, Units
+from mechopt.problem.population import Population
 
 # Field of an instance -> powers of (data, money) in its dimension; all others are plain numbers.
 DIMENSIONS = {
@@ -48,6 +49,16 @@ def natural_units(instance: Instance) -> Units:
     stake = stake[stake > 0]
     middle = float(np.partition(stake, stake.size // 2)[stake.size // 2])
     return Units(power(top), power(middle))
+
+
+def natural_population(population: Population) -> Units:
+    """Units of which T_K and the most that a user has at stake are about 1."""
+    top = float(population.thresholds[-1])
+    stakes = [
+        max(group.value, float(group.costs[0]) * min(group.capacity, top))
+        for group in population.groups
+    ]
+    return Units(power(top), power(max(stakes)))
 
 
 class NaturalInstance(Instance):

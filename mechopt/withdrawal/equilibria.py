@@ -396,7 +396,7 @@ def _tasks(
     given : data and cost of the users who are not in question
     """
     base, certain = given
-    margin = tolerances.TOTALS * 100 * float(stage.total)  # more than the solver overlooks
+    margin = tolerances.REACH * 100 * float(stage.total)  # more than the solver overlooks
     fits = (intervals.may_stay | intervals.may_leave).all(axis=1)
     tasks = []
     for row in np.flatnonzero(fits).tolist():

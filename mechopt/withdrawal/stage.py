@@ -90,7 +90,7 @@ class Stage:
             data_tolerance, money_tolerance = thresholds * 0, np.broadcast_to(zero, x.shape)
         else:
             thresholds = _met(thresholds, float(x.sum()))
-            data_tolerance = thresholds * tolerances.TOTALS
+            data_tolerance = thresholds * tolerances.rounding(x.size)
             money_tolerance = tolerances.MONEY * (v * shares[-1] + np.abs(r) + bonus)
         free = x - committed if committed.any() else x
         removed = free if np.all(delta == 1) else delta * free

@@ -132,14 +132,16 @@ def test_a_budget_met_exactly_or_missed_by_a_hair(budget: str, status: str) -> N
     assert answer.status == status
 
 
-def test_a_tie_of_float_data_is_reported_not_guessed() -> None:
-    """1/3 as a float is a little less than 1/3: rounding decides, and the answer says so."""
+def test_float_data_hold_up_to_rounding_and_the_answer_says_so() -> None:
+    """1/3 as a float is a little less than 1/3."""
     instance = mo.Instance(cost=1.0, value=[1 / 3] * 3, capacity=9.0, thresholds=[1.0])
     answer, certificate = judged(instance, "burdens", objective="social-cost", transfers=False)
-    assert answer.status is mo.Status.UNKNOWN
-    assert "rounding" in answer.reason
-    assert "exact" in answer.reason
-    assert certificate.status == "null"
+    assert answer.status is mo.Status.OPTIMAL
+    assert answer.reason == "level 1 is reached up to rounding, 6e-17 of data short"
+    assert certificate.status == "null"  # as the decimals are written
+    beyond = mo.solve(instance.replace(thresholds=[1 + 1e-13]), "burdens", transfers=False)
+    assert beyond.status is mo.Status.NULL
+    assert "short by" in beyond.reason
 
 
 def test_decimals_that_binary_misses() -> None:

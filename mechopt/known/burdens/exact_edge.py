@@ -1,14 +1,14 @@
-"""Thresholds and budgets that are met only just, or only up to rounding: decided in fractions.
+"""Exact data at an edge: thresholds and budgets that are met only just, decided in fractions.
 
-Selection works in floating point with a tolerance (`tolerances.REACH`). Where an answer uses up
-all that can be given, or all that may be paid, the level's problem is solved once more in exact
-arithmetic (`exact_prices`). If it turns out to be short: exact data mean it is out of reach; float
-data mean that rounding decides, which is said instead of guessed.
+Selection works in floating point, up to rounding (`tolerances.rounding`). That is all there is to
+say with float data. With exact data, where an answer uses up all that can be given, or all that may
+be paid, the level's problem is solved once more in exact arithmetic: it is reached or it is not.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -32,8 +32,8 @@ def decided(
     transfers: bool,
     reserve: float,
 ) -> LevelAnswer:
-    """`answer`, refused or marked as a tie if its level is at the edge of what can be reached."""
-    if answer.allocation is None or answer.payment is None:
+    """`answer`, refused if exact data show that its level is out of reach after all."""
+    if answer.allocation is None or answer.payment is None or not instance.is_exact:
         return answer
     amount = float(instance.thresholds[answer.level - 1]) + reserve
     paying = transfers and instance.budget > 0
@@ -43,12 +43,13 @@ def decided(
     ):
         return answer
     if instance.n > LARGEST:
-        return answer if not instance.is_exact else replace(answer, tie=_tie(answer.level))
-    short = _exactly_short(instance, answer.level, mechanism, protocol, transfers, reserve)
-    if not short:
+        undecided = (
+            f"whether level {answer.level} is reached exactly was not decided: it is so close that "
+            f"fractions must, and these are used up to {LARGEST} users"
+        )
+        return replace(answer, undecided=undecided)
+    if not _exactly_short(instance, answer.level, mechanism, protocol, transfers, reserve):
         return answer
-    if not instance.is_exact:
-        return replace(answer, tie=_tie(answer.level))
     return LevelAnswer(
         answer.level,
         None,
@@ -56,13 +57,6 @@ def decided(
         answer.quantity,
         f"level {answer.level} is out of reach by less than rounding, in exact arithmetic",
         {"constraint": "edge", "level": answer.level},
-    )
-
-
-def _tie(level: int) -> str:
-    return (
-        f"whether level {level} can be reached depends on the rounding of the data; "
-        'give exact numbers (integers, "1/3", Fraction, Decimal) to decide it'
     )
 
 
@@ -96,13 +90,14 @@ def _exactly_short(
     from mechopt.exact.prices import LevelProblem
     from mechopt.problem.exact_data import decimal, instance_data
 
+    unit = instance.units.data
     terms = {
         "mechanism": mechanism,
         "objective": "provider-surplus",
         "protocol": "simultaneous" if protocol == "coalition" else protocol,
         "order": "small-first",
         "transfers": transfers,
-        "reserve": str(decimal(reserve)) if instance.levels == 1 else "0",
+        "reserve": str(decimal(reserve * unit) / Fraction(unit)) if instance.levels == 1 else "0",
         "target": None,
     }
     provider = PlanProblem(instance_data(instance), terms)

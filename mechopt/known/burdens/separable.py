@@ -5,13 +5,14 @@ One threshold, or no withdrawal rights. The burdens then are a separable convex 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mechopt import arrays, tolerances
-from mechopt.arrays import FloatArray
-from mechopt.known import allocation
+from mechopt.arrays import FloatArray, IntArray
+from mechopt.known import allocation, rows
 from mechopt.known.allocation import Allocation, Pieces
 from mechopt.known.levels import LevelAnswer
 from mechopt.problem.aims import required_total
@@ -39,12 +40,64 @@ def one_level(
     unsecured: FloatArray,
     transfers: bool,
     reserve: float,
+    needed: bool = False,
 ) -> LevelAnswer:
-    """The cheapest plan (in `quantity`, "pay" or "cost") that reaches T_level + R."""
+    """The cheapest plan (in `quantity`, "pay" or "cost") that reaches T_level + R.
+
+    needed : whether everybody must be needed for the threshold (or paid). Whoever is asked for less
+        than rounding is not; nobody is asked that costs anything to keep, and the bound stands.
+    """
+    found = _one_level(instance, level, quantity, gain, unsecured, transfers, reserve)
+    first = found
+    for _ in range(_MOST_DROPPED if needed else 0):
+        if found.allocation is None or found.payment is None:
+            break
+        idle = _not_needed(instance, level, found.allocation.burden, found.payment)
+        if not idle.size:
+            break
+        width = instance.widths.copy()
+        width[idle] = 0.0
+        found = _one_level(instance, level, quantity, gain, unsecured, transfers, reserve, width)
+    if found is first or first.allocation is None:
+        return found
+    if found.allocation is None:
+        return first
+    bound = min(first.allocation.bound, found.allocation.value)
+    return replace(found, allocation=replace(found.allocation, bound=bound))
+
+
+_MOST_DROPPED = 5  # rounds of setting aside whom the round before asked for next to nothing
+
+
+def _not_needed(
+    instance: Instance, level: int, burden: FloatArray, payment: FloatArray
+) -> IntArray:
+    """Users whose leaving goes unnoticed in the rounding of the total, and who gain by it."""
+    least = tolerances.rounding(instance.n) * float(instance.thresholds[level - 1])
+    tiny = np.flatnonzero((instance.removable * burden <= 2 * least) & (burden > 0))
+    if not tiny.size:
+        return tiny
+    cost = instance.reversibility * instance.cost_of(burden)
+    room = tolerances.REACH * instance.value[tiny] * instance.share_at(level)
+    return tiny[cost[tiny] - payment[tiny] > room]
+
+
+def _one_level(
+    instance: Instance,
+    level: int,
+    quantity: str,
+    gain: FloatArray,
+    unsecured: FloatArray,
+    transfers: bool,
+    reserve: float,
+    widths: FloatArray | None = None,
+) -> LevelAnswer:
+    """The cheapest plan with so much (n, J) on offer, all there is if None."""
     amount = required_total(instance, level, reserve)
     transfers = transfers and instance.budget > 0  # else rounding would count as a payment
-    pieces = allocation.user_pieces(instance, gain, unsecured, transfers=transfers)
-    if not allocation.can_reach(pieces, amount):
+    pieces = allocation.user_pieces(instance, gain, unsecured, transfers=transfers, widths=widths)
+    short = allocation.shortage(pieces, amount)
+    if short > tolerances.rounding(pieces.user.size) * amount:
         reason, shortfall = _why_short(instance, level, amount, pieces, gain, unsecured, transfers)
         return LevelAnswer(level, None, None, quantity, reason, shortfall)
     upper: FloatArray = instance.capacity
@@ -72,7 +125,8 @@ def one_level(
         )
     if not transfers:
         payment = np.zeros(instance.n)
-    return LevelAnswer(level, found, payment, quantity)
+    note = rows.short_by(short, units.data, level) if short else ""
+    return LevelAnswer(level, found, payment, quantity, note=note)
 
 
 def payments(

@@ -151,6 +151,7 @@ def solve(
             unsecured=unsecured_share(instance, protocol),
             transfers=transfers,
             reserve=reserve,
+            needed=protocol != "none",
         )
         terms: dict[str, Any] = {
             "mechanism": "burdens",
