@@ -23,6 +23,9 @@ DATA = 1e-9
 # T = 1). Plans then reach T exactly, and the few ulps come out of participation, within MONEY.
 REACH = 1e-12
 
+# The same where the number of terms is not at hand: sums of up to 10^6 terms in any order.
+TOTALS = REACH
+
 
 def rounding(terms: int) -> float:
     """What a sum of so many rounded numbers may be off by, relative; a few ulps, at most REACH.
