@@ -35,6 +35,7 @@ COMMANDS = {
     "calibrate": "mechopt.commands.calibrate:calibrate",
     "calibrate-population": "mechopt.commands.calibrate:calibrate_population",
     "compare": "mechopt.commands.compare:compare",
+    "update": "mechopt.commands.update:update",
     "report": "mechopt.commands.report:report",
     "export-model": "mechopt.commands.export_model:export_model",
     "models": "mechopt.commands.models:models",

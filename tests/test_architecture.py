@@ -31,6 +31,7 @@ FOLDERS = (
     "registry",  # with `solving`: every mechanism by name
     "cases",
     "files",
+    "campaign",
     "studies",
     "commands",
     "cli",

@@ -258,6 +258,24 @@ class BracketFile(AnswerFile):
     rule: RuleOfBracket
 
 
+class LogEvent(BaseModel):
+    """One line of the log of a campaign (`mechopt update PLAN LOG`)."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    id: str | int | None = Field(default=None, description="the user; of everybody: only closed")
+    event: Literal["invited", "gave", "reported", "withdrew", "failed", "closed", "paid"]
+    amount: Number | None = Field(
+        default=None,
+        description="≥ 0: data given (default: all to come), withdrawn (all), failed (all to "
+        "come); money paid; cost per unit reported",
+    )
+    time: str | None = Field(default=None, description="ISO 8601; without a zone it is UTC")
+    key: str | int | None = Field(
+        default=None, description="tells apart events that are otherwise the same"
+    )
+
+
 MODELS: dict[str, type[BaseModel]] = {
     "instance": InstanceFile,
     "plan": PlanFile,
@@ -265,6 +283,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "mechanism": MechanismFile,
     "offer": OfferFile,
     "bracket": BracketFile,
+    "log-event": LogEvent,
 }
 
 

@@ -1,0 +1,455 @@
+"""Where a campaign stands: the log of a plan replayed, in exact arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fractions import Fraction
+from functools import cached_property
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.answer.plan import Plan
+from mechopt.campaign.events import Event, InvalidEvent, event_of
+from mechopt.campaign.store import read_log
+from mechopt.campaign.topup import TopUp, top_up
+from mechopt.errors import InvalidPlan
+from mechopt.files.plans import written
+
+DAYS = 30  # to honour a deletion request: one month (GDPR, article 12(3))
+_ZERO = Fraction(0)
+
+
+@dataclass
+class Person:
+    """What is known of one user; amounts in data and money, exact.
+
+    asked, promised : burden and payment of the plan; given : data in hand; committed : of it, what
+    can no longer be withdrawn; lost : of what was asked for, what will not come; deleted : data
+    asked back and to be deleted
+    """
+
+    asked: Fraction
+    promised: Fraction
+    given: Fraction = _ZERO
+    committed: Fraction = _ZERO
+    lost: Fraction = _ZERO
+    deleted: Fraction = _ZERO
+    paid: Fraction = _ZERO
+    reported: Fraction | None = None
+    invited: bool = False
+    left: bool = False
+    closed: bool = False
+
+    @property
+    def open(self) -> Fraction:
+        """What may still come, data."""
+        if self.left or self.closed:
+            return _ZERO
+        return max(self.asked - self.given - self.lost, _ZERO)
+
+    @property
+    def complete(self) -> bool:
+        """Whether he gave, and did not take back, what he was asked for."""
+        return not self.left and self.given >= self.asked * (1 - Fraction(tolerances.DATA))
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Data to be deleted: whose, how much, why, when asked, when due, from which data version on.
+
+    Every gift and every withdrawal makes a new version of the data, counted from 1; data version
+    `version` and later must not hold it.
+    """
+
+    id: str
+    amount: Fraction
+    reason: str
+    asked: str | None
+    due: str | None
+    version: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "amount": float(self.amount),
+            "reason": self.reason,
+            "asked": self.asked,
+            "due": self.due,
+            "version": self.version,
+        }
+
+
+@dataclass(eq=False)
+class Campaign:
+    """The state after a log: people, what is to be deleted, what was odd in the log.
+
+    problems : (line, what is wrong), in the order of the log; nothing in the log is left out
+        silently
+    """
+
+    plan: Plan
+    people: list[Person] = field(repr=False)
+    deletions: list[Deletion] = field(repr=False)
+    problems: list[tuple[int, str]]
+    events: int
+    version: int
+    closed: bool
+
+    # -- data ------------------------------------------------------------------------------------
+
+    @cached_property
+    def in_hand(self) -> Fraction:
+        """Data given and not taken back."""
+        return sum((one.given for one in self.people), _ZERO)
+
+    @cached_property
+    def committed(self) -> Fraction:
+        """Of it, what can no longer be withdrawn."""
+        return sum((one.committed for one in self.people), _ZERO)
+
+    @cached_property
+    def revocable(self) -> Fraction:
+        """Of it, what would be gone if everybody withdrew all he may."""
+        return sum(
+            (d * (one.given - one.committed) for d, one in zip(self._removable, self.people)), _ZERO
+        )
+
+    @cached_property
+    def expected(self) -> Fraction:
+        """Data in hand and what may still come of what was asked for."""
+        return self.in_hand + sum((one.open for one in self.people), _ZERO)
+
+    @cached_property
+    def _removable(self) -> list[Fraction]:
+        return list(self.plan.instance.exact("removable").tolist())
+
+    @property
+    def level(self) -> int:
+        """The level that the plan aims at (1 for a null plan)."""
+        return max(self.plan.level or 0, 1)
+
+    @cached_property
+    def threshold(self) -> Fraction:
+        """Its threshold, data."""
+        if self.plan.instance.is_exact:
+            return Fraction(self.plan.instance.exact("thresholds")[self.level - 1])
+        return Fraction(repr(float(self.plan.instance.thresholds[self.level - 1])))
+
+    @cached_property
+    def pivotal(self) -> list[int]:
+        """Users without whose data, given or still to come, the threshold is not met."""
+        if self.expected < self.threshold:
+            return []
+        found = []
+        for user, (d, one) in enumerate(zip(self._removable, self.people)):
+            gone = d * (one.given - one.committed) + one.open
+            if gone > 0 and self.expected - gone < self.threshold:
+                found.append(user)
+        return found
+
+    # -- money -----------------------------------------------------------------------------------
+
+    @cached_property
+    def owed(self) -> dict[int, Fraction]:
+        """User -> money promised and not yet paid, of those who gave what they were asked for."""
+        return {
+            user: one.promised - one.paid
+            for user, one in enumerate(self.people)
+            if one.complete and one.promised > one.paid
+        }
+
+    @cached_property
+    def spent(self) -> Fraction:
+        """Money paid so far."""
+        return sum((one.paid for one in self.people), _ZERO)
+
+    # -- decisions -------------------------------------------------------------------------------
+
+    @cached_property
+    def go(self) -> bool:
+        """Whether to train: see `certificate`."""
+        return all(row["holds"] for row in self.certificate["rows"])
+
+    @cached_property
+    def certificate(self) -> dict[str, Any]:
+        """Go or no-go, row by row, in exact numbers (text such as "23/2") that anybody can check.
+
+        data : committed data and the data of those who stay reach the threshold
+        budget : what was paid and what is owed are within the budget
+        owed : nobody who gave what he was asked for waits for his payment
+        """
+        budget = self.plan.instance.budget
+        due = self.spent + sum(self.owed.values(), _ZERO)
+        limit = None if budget == np.inf else Fraction(repr(budget))
+        rows = [
+            _row("data", self.in_hand, "≥", self.threshold, self.in_hand >= self.threshold),
+            _row("budget", due, "≤", limit, limit is None or due <= limit),
+            _row("owed", due - self.spent, "=", _ZERO, not self.owed),
+        ]
+        return {
+            "rows": rows,
+            "committed": str(self.committed),
+            "revocable": str(self.revocable),
+            "data_version": self.version,
+            "events": self.events,
+            "instance_hash": self.plan.instance.hash,
+        }
+
+    @cached_property
+    def top_up(self) -> TopUp | None:
+        """The least to ask and pay on top to meet the threshold; None if it will be met."""
+        return top_up(self)
+
+    # -- out -------------------------------------------------------------------------------------
+
+    def payments(self) -> list[dict[str, Any]]:
+        """One row per user with money promised or paid: id, promised, paid, due."""
+        ids = self.plan.instance.ids
+        return [
+            {
+                "id": str(ids[user]),
+                "promised": float(one.promised),
+                "paid": float(one.paid),
+                "due": float(self.owed.get(user, _ZERO)),
+            }
+            for user, one in enumerate(self.people)
+            if one.promised or one.paid
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: data, threshold, pivotal, money, top_up, deletions, go, certificate."""
+        ids = self.plan.instance.ids
+        people = self.people
+        return {
+            "data": {
+                "in_hand": float(self.in_hand),
+                "committed": float(self.committed),
+                "revocable": float(self.revocable),
+                "expected": float(self.expected),
+                "version": self.version,
+            },
+            "threshold": {
+                "level": self.level,
+                "data": float(self.threshold),
+                "met": self.in_hand >= self.threshold,
+                "above": float(self.in_hand - self.threshold),
+                "expected_met": self.expected >= self.threshold,
+                "expected_above": float(self.expected - self.threshold),
+            },
+            "people": {
+                "asked": sum(one.asked > 0 for one in people),
+                "gave": sum(one.given > 0 for one in people),
+                "complete": sum(one.complete and one.asked > 0 for one in people),
+                "withdrew": sum(one.left for one in people),
+                "failed": sum(one.lost > 0 for one in people),
+                "pivotal": [str(ids[user]) for user in self.pivotal],
+            },
+            "money": {
+                "paid": float(self.spent),
+                "owed": float(sum(self.owed.values(), _ZERO)),
+                "payments": self.payments(),
+            },
+            "top_up": None if self.top_up is None else self.top_up.to_dict(),
+            "deletions": [one.to_dict() for one in self.deletions],
+            "go": self.go,
+            "certificate": self.certificate,
+            "window_closed": self.closed,
+            "events": self.events,
+            "problems": [{"line": line, "message": text} for line, text in self.problems],
+        }
+
+
+def _row(
+    name: str, left: Fraction, relation: str, right: Fraction | None, holds: bool
+) -> dict[str, Any]:
+    limit = None if right is None else str(right)
+    return {"name": name, "left": str(left), "relation": relation, "right": limit, "holds": holds}
+
+
+# -- replay ---------------------------------------------------------------------------------------
+
+
+def update(plan: Plan, log: str | PathLike[str], *, days: int = DAYS) -> Campaign:
+    """The state of the campaign of `plan` after the log at `log`; see `replay`."""
+    return replay(plan, read_log(log), days=days)
+
+
+def replay(plan: Plan, lines: Iterable[str], *, days: int = DAYS) -> Campaign:
+    """The state after the lines of a log.
+
+    Events are taken in the order of their times; one without a time stands where it stands in the
+    log. A gift within 10⁻⁹ of what was asked for is what was asked for. Torn lines, lines said
+    twice, unknown ids, times out of order and events that contradict what happened before are named
+    in `problems`; whatever makes sense is counted. The same lines always give the same state.
+    `days` : until a deletion is due. Raises InvalidPlan.
+    """
+    if plan.burden is None or plan.payment is None:
+        raise InvalidPlan(f"burden: the plan has none (its status is {plan.status.value!r})")
+    problems: list[tuple[int, str]] = []
+    events, kept = _parsed(lines, problems)
+    people = [
+        Person(asked=Fraction(x), promised=Fraction(t), given=Fraction(y), committed=Fraction(y))
+        for x, t, y in zip(
+            _spelled(plan, "burden"),
+            _spelled(plan, "payment"),
+            plan.instance.exact("committed").tolist(),
+        )
+    ]
+    replayed = _Replay(plan, people, problems, timedelta(days=days))
+    for event in events:
+        replayed.apply(event)
+    problems.sort()
+    return Campaign(
+        plan, people, replayed.deletions, problems, kept, replayed.version, replayed.closed
+    )
+
+
+def _spelled(plan: Plan, column: str) -> list[Fraction]:
+    """Burdens or payments as people read them: the decimals that a file of the plan has."""
+    if plan.is_exact:
+        return [Fraction(entry) for entry in plan.exact(column).tolist()]
+    numbers = written(plan) if column == "burden" else plan.payment
+    assert numbers is not None
+    return [Fraction(repr(entry)) for entry in numbers.tolist()]
+
+
+def _parsed(lines: Iterable[str], problems: list[tuple[int, str]]) -> tuple[list[Event], int]:
+    """The events in the order of their times, and how many lines hold one."""
+    found: list[tuple[datetime | None, Event]] = []
+    first: dict[str, int] = {}
+    latest: datetime | None = None
+    for place, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            event = event_of(line, place)
+        except InvalidEvent as error:
+            problems.append((place, f"{error}; the line is kept and does not count"))
+            continue
+        if event.identity in first:
+            problems.append((place, f"says again what line {first[event.identity]} says"))
+            continue
+        first[event.identity] = place
+        if event.time is not None and latest is not None and event.time < latest:
+            problems.append((place, f"is out of order: {event.said_time} is before {latest}"))
+        if event.time is not None and (latest is None or event.time > latest):
+            latest = event.time
+        found.append((event.time or latest, event))
+    epoch = min((time for time, _ in found if time is not None), default=None)
+    if epoch is not None:
+        found.sort(key=lambda pair: pair[0] or epoch)
+    return [event for _, event in found], len(found)
+
+
+class _Replay:
+    """Applies events one after another."""
+
+    def __init__(
+        self, plan: Plan, people: list[Person], problems: list[tuple[int, str]], month: timedelta
+    ) -> None:
+        self.people, self.problems, self.month = people, problems, month
+        self.place = {str(name): user for user, name in enumerate(plan.instance.ids.tolist())}
+        self.removable = plan.instance.exact("removable").tolist()
+        self.capacity = plan.instance.exact("capacity").tolist()
+        self.deletions: list[Deletion] = []
+        self.version, self.closed = 0, False
+
+    def odd(self, event: Event, text: str) -> None:
+        self.problems.append((event.place, text))
+
+    def apply(self, event: Event) -> None:
+        if event.kind == "closed" and event.user is None:
+            self.closed = True
+            for one in self.people:
+                one.committed, one.closed = one.given, True
+            return
+        assert event.user is not None
+        user = self.place.get(event.user)
+        if user is None:
+            self.odd(event, f"id {event.user!r:.60} is nobody in the plan; it does not count")
+            return
+        kind = "closed_for" if event.kind == "closed" else event.kind
+        getattr(self, kind)(event, user, self.people[user])
+
+    def invited(self, event: Event, user: int, one: Person) -> None:
+        one.invited = True
+
+    def reported(self, event: Event, user: int, one: Person) -> None:
+        one.reported = event.amount
+
+    def paid(self, event: Event, user: int, one: Person) -> None:
+        assert event.amount is not None
+        one.paid += event.amount
+        if one.paid > one.promised:
+            self.odd(
+                event,
+                f"{event.user!r:.60} was paid {_say(one.paid)}, but promised {_say(one.promised)}",
+            )
+
+    def gave(self, event: Event, user: int, one: Person) -> None:
+        amount = one.open if event.amount is None else event.amount
+        if one.left:
+            self.odd(event, f"{event.user!r:.60} gave after he withdrew; it counts")
+            one.left = False
+        if one.closed:
+            self.odd(event, f"{event.user!r:.60} gave after the window was closed; it counts")
+            one.committed += amount
+        one.given += amount
+        if abs(one.given - one.asked) <= one.asked * Fraction(tolerances.DATA):
+            one.given = one.asked
+        self.version += amount > 0
+        if one.given > self.capacity[user] * (1 + Fraction(tolerances.DATA)):
+            self.odd(
+                event,
+                f"{event.user!r:.60} has given {_say(one.given)}, "
+                f"more than his capacity {_say(self.capacity[user])}; it counts",
+            )
+
+    def withdrew(self, event: Event, user: int, one: Person) -> None:
+        free = one.given - one.committed
+        whole = event.amount is None
+        amount = free if event.amount is None else event.amount
+        if one.closed and one.given > 0:
+            self.odd(
+                event,
+                f"{event.user!r:.60} withdrew after the window was closed: his "
+                f"{_say(one.given)} data are committed and stay",
+            )
+        elif amount > free:
+            self.odd(
+                event,
+                f"{event.user!r:.60} withdrew {_say(amount)}, but only "
+                f"{_say(free)} can be withdrawn; that counts",
+            )
+        amount = min(amount, free)
+        one.left = one.left or whole or amount == free
+        gone = self.removable[user] * amount
+        one.given -= gone
+        # what a withdrawal cannot remove stays in the pool for good
+        one.committed += amount - gone
+        one.deleted += gone
+        if gone > 0:
+            self.version += 1
+            due = None if event.time is None else (event.time + self.month).date().isoformat()
+            reason = "withdrew all" if whole or one.left else "withdrew a part"
+            asked = event.said_time
+            self.deletions.append(Deletion(str(event.user), gone, reason, asked, due, self.version))
+
+    def failed(self, event: Event, user: int, one: Person) -> None:
+        coming = one.open
+        amount = coming if event.amount is None else min(event.amount, coming)
+        if not coming:
+            self.odd(event, f"{event.user!r:.60} failed, but nothing was to come from him")
+        one.lost += amount
+
+    def closed_for(self, event: Event, user: int, one: Person) -> None:
+        one.committed, one.closed = one.given, True
+
+
+def _say(amount: Fraction) -> str:
+    return f"{float(amount):g}"

@@ -1,0 +1,177 @@
+"""`mechopt update`: where a campaign stands after its log, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mechopt.commands import options as cli
+from mechopt.commands.output import check_out, emit, note
+
+
+def update(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan: .json, .csv, .parquet.")],
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="Events: .jsonl, or .sqlite.")],
+    instance: Annotated[
+        Path | None,
+        typer.Option("--instance", metavar="FILE", help="Its instance, if the plan has none."),
+    ] = None,
+    append: Annotated[
+        list[str] | None,
+        typer.Option("--append", metavar="EVENT", help="First append this event (JSON); repeat."),
+    ] = None,
+    days: Annotated[int, typer.Option("--days", min=0, help="Days until a deletion is due.")] = 30,
+    top_up: Annotated[
+        Path | None,
+        typer.Option("--top-up", metavar="FILE", help="Write the top-up as a new plan here."),
+    ] = None,
+    deletions: Annotated[
+        Path | None,
+        typer.Option("--deletions", metavar="FILE", help="Write the deletion list (.json, .csv)."),
+    ] = None,
+    payments: Annotated[
+        Path | None,
+        typer.Option("--payments", metavar="FILE", help="Write what is due to whom (.csv)."),
+    ] = None,
+    threshold: cli.Thresholds = None,
+    share: cli.Shares = None,
+    provider_value: cli.ProviderValue = None,
+    budget: cli.Budget = None,
+    allow_outside: cli.AllowOutside = False,
+    out: cli.Out = None,
+    format: cli.FormatOption = cli.Format.TABLE,
+    quiet: cli.Quiet = False,
+) -> None:
+    """Replay the log of a campaign: data in hand, who is pivotal, what to ask, pay and delete.
+
+    Exit status: 0 answered (no-go is an answer), 2 bad input.
+    """
+    import json
+
+    import mechopt as mo
+    from mechopt.errors import InvalidFile, InvalidOption
+    from mechopt.files import replacing
+    from mechopt.files.documents import dumps
+
+    for path in (out, top_up, deletions, payments):
+        check_out(path)
+    given = None
+    if instance is not None:
+        given = cli.read_problem(instance, threshold, share, provider_value, budget, allow_outside)
+    found = mo.read(plan, instance=given, allow_outside=allow_outside)
+    if not isinstance(found, mo.Plan):
+        raise InvalidFile(f"{plan}: is {cli.kind_of(found)}; expected a plan")
+    for text in append or []:
+        try:
+            event = json.loads(text)
+        except ValueError as error:
+            raise InvalidOption(f"--append: {text[:60]!r} is no JSON ({error})") from None
+        if not isinstance(event, dict):
+            raise InvalidOption(f"--append: {text[:60]!r} is no JSON object")
+        mo.append_event(log, event)
+    state = mo.update(found, log, days=days)
+    document = {"kind": "campaign", "schema_version": 1, **state.to_dict()}
+    if deletions is not None:
+        rows = [one.to_dict() for one in state.deletions]
+        _write_rows(deletions, rows, ("id", "amount", "reason", "asked", "due", "version"))
+        note(f"mechopt: wrote {deletions}", quiet=quiet)
+    if payments is not None:
+        _write_rows(payments, state.payments(), ("id", "promised", "paid", "due"))
+        note(f"mechopt: wrote {payments}", quiet=quiet)
+    if top_up is not None:
+        if state.top_up is None or state.top_up.plan is None:
+            note("mechopt: there is no top-up to write", quiet=quiet)
+        else:
+            state.top_up.plan.write(top_up)
+            note(f"mechopt: wrote {top_up}", quiet=quiet)
+    if out is not None:
+        with replacing(out) as stream:
+            stream.write(dumps(document))
+        note(f"mechopt: wrote {out}", quiet=quiet)
+    emit(dumps(document) if format is cli.Format.JSON else page(state))
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    import csv
+
+    from mechopt.files import replacing
+    from mechopt.files.documents import dumps
+
+    with replacing(path) as stream:
+        if path.suffix.lower() == ".json":
+            stream.write(dumps(rows))
+            return
+        table = csv.DictWriter(stream, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def page(state: Any) -> str:
+    """The state for people."""
+    d = state.to_dict()
+    data, threshold, people, money = d["data"], d["threshold"], d["people"], d["money"]
+    side = "above" if threshold["above"] >= 0 else "below"
+    lines = [
+        f"{'GO' if d['go'] else 'NO-GO'}: {_why(state)}",
+        "",
+        f"data in hand   {data['in_hand']:g} (committed {data['committed']:g}, "
+        f"still revocable {data['revocable']:g}), version {data['version']}",
+        f"threshold      {threshold['data']:g}: {abs(threshold['above']):g} {side}; with what may "
+        f"still come {threshold['expected_above']:+g}",
+        f"people         {people['asked']} asked, {people['complete']} gave all, "
+        f"{people['withdrew']} withdrew, {people['failed']} failed",
+        f"pivotal now    {len(people['pivotal'])}{_few(people['pivotal'])}",
+        f"payments       {money['paid']:g} paid, {money['owed']:g} owed",
+        f"deletions      {len(d['deletions'])}",
+    ]
+    lines += [
+        f"  {one['id']}: {one['amount']:g} data, {one['reason']}, asked {one['asked'] or '-'}, "
+        f"due {one['due'] or '-'}, gone from version {one['version']} on"
+        for one in d["deletions"][:10]
+    ]
+    if len(d["deletions"]) > 10:
+        lines.append(f"  … and {len(d['deletions']) - 10} more (--deletions FILE)")
+    lines += _top_up(d["top_up"])
+    if d["problems"]:
+        lines.append(f"odd in the log {len(d['problems'])}")
+        lines += [f"  line {one['line']}: {one['message']}" for one in d["problems"][:10]]
+        if len(d["problems"]) > 10:
+            lines.append(f"  … and {len(d['problems']) - 10} more")
+    return "\n".join(lines) + "\n"
+
+
+def _why(state: Any) -> str:
+    said = {
+        "data": "the data in hand do not reach the threshold",
+        "budget": "payments exceed the budget",
+        "owed": "somebody who gave all is still to be paid",
+    }
+    failed = [said[row["name"]] for row in state.certificate["rows"] if not row["holds"]]
+    return "; ".join(failed) or "the threshold is met, payments are within budget, nobody is owed"
+
+
+def _few(names: list[str]) -> str:
+    if not names:
+        return ""
+    return ": " + ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+
+
+def _top_up(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return ["top-up         none is needed"]
+    if not found["users"]:
+        return [f"top-up         none restores the threshold: {found['reason']}"]
+    lines = [
+        f"top-up         {found['data']:g} data of {len(found['users'])} users for "
+        f"{found['payments']:g} more ({found['status']})"
+    ]
+    lines += [
+        f"  {one['id']}: {one['more']:g} more (then {one['burden']:g}), paid {one['extra']:g} more "
+        f"(then {one['payment']:g})"
+        for one in found["users"][:10]
+    ]
+    if len(found["users"]) > 10:
+        lines.append(f"  … and {len(found['users']) - 10} more (--top-up FILE)")
+    return lines
