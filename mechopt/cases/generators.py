@@ -87,6 +87,8 @@ def generate(
     worth = usual if provider_value is None else provider_value
     draft = Instance(**fields, thresholds=1, reversibility=reversibility, removable=removable)
     thresholds, shares = steps_to(_reach(draft, tightness), levels, steps, power)
+    if tightness <= 1 and not draft.is_exact:
+        thresholds[-1] = _within(float(thresholds[-1]), float(_reach(draft, 1.0)))
     return draft.replace(
         thresholds=thresholds,
         shares=shares,
@@ -422,6 +424,15 @@ def _reach(draft: Instance, tightness: float) -> float | Fraction:
     if not total > 0:
         raise InvalidOption("nobody would give anything (all values or capacities are 0)")
     return total
+
+
+def _within(threshold: float, reach: float) -> float:
+    """The threshold, or where rounding put it at the edge of `reach` or beyond, just below.
+
+    By 1e-11 at least: more than what float data leave undecided.
+    """
+    edge = reach * (1 - 1e-11)
+    return threshold if threshold <= edge else float(f"{edge * (1 - 1e-11):.12g}")
 
 
 def _population(

@@ -18,6 +18,15 @@ from mechopt.arrays import number as number
 EXACT_ROWS = 10_000
 
 
+def apart(*amounts: float) -> list[str]:
+    """The amounts with six digits, or with as many as it takes to tell them apart."""
+    for digits in range(6, 18):
+        texts = [f"{amount:.{digits}g}" for amount in amounts]
+        if len(set(texts)) == len(set(amounts)):
+            break
+    return texts
+
+
 def decimal_hook(text: str) -> Fraction | float:
     """For `json.loads(parse_float=…)` in exact reading: decimals as Fractions."""
     value = number(text, exact=True)

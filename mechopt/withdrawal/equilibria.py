@@ -313,13 +313,13 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             return Found(None, Status.UNKNOWN, level, level, None, None)
     if anyone:
         cost = np.zeros(users.size)
-    best: tuple[float, BoolArray] | None = None
+    best: tuple[float, BoolArray, float] | None = None  # value, who stays, the gap that is no gap
     bounds: list[float] = []  # of all intervals
     unsettled = False
     sign = -1.0 if worst else 1.0
     tasks = _tasks(stage, intervals, removed, cost, (base, certain), worst=worst)
     for task in tasks:
-        if best is not None and task.relaxed >= best[0] - _gap(best[0]):
+        if best is not None and task.relaxed >= best[0] - best[2]:
             bounds.append(task.relaxed)
             break
         left = until - perf_counter()
@@ -343,7 +343,8 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             if stage.level_of(stage.total_of(stay)) != level or not is_equilibrium(stage, stay):
                 unsettled = True  # the solver's rounding put it on the wrong side of an end
             elif best is None or value < best[0]:
-                best = (value, stay)
+                chosen = float(cost[task.free][cover.taken].sum()) - cover.given
+                best = (value, stay, tolerances.SOLVER * abs(chosen))
         if cover.status not in (Status.OPTIMAL, Status.INFEASIBLE):
             unsettled = True
         if cover.status is not Status.INFEASIBLE:
@@ -356,7 +357,7 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
         if not unsettled:
             return Found(None, Status.INFEASIBLE, level, level, None, None)
         return Found(None, Status.UNKNOWN, level, level, None, sign * open_bound)
-    proved = anyone or open_bound >= best[0] - _gap(best[0])
+    proved = anyone or open_bound >= best[0] - best[2]
     bound = best[0] if anyone else min(open_bound, best[0])
     return Found(
         best[1],
@@ -411,10 +412,6 @@ def _tasks(
         relaxed = -(fixed + guess) if worst else fixed + guess
         tasks.append(Task(relaxed, must, free, (low, high - margin), fixed))
     return sorted(tasks, key=lambda task: task.relaxed)
-
-
-def _gap(value: float) -> float:
-    return tolerances.SOLVER * abs(value)
 
 
 def _cover_only(stage: Stage, users: IntArray, base: float) -> Intervals:

@@ -25,13 +25,15 @@ CORE = 20_000  # items beyond which the solver is not started
 class Cover:
     """A subset (bool per item, None if none is known), what is proved, and the bound on its cost.
 
-    OPTIMAL: cost and bound agree to the relative tolerance `tolerances.SOLVER`.
+    OPTIMAL: cost and bound agree to `tolerances.SOLVER` of the cost that was in question, which is
+        all but `given`: the cost of what every subset must contain that could be better.
     INFEASIBLE: no subset fits (or, with a cutoff, none that fits is better than the cutoff).
     """
 
     taken: BoolArray | None
     status: Status
     bound: float | None
+    given: float = 0.0
 
 
 def cheapest_cover(
@@ -63,6 +65,7 @@ def cheapest_cover(
             None if rest.taken is None else ~rest.taken,
             rest.status,
             None if rest.bound is None else worth - rest.bound,
+            worth - rest.given,
         )
     empty = np.zeros(data.size, dtype=bool)
     if low <= 0:
@@ -76,6 +79,27 @@ def _solve(
     data: FloatArray, cost: FloatArray, low: float, high: float, time_limit: float, cutoff: float
 ) -> Cover:
     useful = np.flatnonzero(data > 0)
+    needed = _needed(data[useful], low)
+    if needed.any():  # without them it is a problem of its own, with a gap relative to its own cost
+        taken = useful[needed]
+        rest = np.ones(data.size, dtype=bool)
+        rest[taken] = False
+        there, paid = float(data[taken].sum()), float(cost[taken].sum())
+        inner = cheapest_cover(
+            data[rest],
+            cost[rest],
+            low - there,
+            high - there,
+            time_limit=time_limit,
+            cutoff=None if cutoff == inf else cutoff - paid,
+        )
+        chosen = None
+        if inner.taken is not None:
+            chosen = np.zeros(data.size, dtype=bool)
+            chosen[rest] = inner.taken
+            chosen[taken] = True
+        bound = None if inner.bound is None else inner.bound + paid
+        return Cover(chosen, inner.status, bound, inner.given + paid)
     d, c = data[useful], cost[useful]
     order = np.argsort(c / d, kind="stable")
     amount = np.cumsum(d[order])
@@ -89,24 +113,28 @@ def _solve(
     cheap[order[:last]] = True
     bound = float(c[cheap].sum() + price * (low - d[cheap].sum()))
     taken = _rounded(d, c, order, last, low, high)
+    if taken is not None:
+        taken = _pruned(d, c, taken, low)
     reach = cutoff if taken is None else min(cutoff, float(c[taken].sum()))
-    if bound >= reach - tolerances.SOLVER * abs(reach):
-        if taken is None or c[taken].sum() > cutoff:
-            return Cover(None, Status.INFEASIBLE, bound)
-        return Cover(_spread(taken, useful, data.size), Status.OPTIMAL, bound)
     reduced = np.where(cheap, price * d - c, c - price * d)
     core = np.flatnonzero(reduced <= (reach - bound) * (1 + 1e-9))
     fixed = cheap.copy()
     fixed[core] = False
+    given = float(c[fixed].sum())
+    if bound >= reach - tolerances.SOLVER * abs(reach - given):
+        if taken is None or c[taken].sum() > cutoff:
+            return Cover(None, Status.INFEASIBLE, bound)
+        return Cover(_spread(taken, useful, data.size), Status.OPTIMAL, bound, given)
     if core.size > CORE:
         status = Status.UNKNOWN if taken is None else Status.FEASIBLE
-        return Cover(_spread(taken, useful, data.size), status, bound)
-    rest = (low - float(d[fixed].sum()), high - float(d[fixed].sum()))
-    chosen, status, below = _by_solver(d[core], c[core], *rest, time_limit)
-    bound = max(bound, min(reach, below + float(c[fixed].sum())))
+        return Cover(_spread(taken, useful, data.size), status, bound, given)
+    ends = (low - float(d[fixed].sum()), high - float(d[fixed].sum()))
+    chosen, status, below = _by_solver(d[core], c[core], *ends, time_limit)
+    bound = max(bound, min(reach, below + given))
     if chosen is not None:
         better = fixed.copy()
         better[core[chosen]] = True
+        better = _pruned(d, c, better, low)
         if taken is None or c[better].sum() <= c[taken].sum():
             taken = better
     elif status is Status.INFEASIBLE and taken is not None:
@@ -114,7 +142,26 @@ def _solve(
         bound = float(c[taken].sum())
     if status is Status.UNKNOWN and taken is not None:
         status = Status.FEASIBLE
-    return Cover(_spread(taken, useful, data.size), status, bound)
+    return Cover(_spread(taken, useful, data.size), status, bound, given)
+
+
+def _needed(data: FloatArray, low: float) -> BoolArray:
+    """The items without which the others do not reach `low`, by a margin no rounding explains."""
+    whole = float(data.sum())
+    found: BoolArray = whole - data < low - tolerances.TOTALS * whole
+    return found if whole >= low else np.zeros(data.size, dtype=bool)
+
+
+def _pruned(data: FloatArray, cost: FloatArray, taken: BoolArray, low: float) -> BoolArray:
+    """`taken` without what it does not need to reach `low`, the dearest first."""
+    taken = taken.copy()
+    spare = float(data[taken].sum()) - low
+    inside = np.flatnonzero(taken & (data <= spare))
+    for item in inside[np.argsort(-cost[inside], kind="stable")].tolist():
+        if data[item] <= spare:
+            taken[item] = False
+            spare = float(data[taken].sum()) - low
+    return taken
 
 
 def _spread(taken: BoolArray | None, useful: np.ndarray, size: int) -> BoolArray | None:

@@ -244,3 +244,34 @@ def test_formulations_refuse_what_makes_no_sense() -> None:
     for name in ("withdrawal-equilibrium", "blocking-coalition"):
         with pytest.raises(InvalidOption, match="asks nothing"):
             mo.build_model(instance, name, plan=mo.Plan.null(instance))
+
+
+def test_best_beside_one_user_of_enormous_cost() -> None:
+    """What is proved is relative to the part that can be chosen (the cheapest cover by counting)."""
+    rng = np.random.default_rng(29)
+    for _ in range(25):
+        w = np.array([1000, *rng.integers(1, 60, 15)])
+        p = np.array([10**9, *rng.integers(1, 60, 15)])
+        threshold = 1000 + int(rng.integers(50, w[1:].sum()))
+        least = [0] + [10**18] * int(w[1:].sum())
+        for size, price in zip(w[1:].tolist(), p[1:].tolist()):
+            for total in range(len(least) - 1, size - 1, -1):
+                least[total] = min(least[total], least[total - size] + price)
+        instance = mo.Instance(
+            cost=p / w, value=10.0 * p.max(), capacity=w * 1.0, thresholds=[float(threshold)]
+        )
+        plan = mo.Plan.from_arrays(instance, burden=w * 1.0)
+        best = mo.check_withdrawal(instance, plan).best
+        assert best.status == "optimal"
+        assert p[1:][best.stay[1:]].sum() == min(least[threshold - 1000 :])
+
+
+def test_a_cover_contains_nobody_it_does_not_need() -> None:
+    """A user who costs a millionth of the whole is left out all the same."""
+    w = np.array([5.0, 4.0, 1.0, *[2.0] * 15])
+    cost = np.array([1e7, 9e6, 1.0, *[3e6] * 15])
+    found = knapsack.cheapest_cover(w, cost, 9.0, 100.0)
+    assert found.taken is not None
+    total = w[found.taken].sum()
+    assert total >= 9
+    assert (total - w[found.taken] < 9).all()

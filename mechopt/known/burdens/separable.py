@@ -15,6 +15,7 @@ from mechopt.arrays import FloatArray, IntArray
 from mechopt.known import allocation, rows
 from mechopt.known.allocation import Allocation, Pieces
 from mechopt.known.levels import LevelAnswer
+from mechopt.problem import numbers
 from mechopt.problem.aims import required_total
 from mechopt.problem.instance import Instance
 
@@ -113,13 +114,14 @@ def _one_level(
     limit, units = instance.budget * (1 + tolerances.REACH), instance.units
     if found is None or payment is None or (limit < np.inf and arrays.exact_sum(payment) > limit):
         least = allocation.cheapest(pieces, amount, upper, first="pay").value
+        paid, allowed = numbers.apart(least * units.money, instance.budget * units.money)
         return LevelAnswer(
             level,
             None,
             None,
             quantity,
-            f"reaching {amount * units.data:g} takes payments of {least * units.money:g}, but the "
-            f"budget is {instance.budget * units.money:g}: short by "
+            f"reaching {amount * units.data:g} takes payments of {paid}, but the "
+            f"budget is {allowed}: short by "
             f"{(least - instance.budget) * units.money:g} (A4)",
             {"constraint": "budget", "payment": least, "money": least - instance.budget},
         )
@@ -159,17 +161,19 @@ def _why_short(
     shortfall: dict[str, Any] = {"constraint": "capacity", "data": short, "reachable": reach}
     if transfers or capacity < amount:
         missing = amount - capacity
+        needed, there = numbers.apart(amount * unit, capacity * unit)
         return (
-            f"threshold {level} needs {amount * unit:g} of data, but all users together can give "
-            f"only {capacity * unit:g}: short by {missing * unit:g} (A1, A2)",
+            f"threshold {level} needs {needed} of data, but all users together can give "
+            f"only {there}: short by {missing * unit:g} (A1, A2)",
             {"constraint": "capacity", "data": missing, "reachable": capacity},
         )
     paid = allocation.user_pieces(instance, gain, unsecured)
     least = allocation.cheapest(paid, amount, instance.capacity, first="pay").value
     shortfall.update(constraint="participation", payment=least)
+    needed, there = numbers.apart(amount * unit, reach * unit)
     return (
-        f"threshold {level} needs {amount * unit:g} of data, but without payments users accept "
-        f"only {reach * unit:g}: short by {short * unit:g} (A1, A3); payments of "
+        f"threshold {level} needs {needed} of data, but without payments users accept "
+        f"only {there}: short by {short * unit:g} (A1, A3); payments of "
         f"{least * instance.units.money:g} would close it",
         shortfall,
     )

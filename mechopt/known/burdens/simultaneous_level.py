@@ -25,6 +25,7 @@ from mechopt.known.burdens.part_curves import part_curves, part_payment
 from mechopt.known.levels import LevelAnswer
 from mechopt.problem.aims import leaving_loss
 from mechopt.problem.instance import Instance
+from mechopt.problem.numbers import apart
 
 _ACCURACY = 1e-11  # when to stop the search, relative to the total at average cost
 
@@ -259,9 +260,10 @@ def out_of_reach(instance: Instance, level: int, quantity: str, total: float) ->
     short = -exact_sum(instance.capacity, -total)
     if short <= tolerances.REACH * total:
         return None
+    needed, there = apart(total * unit, (total - short) * unit)
     reason = (
-        f"level {level} needs {total * unit:g} of data, but all users together can give only "
-        f"{(total - short) * unit:g}: short by {short * unit:g} (A1, A2)"
+        f"level {level} needs {needed} of data, but all users together can give only "
+        f"{there}: short by {short * unit:g} (A1, A2)"
     )
     numbers = {"constraint": "capacity", "level": level, "data": short, "reachable": total - short}
     return LevelAnswer(level, None, None, quantity, reason, numbers)
@@ -280,9 +282,10 @@ def over_budget(
         )
         numbers["constraint"] = "participation"
     else:
+        paid, allowed = apart(least * unit, budget * unit)
         reason = (
-            f"level {level} takes payments of at least {least * unit:g}, but the budget is "
-            f"{budget * unit:g}: short by {short * unit:g} (A4)"
+            f"level {level} takes payments of at least {paid}, but the budget is "
+            f"{allowed}: short by {short * unit:g} (A4)"
         )
         numbers["constraint"] = "budget"
     return LevelAnswer(level, None, None, quantity, reason, numbers)
