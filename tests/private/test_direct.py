@@ -538,3 +538,16 @@ def test_table_export(tmp_path):
     assert len(lines) == 1 + population.states.cells
     answer.write(tmp_path / "states.parquet")
     assert (tmp_path / "states.parquet").stat().st_size > 0
+
+
+@pytest.mark.parametrize("target", [0.2, 0.25, 0.29, 0.3, 0.31, 0.5, 1])
+def test_a_target_far_out_of_reach_is_infeasible(target: float) -> None:
+    groups = [
+        mo.Group(1, [0.31, 2.61], [1 / 3, 2 / 3], 1.17, 2.49, reversibility=0),
+        mo.Group(1, [1.8, 2.58], [0.5, 0.5], 0.97, 1.68, reversibility=0.3),
+    ]
+    population = mo.Population(groups, [4.11], expected_budget=0.445)
+    terms = {"incentive": "bic", "participation": "interim"}
+    answer = mo.solve(population, "direct", objective="expenditure", target=target, **terms)
+    assert answer.status == "infeasible"
+    assert "highest expected share under these terms is 0.19364" in answer.reason

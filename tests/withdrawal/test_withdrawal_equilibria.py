@@ -247,7 +247,7 @@ def test_formulations_refuse_what_makes_no_sense() -> None:
 
 
 def test_best_beside_one_user_of_enormous_cost() -> None:
-    """What is proved is relative to the part that can be chosen (the cheapest cover by counting)."""
+    """What is proved is relative to what can be chosen (the cheapest cover by counting)."""
     rng = np.random.default_rng(29)
     for _ in range(25):
         w = np.array([1000, *rng.integers(1, 60, 15)])

@@ -99,8 +99,9 @@ def finish(
         )
     else:
         first = session.solve()
-    if first.status is Status.INFEASIBLE:
-        # Presolve and tight tolerances can both cause a false verdict: ask again.
+    unclear = first.status is Status.UNKNOWN and first.termination == "Unknown"
+    if first.status is Status.INFEASIBLE or (unclear and not built.program.is_mip):
+        # Presolve and tight tolerances can both cause a false verdict, or none: ask again.
         first = _without_presolve(session, tolerance=1e-7)
     about: dict[str, Any] = {
         "mechanism": mechanism,
@@ -108,7 +109,7 @@ def finish(
         "solver": highs.version(),
     }
     limit = session.time_limit
-    left = None if limit is None else max(0.5, limit - first.seconds)
+    left = None if limit is None else max(0.0, limit - first.seconds)
     if first.x is None:
         return _without_answer(population, terms, first, about, left)
     candidates = [first.x]
@@ -204,18 +205,21 @@ def _without_answer(
 ) -> DirectMechanism:
     """Why there is none; `left` seconds to find out what share could be reached."""
     reason = f"the solver stopped without an answer ({solution.termination})"
-    if solution.status is Status.INFEASIBLE and terms.target is not None:
+    status = solution.status
+    if terms.target is not None:
         highest = replace(terms, objective="improvement", target=None)
         reachable = optimise(population, highest, time_limit=left)
-        best = reachable.improvement if reachable.status is Status.OPTIMAL else None
-        reason = f"the target {terms.target:g} is out of reach"
-        if best is not None:
-            reason += f"; the highest expected share under these terms is {best:.9g}"
+        most = reachable.bound
+        if most is not None and terms.target > most + tolerances.SOLVER:
+            status = Status.INFEASIBLE  # whatever the solver made of it
+        if status is Status.INFEASIBLE:
+            reason = f"the target {terms.target:g} is out of reach"
+            if reachable.status is Status.OPTIMAL:
+                best = reachable.improvement
+                reason += f"; the highest expected share under these terms is {best:.9g}"
     elif terms.maximise:
         return _null(population, terms, solution, about)
-    return DirectMechanism(
-        population, terms, solution.status, bound=solution.bound, reason=reason, **about
-    )
+    return DirectMechanism(population, terms, status, bound=solution.bound, reason=reason, **about)
 
 
 def _null(
