@@ -79,27 +79,25 @@ def _solve(
     data: FloatArray, cost: FloatArray, low: float, high: float, time_limit: float, cutoff: float
 ) -> Cover:
     useful = np.flatnonzero(data > 0)
-    needed = _needed(data[useful], low)
-    if needed.any():  # without them it is a problem of its own, with a gap relative to its own cost
-        taken = useful[needed]
-        rest = np.ones(data.size, dtype=bool)
-        rest[taken] = False
-        there, paid = float(data[taken].sum()), float(cost[taken].sum())
+    needed = useful[_needed(data[useful], low)]
+    if needed.size:  # without them it is a problem of its own, with a gap relative to its own cost
+        others = np.ones(data.size, dtype=bool)
+        others[needed] = False
+        there, paid = float(data[needed].sum()), float(cost[needed].sum())
         inner = cheapest_cover(
-            data[rest],
-            cost[rest],
+            data[others],
+            cost[others],
             low - there,
             high - there,
             time_limit=time_limit,
             cutoff=None if cutoff == inf else cutoff - paid,
         )
-        chosen = None
+        whole = None
         if inner.taken is not None:
-            chosen = np.zeros(data.size, dtype=bool)
-            chosen[rest] = inner.taken
-            chosen[taken] = True
-        bound = None if inner.bound is None else inner.bound + paid
-        return Cover(chosen, inner.status, bound, inner.given + paid)
+            whole = ~others
+            whole[others] = inner.taken
+        lowest = None if inner.bound is None else inner.bound + paid
+        return Cover(whole, inner.status, lowest, inner.given + paid)
     d, c = data[useful], cost[useful]
     order = np.argsort(c / d, kind="stable")
     amount = np.cumsum(d[order])

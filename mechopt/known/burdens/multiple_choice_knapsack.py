@@ -6,7 +6,8 @@ multiple-choice formulation; it is solved by taking envelope segments in order o
 leaves at most one user (two with a budget) between points that the curve does not connect.
 Choosing a connected piece for that user, the pieces of all users are taken by slope: a plan. What
 gap remains is closed by branch and bound over the users whose reduced costs leave a choice; each
-branch removes points of one user. The budget is priced, at the best multiplier, in every node.
+branch removes points of one user, or bounds how many of several alike users are above a gap. The
+budget is priced, at the best multiplier, in every node.
 All bounds are evaluated in floating point from the data; no solver tolerance enters.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, replace
-from itertools import count, product
+from itertools import count, pairwise, product
 from math import inf
 from time import perf_counter
 
@@ -363,11 +364,14 @@ def _branch(core: Knapsack, cutoff: float, accuracy: float, deadline: float) -> 
     small = replace(core, curves=_only(core.curves, free))
     incumbent = Choice(None, cutoff, -inf)
     order = count()
-    heap: list[tuple[float, int, tuple[slice, ...], _Split]] = []
+    heap: list[tuple[float, int, tuple[IntArray, ...], _Relaxed]] = []
 
-    def consider(dropped: tuple[slice, ...]) -> None:
+    def consider(dropped: tuple[IntArray, ...]) -> None:
         nonlocal incumbent
-        part = replace(small, curves=small.curves.keep(_alive(small.curves, dropped)))
+        alive = _alive(small.curves, dropped)
+        if dropped and not np.logical_or.reduceat(alive, small.curves.start[:-1]).all():
+            return
+        part = replace(small, curves=small.curves.keep(alive))
         relaxed = _relax(part)
         if relaxed is None or relaxed.bound >= incumbent.value - accuracy:
             return
@@ -375,14 +379,15 @@ def _branch(core: Knapsack, cutoff: float, accuracy: float, deadline: float) -> 
         if plan.value < incumbent.value:
             incumbent = plan
         if relaxed.splits:
-            heapq.heappush(heap, (relaxed.bound, next(order), dropped, relaxed.splits[0]))
+            heapq.heappush(heap, (relaxed.bound, next(order), dropped, relaxed))
 
     consider(())
+    alike = _alike(small.curves) if heap else []
     nodes = 0
     while heap and heap[0][0] < incumbent.value - accuracy and perf_counter() < deadline:
-        _, _, dropped, split = heapq.heappop(heap)
+        _, _, dropped, relaxed = heapq.heappop(heap)
         nodes += 1
-        for removed in _branches(small.curves, _alive(small.curves, dropped), split):
+        for removed in _branches(small.curves, _alive(small.curves, dropped), relaxed, alike):
             consider((*dropped, removed))
     # Nodes within `accuracy` of the incumbent were cut off; so much is left unproved.
     bound = min(incumbent.value - accuracy, *(node[0] for node in heap[:1]), inf)
@@ -393,11 +398,25 @@ def _branch(core: Knapsack, cutoff: float, accuracy: float, deadline: float) -> 
     return Choice(burden, incumbent.value, bound, nodes=nodes)
 
 
-def _alive(curves: LevelCurves, dropped: tuple[slice, ...]) -> BoolArray:
+def _alive(curves: LevelCurves, dropped: tuple[IntArray, ...]) -> BoolArray:
     alive = np.ones(curves.user.size, dtype=bool)
     for removed in dropped:
         alive[removed] = False
     return alive
+
+
+def _alike(curves: LevelCurves) -> list[IntArray]:
+    """For each user the users with the same curve as his, ascending; himself among them."""
+    kinds: dict[bytes, list[int]] = {}
+    columns = np.column_stack((curves.burden, curves.cost, curves.need, curves.joined))
+    for who, (start, stop) in enumerate(pairwise(curves.start.tolist())):
+        kinds.setdefault(columns[start:stop].tobytes(), []).append(who)
+    family: list[IntArray] = [np.zeros(0, dtype=np.int64)] * curves.n
+    for members in kinds.values():
+        same = np.array(members)
+        for who in members:
+            family[who] = same
+    return family
 
 
 def _only(curves: LevelCurves, users: IntArray) -> LevelCurves:
@@ -410,18 +429,32 @@ def _only(curves: LevelCurves, users: IntArray) -> LevelCurves:
     return replace(part, user=number[part.user], start=start)
 
 
-def _branches(curves: LevelCurves, alive: BoolArray, split: _Split) -> tuple[slice, slice]:
-    """What two branches remove: all above, or all below, the gap nearest to where the user is.
+def _branches(
+    curves: LevelCurves, alive: BoolArray, relaxed: _Relaxed, alike: list[IntArray]
+) -> tuple[IntArray, IntArray]:
+    """The points that two branches remove, at the gap nearest to where the split user is.
 
-    `split` counts points among the living ones.
+    Alike users are told apart by nothing, so let them give in ascending order: if at most `above`
+    of them are above the gap it is the last ones, and all others stay below; if more are, the last
+    `above` + 1 are. So whole counts are branched on, not one user after the other.
+
+    The split counts points among the living ones.
     """
+    split = relaxed.splits[0]
     index = np.flatnonzero(alive)
     part = curves.keep(alive)
     gaps = split.start + np.flatnonzero(~part.joined[split.start : split.stop])
     middle = (part.burden[gaps] + part.burden[gaps + 1]) / 2
-    gap = int(index[gaps[np.argmin(np.abs(middle - split.where))]])
+    place = int(gaps[np.argmin(np.abs(middle - split.where))])
+    gap = int(index[place])
     who = int(curves.user[gap])
+    family = alike[who]
+    step = gap + 1 - int(curves.start[who])  # points up to the gap
+    higher = relaxed.burden[family] >= part.burden[place + 1] * (1 - tolerances.REACH)
+    above = int(np.count_nonzero(higher & (family != who)))
+    lower, upper = family[: family.size - above], family[family.size - above - 1 :]
+    points = int(curves.start[who + 1] - curves.start[who])
     return (
-        slice(gap + 1, int(curves.start[who + 1])),
-        slice(int(curves.start[who]), gap + 1),
+        (curves.start[lower][:, None] + np.arange(step, points)).ravel(),
+        (curves.start[upper][:, None] + np.arange(step)).ravel(),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from mechopt.problem.aims import leaving_loss
 from mechopt.problem.instance import Instance
 from mechopt.problem.numbers import apart
 
+_EXPLAINING = 0.3  # seconds spent on what an unreachable level would take; it is a bound anyway
 _ACCURACY = 1e-11  # when to stop the search, relative to the total at average cost
 
 
@@ -133,6 +135,7 @@ def _solve_curves(
         if found.burden is not None or found.bound < inf:
             least = 0.0
             return (replace(found, bound=0.0) if quantity == "pay" else found), least
+        control["deadline"] = min(deadline, perf_counter() + _EXPLAINING)
         return found, search("pay", curves).bound
     cheapest = search("pay", curves)
     if cheapest.bound > budget * (1 + tolerances.REACH):
