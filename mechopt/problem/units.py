@@ -52,13 +52,18 @@ def natural_units(instance: Instance) -> Units:
 
 
 def natural_population(population: Population) -> Units:
-    """Units of which T_K and the most that a user has at stake are about 1."""
+    """Units of which what a user gives and the most that she has at stake are about 1.
+
+    Not T_K: among thousands of users burdens would be small numbers and costs per unit large ones,
+    and what the solver's tolerance leaves of a burden would be money that the audit refuses.
+    """
     top = float(population.thresholds[-1])
+    most = max(min(group.capacity, top) for group in population.groups)
     stakes = [
         max(group.value, float(group.costs[0]) * min(group.capacity, top))
         for group in population.groups
     ]
-    return Units(power(top), power(max(stakes)))
+    return Units(power(most), power(max(stakes)))
 
 
 class NaturalInstance(Instance):
