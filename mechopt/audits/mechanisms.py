@@ -39,7 +39,8 @@ class Family:
 
     @property
     def relative(self) -> FloatArray:
-        return self.excess / self.scale
+        """Excess in multiples of the scale; what is no number counts as violated."""
+        return np.nan_to_num(self.excess / self.scale, nan=np.inf, posinf=np.inf)
 
 
 def audit_mechanism(population: Population, mechanism: DirectMechanism) -> Audit:

@@ -78,6 +78,11 @@ def _others(population: Population, states: int, group: Group) -> int:
     return states // comb(n + m - 1, m - 1) * comb(n + m - 2, m - 1)
 
 
+def too_large(population: Population, terms: DirectTerms) -> bool:
+    """Whether the LP would have more rows than ROW_LIMIT."""
+    return predict_size(population, terms).rows > ROW_LIMIT
+
+
 def refuse_if_large(population: Population, terms: DirectTerms) -> None:
     """TooLarge, saying what would fit, if the predicted rows exceed ROW_LIMIT."""
     size = predict_size(population, terms)

@@ -12,9 +12,11 @@ import pytest
 import mechopt as mo
 from mechopt.private.large.assignment import Rule
 from mechopt.private.large.assignment import outcome as rule_outcome
-from mechopt.private.large.bracket import OBJECTIVES, _candidates
+from mechopt.private.large.bracket import OBJECTIVES, rules
 from mechopt.private.large.fluid_bound import upper_bound
+from mechopt.private.large.interim_bound import interim_bound
 from mechopt.private.large.supply_law import shortfall
+from tests.populations import draw
 
 
 def random_population(rng: np.random.Generator, valued: bool) -> mo.Population:
@@ -58,7 +60,8 @@ def outcome(
     population: mo.Population, rule: Rule, profile: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray] | None:
     counts = np.bincount(profile, minlength=population.type_costs.size)
-    return rule_outcome(population, rule, counts, float(population.thresholds[0]))
+    runs, burden, payment = rule_outcome(population, rule, counts[None])
+    return (burden[0], payment[0]) if runs[0] else None
 
 
 def check_rule(population: mo.Population, rule: Rule, objective: str) -> float:
@@ -118,7 +121,7 @@ def test_rules_are_what_they_claim(valued: bool) -> None:
     for number in range(24):
         population = random_population(rng, valued)
         objective = OBJECTIVES[number % 3]
-        for rule, worth, exact in _candidates(population, objective, True):
+        for rule, worth, exact in rules(population, objective, True):
             true = check_rule(population, rule, objective)
             kinds.add(rule.kind)
             slack = 1e-9 * max(1.0, abs(true))
@@ -243,3 +246,63 @@ def test_budget_in_every_state() -> None:
     assert found.rule.price == 1.0
     assert found.lower == pytest.approx(1450.0 * (1 - 0.0006), rel=1e-3)
     assert found.upper <= 2000.0 < inf
+
+
+def test_the_interim_bound_is_above_every_optimum_and_below_the_fluid_bound() -> None:
+    """Against the LP of the weakest problem it covers: BIC, interim participation, no rights."""
+    random = np.random.default_rng(12)
+    for trial in range(14):
+        population = draw(random, users=4, types=3, values=trial % 4 != 0)
+        population = population.replace(
+            groups=[group.replace(exclusion=0) for group in population.groups], shares=None
+        )
+        objective = ("provider-surplus", "welfare", "improvement")[trial % 3]
+        transfers = bool(random.integers(2))
+        bound = interim_bound(population, objective=objective, transfers=transfers)
+        weakest = mo.solve(
+            population,
+            "direct",
+            objective=objective,
+            transfers=transfers,
+            incentive="bic",
+            participation="interim",
+            withdrawal_rights=False,
+        )
+        room = 1e-6 * max(1.0, abs(weakest.objective))
+        assert bound >= weakest.objective - room
+        fluid = upper_bound(population, objective=objective, transfers=transfers)
+        assert bound <= fluid + 1e-5 * max(1.0, fluid)
+
+
+@pytest.mark.parametrize("n", [800, 1500, 3000])
+def test_two_types_and_many_users_are_solved_and_pass_the_audit(n: int) -> None:
+    group = mo.Group(n, [0.25, 2.0], [0.5, 0.5], value=1, capacity=4)
+    population = mo.Population([group], [0.6 * n * (4 + 0.5) / 2], provider_value=n / 2)
+    answer = mo.solve(population, "direct")
+    assert answer.status is mo.Status.OPTIMAL, answer.reason
+    assert answer.objective == pytest.approx(0.2875 * n, rel=1e-7)
+    assert mo.audit(population, answer).ok
+
+
+def test_many_states_are_proved_by_a_rule_and_the_interim_bound() -> None:
+    n = 200
+    costs = [0.25, 1.125, 2.0]
+    group = mo.Group(n, costs, [1 / 3] * 3, value=1, capacity=4)
+    need = 0.6 * n * float(np.mean([min(4, 1 / cost) for cost in costs]))
+    population = mo.Population([group], [need], provider_value=n / 2)
+    answer = mo.solve(population, "direct", time_limit=60)
+    assert answer.status is mo.Status.OPTIMAL, answer.reason
+    assert answer.objective == pytest.approx(71.1111111, rel=1e-6)
+    assert mo.audit(population, answer).ok
+
+
+def test_at_a_limit_the_answer_is_the_best_known_rule_with_a_bound() -> None:
+    costs = np.linspace(0.25, 2, 5)
+    group = mo.Group(20, costs, [0.2] * 5, value=1, capacity=4)
+    need = 0.6 * 20 * float(np.mean(np.minimum(4, 1 / costs)))
+    population = mo.Population([group], [need], provider_value=10)
+    answer = mo.solve(population, "direct", time_limit=1)
+    assert answer.status is mo.Status.FEASIBLE
+    assert answer.objective > 7
+    assert answer.bound < 8.1
+    assert mo.audit(population, answer).ok

@@ -79,17 +79,20 @@ def verified(
     numbers: Numbers,
     about: dict[str, Any],
 ) -> DirectMechanism:
-    """The mechanism with the worst row of its full audit in `details`."""
-    from mechopt.audits.mechanisms import worst_row
-
+    """The mechanism of these numbers, audited."""
     run, burden, payment, in_order = numbers
     answer = DirectMechanism(
         population, terms, Status.UNKNOWN, run=run, burden=burden, payment=payment, **about
     )
-    amount, where = worst_row(population, answer)
-    return answer.replace(
-        details={"violation": amount, "violated_row": where, "segments_in_order": in_order}
-    )
+    return audited(answer, segments_in_order=in_order)
+
+
+def audited(mechanism: DirectMechanism, **details: Any) -> DirectMechanism:
+    """The mechanism with the worst row of its full audit in `details`."""
+    from mechopt.audits.mechanisms import worst_row
+
+    amount, where = worst_row(mechanism.population, mechanism)
+    return mechanism.replace(details={**details, "violation": amount, "violated_row": where})
 
 
 def objective_of(mechanism: DirectMechanism) -> float:

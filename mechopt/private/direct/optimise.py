@@ -14,7 +14,7 @@ from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray
 from mechopt.private.direct import arrays as direct_arrays
 from mechopt.private.direct.arrays import DirectProgram
-from mechopt.private.direct.extract import AUDIT, extract, objective_of, verified
+from mechopt.private.direct.extract import AUDIT, audited, extract, objective_of, verified
 from mechopt.private.direct.units import in_units
 from mechopt.problem.direct_terms import DirectTerms, payment_bounds
 from mechopt.problem.population import Population
@@ -72,7 +72,14 @@ def optimise(
             answer = attempt(population, "all", ordered)
         return answer
 
-    return in_units(population, best_attempt)
+    answer = in_units(population, best_attempt)
+    if answer.details.get("violation", 0.0) <= AUDIT:
+        return answer
+    own = audited(answer, **answer.details)  # again, in the caller's units
+    return own.replace(
+        reason=f"the solver's answer violates {own.details['violated_row']} by "
+        f"{own.details['violation']:.3g}"
+    )
 
 
 def build_for(
@@ -118,17 +125,17 @@ def finish(
     elif _two_stages(terms) and first.status is Status.OPTIMAL:
         candidates = [_cheapest(built, session, first.x), *candidates]
 
-    def audited(x: FloatArray) -> DirectMechanism:
+    def of(x: FloatArray) -> DirectMechanism:
         return verified(population, terms, extract(layout, x), about)
 
-    answer = audited(candidates[0])
+    answer = of(candidates[0])
     for x in candidates[1:]:  # a second stage or a polish may be less accurate than the first
         if answer.details["violation"] > AUDIT:
-            answer = min(answer, audited(x), key=_violation)
+            answer = min(answer, of(x), key=_violation)
     if answer.details["violation"] > AUDIT and not built.program.is_mip:
         again = _without_presolve(session, tolerance=1e-10).x
         if again is not None:
-            answer = min(answer, audited(again), key=_violation)
+            answer = min(answer, of(again), key=_violation)
     return _judged(answer, first, built)
 
 
@@ -168,21 +175,14 @@ def _judged(
     )
     sound = answer.details["violation"] <= AUDIT
     status = Status.FEASIBLE
-    reason = ""
     if first.status is Status.OPTIMAL and closed and sound:
         status = Status.OPTIMAL
     elif not sound:
         status = Status.UNKNOWN
-        reason = (
-            f"the solver's answer violates {answer.details['violated_row']} by "
-            f"{answer.details['violation']:.3g}; rescale money and data towards 1"
-        )
     if bound is not None and closed:  # objective and bound agree to rounding: keep their order
         bound = max(bound, objective) if answer.terms.maximise else min(bound, objective)
     details["payment_bound_binds"] = _payment_bound_binds(answer)
-    return answer.replace(
-        status=status, objective=objective, bound=bound, details=details, reason=reason
-    )
+    return answer.replace(status=status, objective=objective, bound=bound, details=details)
 
 
 def _payment_bound_binds(answer: DirectMechanism) -> bool:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
+from math import inf, prod
+from time import perf_counter
 
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.errors import InvalidOption
 from mechopt.private import virtual_cost
+from mechopt.private.direct.best_known import BOUND_SECONDS, STATES, best_known
 from mechopt.private.direct.optimise import optimise
 from mechopt.private.direct.robust import as_robust, optimise_robust
-from mechopt.problem.direct_size import refuse_if_large
+from mechopt.problem.direct_size import predict_size, refuse_if_large, too_large
 from mechopt.problem.direct_terms import DirectTerms, check_limits, read_terms
 from mechopt.problem.population import Population
+from mechopt.problem.states import state_count
+from mechopt.status import Status
 
 PROFILE_LIMIT = 64
+# From here on the LP takes longer than trying whether a known rule meets the interim bound.
+STRUCTURE_FIRST = 40_000
 
 
 def solve(
@@ -97,8 +103,24 @@ def _nominal(
         population = population.individual()
     if virtual_cost.applies(population, terms):
         return virtual_cost.mechanism(population, terms).replace(seed=seed)
+    began, known = perf_counter(), None
+    seconds = BOUND_SECONDS if time_limit is None else min(BOUND_SECONDS, time_limit / 4)
+    large = predict_size(population, terms).rows > STRUCTURE_FIRST
+    if large and state_count(population) <= STATES:
+        known = best_known(population, terms, seconds=seconds)
+        if known is not None and (known.status is Status.OPTIMAL or too_large(population, terms)):
+            return known.replace(seed=seed)
     refuse_if_large(population, terms)
-    return optimise(population, terms, time_limit=time_limit, seed=seed)
+    left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - began))
+    answer = optimise(population, terms, time_limit=left, seed=seed)
+    if answer.status in (Status.OPTIMAL, Status.INFEASIBLE):
+        return answer
+    if known is not None and known.bound is not None:  # the bounds are known already
+        answer = answer.replace(
+            bound=min(known.bound, inf if answer.bound is None else answer.bound)
+        )
+        seconds = 0.0
+    return best_known(population, terms, answer, seconds=seconds) or answer
 
 
 def _few_profiles(population: Population) -> bool:

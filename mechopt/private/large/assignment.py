@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from mechopt.answer.bracket import Rule
+from mechopt.answer.mechanism import DirectMechanism
 from mechopt.answer.plan import Plan
 from mechopt.answer.reports import types_of
-from mechopt.arrays import FloatArray, IntArray, settle
+from mechopt.arrays import BoolArray, FloatArray, IntArray, settle
+from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
 from mechopt.status import Status
 from mechopt.tolerances import REACH
@@ -20,58 +22,83 @@ def assign(population: Population, rule: Rule, reports: Any, seed: int) -> Plan:
     instance = population.instance(population.type_costs[types])
     counts: IntArray = np.bincount(types, minlength=population.type_costs.size)
     draw = np.random.default_rng(seed).random()
-    threshold = float(population.thresholds[0])
     about: dict[str, Any] = {
         "mechanism": rule.kind,
         "seed": seed,
         "details": {"chance": rule.chance, "draw": draw, "counts": counts.tolist()},
     }
-    per_type = None if draw >= rule.chance else outcome(population, rule, counts, threshold)
-    if per_type is None:
+    runs, burdens, payments = outcome(population, rule, counts[None])
+    if draw >= rule.chance or not runs[0]:
         return Plan.null(
             instance, objective=None, bound=None, reason=f"{rule.kind}: not run", **about
         )
-    burden, payment = per_type
-    given = settle(burden[types], instance.capacity, threshold)
+    burden, payment = burdens[0], payments[0]
+    given = settle(burden[types], instance.capacity, float(population.thresholds[0]))
     return Plan.from_arrays(
         instance, burden=given, payment=payment[types], status=Status.FEASIBLE, **about
     )
 
 
 def outcome(
-    population: Population, rule: Rule, counts: IntArray, threshold: float
-) -> tuple[FloatArray, FloatArray] | None:
-    """Burden and payment of a user of each type, shape (M,) each; None if it does not run."""
+    population: Population, rule: Rule, counts: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(run of 0/1 (S,), burden, payment of a user of each type (S, M)) at the counts (S, M).
+
+    `rule.chance` is not in it: it decides before any report.
+    """
     group, _, cost = type_arrays(population)
     _, capacity, _ = group_arrays(population)
-    if rule.kind == "unanimity":
-        return None if counts[rule.order < 0].any() else (rule.base[group], np.zeros(cost.size))
+    threshold, states = float(population.thresholds[0]), counts.shape[0]
+    here = counts > 0
+    if rule.kind in ("unanimity", "null"):
+        refused: BoolArray = np.asarray(here[:, rule.order < 0].any(axis=1))
+        runs = ~refused if rule.kind == "unanimity" else np.zeros(states, dtype=bool)
+        burden: FloatArray = np.where(here & runs[:, None], rule.base[group], 0.0)
+        return runs.astype(np.float64), burden, np.zeros(burden.shape)
     if rule.price is not None:
         given = np.where(rule.order == 0, capacity[group], 0.0)
-        supply = float(counts @ given)
-        if supply < threshold * (1 - REACH):
-            return None
-        burden = given * min(1.0, threshold / supply)
-        return burden, rule.price * burden
+        supply = counts @ given
+        runs = supply >= threshold * (1 - REACH)
+        scale = np.where(runs, np.minimum(1.0, threshold / np.where(runs, supply, 1.0)), 0.0)
+        burden = np.where(here, scale[:, None] * given, 0.0)
+        return runs.astype(np.float64), burden, rule.price * burden
     base, room = rule.base[group], (capacity - rule.base)[group]
-    amount = max(0.0, threshold - float(counts @ base))
-    offered = np.bincount(rule.order, weights=counts * room)
-    sold = np.zeros((cost.size, cost.size))  # extra burden of a user of type k who reports l
+    amount = np.maximum(0.0, threshold - counts @ base)
+    offered = np.zeros((states, cost.size))
+    for column, place in enumerate(rule.order):
+        offered[:, place] += counts[:, column] * room[column]
+    sold = np.zeros((cost.size, states, cost.size))  # extra burden of type k reporting l, [k, :, l]
     for true in range(cost.size):
         others = offered.copy()
-        others[rule.order[true]] -= room[true]
-        before = np.append(0.0, np.cumsum(others)[:-1])
-        left = np.maximum(0.0, amount - before)[rule.order]
+        others[:, rule.order[true]] -= room[true]
+        before = np.cumsum(others, axis=1) - others
+        left = np.maximum(0.0, amount[:, None] - before)[:, rule.order]
         with np.errstate(divide="ignore", invalid="ignore"):
-            part = np.minimum(1.0, left / (room + others[rule.order]))
-        sold[true] = np.where(room > 0, room * part, 0.0)
-    sold[counts == 0] = 0.0
-    payment = cost * np.diag(sold)
+            part = np.minimum(1.0, left / (room + others[:, rule.order]))
+        sold[true] = np.where(here[:, true, None] & (room > 0), room * part, 0.0)
+    own = np.column_stack([sold[k, :, k] for k in range(cost.size)])
+    payment = cost * own
     for dearer in range(1, cost.size):  # rent: what each dearer report of the group would save
         if group[dearer] == group[dearer - 1]:
             cheaper = (group == group[dearer]) & (np.arange(cost.size) < dearer)
-            payment[cheaper] += (cost[dearer] - cost[dearer - 1]) * sold[cheaper, dearer]
-    return base + np.diag(sold), payment
+            payment[:, cheaper] += (cost[dearer] - cost[dearer - 1]) * sold[cheaper, :, dearer].T
+    return np.ones(states), np.where(here, base + own, 0.0), payment
+
+
+def rule_mechanism(population: Population, rule: Rule, terms: DirectTerms) -> DirectMechanism:
+    """The rule as a mechanism over all count states, its lottery included; not audited."""
+    run, burden, payment = (
+        rule.chance * array for array in outcome(population, rule, population.states.counts)
+    )
+    return DirectMechanism(
+        population,
+        terms,
+        Status.FEASIBLE,
+        run=run[:, None],
+        burden=burden[:, None, :],
+        payment=payment[:, None, :],
+        solver=f"rule: {rule.kind}",
+    )
 
 
 def group_arrays(population: Population) -> tuple[FloatArray, FloatArray, FloatArray]:

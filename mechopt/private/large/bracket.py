@@ -39,10 +39,13 @@ from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private.large.assignment import group_arrays, type_arrays
 from mechopt.private.large.fluid_bound import upper_bound
+from mechopt.private.large.interim_bound import interim_bound
 from mechopt.private.large.supply_law import ROUNDING, reaches, shortfall
 from mechopt.problem.population import Population
+from mechopt.problem.states import state_count
 from mechopt.tolerances import REACH
 
+COUNTED = 20_000  # states up to which the interim bound, state by state, takes about a second
 OBJECTIVES = ("provider-surplus", "welfare", "improvement")
 
 
@@ -63,14 +66,22 @@ def bracket(
         raise InvalidOption(f"transfers: must be True or False, got {transfers!r}")
     if population.levels > 1 or not population.linear:
         raise NotSupported("bracket: only for one threshold and linear costs (one segment)")
+    if any(group.exclusion for group in population.groups):
+        raise NotSupported(
+            "bracket: its upper bound takes the improvement as a public good; "
+            "with exclusion it would be too low"
+        )
     began = perf_counter()
     upper = upper_bound(population, objective=objective, transfers=transfers)
+    if state_count(population) <= COUNTED:
+        counted = interim_bound(population, objective=objective, transfers=transfers)
+        upper = min(upper, counted)
     rule, lower, exact = _null(population), 0.0, True
-    for candidate, value, is_exact in _candidates(population, objective, transfers):
+    for candidate, value, is_exact in rules(population, objective, transfers):
         if value > lower:
             rule, lower, exact = candidate, value, is_exact
     how = (
-        "upper: interim incentives, threshold in expectation, limited influence (LP dual); "
+        "upper: interim incentives, threshold in expectation or state by state (LP dual); "
         f"lower: {rule.kind}, expected value "
         + ("exact" if exact else "bounded from below by mean and variance")
     )
@@ -85,7 +96,7 @@ def _null(population: Population) -> Rule:
     return Rule("null", 0.0, np.zeros(len(population.groups)), nobody)
 
 
-def _candidates(
+def rules(
     population: Population, objective: str, transfers: bool
 ) -> Iterator[tuple[Rule, float, bool]]:
     """Rules with a value they reach at least, and whether it is their exact value."""

@@ -28,20 +28,20 @@ def rule_metrics(bracket: Bracket) -> dict[str, Any]:
     worth = population.provider_value + float(size @ value)
     random = np.random.default_rng(bracket.seed)
     laws = [one.probabilities / one.probabilities.sum() for one in population.groups]
-    rows, margin = np.zeros((DRAWS, 3)), np.inf  # run, paid, cost
-    for draw in range(DRAWS):
-        counts = np.concatenate(
-            [random.multinomial(one.size, law) for one, law in zip(population.groups, laws)]
-        )
-        found = outcome(population, rule, counts, threshold) if rule.chance else None
-        if found is None:
-            continue
-        burden, payment = found
-        asked = (counts > 0) & (burden > 0)
-        slack = value[group] * share + payment - sunk * cost * burden
-        margin = min(margin, float(slack[asked].min(initial=np.inf)))
-        rows[draw] = 1.0, float(counts @ payment), float(counts @ (cost * burden))
-    run, paid, spent = (rule.chance * rows).T
+    counts = np.concatenate(
+        [
+            random.multinomial(one.size, law, size=DRAWS)
+            for one, law in zip(population.groups, laws)
+        ],
+        axis=1,
+    )
+    runs, burden, payment = outcome(population, rule, counts)
+    slack = value[group] * share + payment - sunk * cost * burden
+    asked = (counts > 0) & (burden > 0) & (rule.chance > 0)
+    margin = float(slack[asked].min(initial=np.inf))
+    run = rule.chance * runs
+    paid = rule.chance * (counts * payment).sum(axis=1)
+    spent = rule.chance * (counts * cost * burden).sum(axis=1)
     columns = {
         "improvement": share * run,
         "data": threshold * run,
@@ -51,11 +51,10 @@ def rule_metrics(bracket: Bracket) -> dict[str, Any]:
         "provider_surplus": population.provider_value * share * run - paid,
         "welfare": worth * share * run - spent,
     }
-    runs = bool(run.any())
     stable = {"stable": True, "margin": margin if np.isfinite(margin) else 0.0}
     return {
         **{name: float(column.mean()) for name, column in columns.items()},
-        "participation": 1.0 if runs else 0.0,
+        "participation": 1.0 if run.any() else 0.0,
         "regret": 0.0,
         "stable": {"simultaneous": stable, "sequential": stable},
         "standard_error": {
