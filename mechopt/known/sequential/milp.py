@@ -28,7 +28,13 @@ from mechopt.status import Status
 from mechopt.withdrawal import cascades
 
 _BUILDING = 1e-3  # seconds to build the MILP, per user and level that can collapse, at most
-_MODELLED = 2000  # users times levels that can collapse, up to which the MILPs are built
+_SOON = 60  # users times levels that can collapse, up to which the MILPs come first
+_MODELLED = 300  # users times levels that can collapse, up to which the MILPs are built
+
+
+def modelled_soon(task: Task) -> bool:
+    """Whether the MILPs are so small that they are the quickest proof."""
+    return len(task.steps("possible")) * task.instance.n <= _SOON
 
 
 def rounds(task: Task) -> Iterator[tuple[float, list[Candidate]]]:

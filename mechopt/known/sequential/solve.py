@@ -16,7 +16,6 @@ decided by what a withdrawal sets off (`mechopt.withdrawal.cascades`) or by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
 from time import perf_counter
@@ -31,13 +30,15 @@ from mechopt.known.burdens.separable import one_level, unsecured_share
 from mechopt.known.burdens.simultaneous_level import LevelSolution
 from mechopt.known.levels import LevelAnswer
 from mechopt.known.sequential.keys import key_users
-from mechopt.known.sequential.milp import rounds
+from mechopt.known.sequential.milp import modelled_soon, rounds
 from mechopt.known.sequential.plans import improved
+from mechopt.known.sequential.search import Search
 from mechopt.known.sequential.task import Candidate, Task
 from mechopt.problem.instance import Instance
 from mechopt.withdrawal.stage import check_order
 
-_QUICK = 0.25  # of the time left: constructions before the MILPs
+_TRYING = 0.02  # of the time left: making the participation optimum milder …
+_QUICK = 0.1  # … and plans around key users
 _EXPLAINING = 0.05  # of the time left: what a level that is out of reach would take
 _AGREE = 1e-7  # relative: a plan and the MILP's optimum this close are the same (HiGHS: 1e-7)
 
@@ -89,16 +90,47 @@ def solve_level(
         task.gain,
         np.zeros(instance.n, dtype=bool),
     )
+    if not _closed(best, bound):
+        now = perf_counter()
+        best = improved(task, full, best, now + _TRYING * max(0.0, deadline - now))
     modelled = False  # whether the bound comes from a MILP
-    for until, exact, candidates in () if _closed(best, bound) else _proposals(task, full):
-        if exact == inf:
-            return LevelSolution(_none_sustained(level, quantity, task))
-        modelled, bound = modelled or exact > bound, max(bound, exact)
-        for candidate in candidates:
-            best = improved(task, candidate, best, until)
+    few = modelled_soon(task)
+    for step in (_by_zones, _by_milp) if not few else (_by_milp, _by_zones):
         if _closed(best, bound) or perf_counter() > deadline:
             break
+        best, exact = step(task, best, bound)
+        if exact == inf:
+            return LevelSolution(_none_sustained(level, quantity, task))
+        modelled, bound = modelled or (step is _by_milp and exact > bound), max(bound, exact)
     return _finish(task, best, bound, modelled=modelled)
+
+
+def _by_zones(
+    task: Task, best: LevelSolution | None, bound: float
+) -> tuple[LevelSolution | None, float]:
+    """The zone relaxation's bound and plans (F12); users who are keys to several levels first."""
+    until = perf_counter() + _QUICK * max(0.0, task.deadline - perf_counter())
+    if not task.designed:
+        for candidate in key_users(task):
+            best = improved(task, candidate, best, until)
+            if perf_counter() > until:
+                break
+    search = Search(task, best, bound)
+    search.run()
+    return search.best, search.bound
+
+
+def _by_milp(
+    task: Task, best: LevelSolution | None, bound: float
+) -> tuple[LevelSolution | None, float]:
+    """The MILP's bound and plans, for few users."""
+    for exact, candidates in rounds(task):
+        bound = max(bound, exact)
+        for candidate in candidates:
+            best = improved(task, candidate, best, task.deadline)
+        if _closed(best, bound) or perf_counter() > task.deadline:
+            break
+    return best, bound
 
 
 def one_step_at_most(task: Task) -> bool:
@@ -123,22 +155,6 @@ def one_step_at_most(task: Task) -> bool:
 def total_above(task: Task, level: int) -> float:
     """G = X − T_level, data."""
     return task.total - float(task.instance.thresholds[level - 1])
-
-
-def _proposals(task: Task, full: Candidate) -> Iterator[tuple[float, float, list[Candidate]]]:
-    """(until when to work on them, a bound, candidates): quick constructions, then the MILPs.
-
-    A bound of inf says that no plan is sustained.
-    """
-    now = perf_counter()
-    until = now + _QUICK * max(0.0, task.deadline - now)
-    yield until, 0.0, [full]
-    for candidate in key_users(task):
-        yield until, 0.0, [candidate]
-        if perf_counter() > until:
-            break
-    for bound, candidates in rounds(task):
-        yield task.deadline, bound, candidates
 
 
 def _closed(best: LevelSolution | None, bound: float) -> bool:

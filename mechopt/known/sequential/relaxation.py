@@ -1,0 +1,243 @@
+"""The zone relaxation's bound: a Lagrangian in one price per row, everything else separable.
+
+min Σ w_i over the points, s.t. Σ x ≥ X and, for every row m, Σ_{counting at m} δ x ≥ G_m − d_m
+with a shortfall d_m that one user makes good (Z), and Σ need ≤ budget. Any prices give a bound;
+the best are found by cutting planes in a box around the best so far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from time import perf_counter
+
+import numpy as np
+
+from mechopt.arrays import FloatArray, IntArray
+from mechopt.known.sequential.points import Points
+from mechopt.problem.zones import Zones
+from mechopt.solver import highs
+
+_STEPS = 120  # evaluations, at most
+_CLOSE = 1e-5  # relative: when the prices are good enough
+_NOTHING = 1e-6  # of what the total costs on average: so little counts as nothing
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """One relaxation: the points, and what the rows ask for.
+
+    weight (P, n) : what is minimised, money; inf where there is no point
+    asked (M,) : G_m − d_m, data; keys : per row (row, least δ x of the key, data), for rows that
+    count on a key; budget : on Σ need, money, inf if there is no such row
+    """
+
+    zones: Zones
+    points: Points
+    weight: FloatArray
+    asked: FloatArray
+    keys: tuple[tuple[int, float], ...] = ()
+    budget: float = inf
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """The Lagrangian at prices (1 + M [+ 1],): its value, a supergradient, the points chosen (n,).
+
+    burden (n,) : data, at these points (a key may be between two); mixed (n,) : points that balance
+    the rows
+    """
+
+    prices: FloatArray
+    bound: float
+    slope: FloatArray
+    chosen: IntArray
+    burden: FloatArray
+    mixed: IntArray | None = None
+    evaluations: int = 0
+
+
+def reduced_weight(task: Relaxation, prices: FloatArray) -> FloatArray:
+    """w − what burdens earn at these prices, money, (P, n)."""
+    zones, points = task.zones, task.points
+    worth = points.table @ prices[1 : 1 + zones.rows] if zones.rows else np.zeros(len(points.table))
+    reduced = task.weight - points.burden * (
+        prices[0] + zones.instance.removable * worth[points.code]
+    )
+    if task.budget < inf:
+        reduced += prices[-1] * np.where(task.weight < inf, points.need, 0.0)
+    return reduced
+
+
+def evaluate(task: Relaxation, prices: FloatArray) -> Value:
+    """A bound at these prices: of data, of each row, and of the budget if there is one."""
+    zones, points = task.zones, task.points
+    removable = zones.instance.removable
+    reduced = reduced_weight(task, prices)
+    chosen = reduced.argmin(axis=0)
+    users = np.arange(chosen.size)
+    bound = reduced[chosen, users].sum() + prices[0] * zones.total
+    bound += prices[1 : 1 + zones.rows] @ task.asked
+    burden, need = points.burden[chosen, users], points.need[chosen, users]
+    for row, enough in task.keys:
+        found = _cheapest_key(task, reduced, chosen, row, enough)
+        if found is None:
+            return Value(prices, inf, np.zeros(prices.size), chosen, burden)
+        user, end, part, extra = found
+        bound += extra
+        if extra > 0:
+            chosen[user] = end
+            burden[user], need[user] = (
+                (1 - part) * column[end, user] + part * column[end - 1, user]
+                for column in (points.burden, points.need)
+            )
+    taken = np.bincount(
+        points.code[chosen, users], weights=removable * burden, minlength=len(points.table)
+    )
+    slope = [zones.total - burden.sum(), *(task.asked - taken @ points.table)]
+    if task.budget < inf:
+        bound -= prices[-1] * task.budget
+        slope.append(float(need.sum()) - task.budget)
+    return Value(prices, float(bound), np.array(slope), chosen, burden)
+
+
+def _cheapest_key(
+    task: Relaxation, reduced: FloatArray, chosen: IntArray, row: int, enough: float
+) -> tuple[int, int, float, float] | None:
+    """Somebody must be the key of `row`, with δ x ≥ enough: (user, end, part, what that costs).
+
+    He is at the upper end of a cell, or by `part` of the way down from it. None: nobody can be.
+    """
+    points, removable = task.points, task.zones.instance.removable
+    upper = np.arange(2, len(points.cell), 2)
+    able = points.key[:, row][points.code[upper]] & (removable * points.burden[upper] >= enough)
+    able &= task.weight[upper] < inf
+    users = np.arange(chosen.size)
+    high, low = reduced[upper], reduced[upper - 1]
+    width = points.burden[upper] - points.burden[upper - 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = (points.burden[upper] - enough / removable) / width
+        part = np.where(width > 0, np.clip(part, 0.0, 1.0), 0.0)
+        other = np.where(able, high + part * (low - high), inf)
+    down = other < high
+    change = np.where(able, np.minimum(high, other), inf) - reduced[chosen, users]
+    place, user = np.unravel_index(int(np.argmin(change)), change.shape)
+    if not change[place, user] < inf:
+        return None
+    taken = float(part[place, user]) if down[place, user] else 0.0
+    return int(user), int(upper[place]), taken, max(0.0, float(change[place, user]))
+
+
+def best_prices(
+    task: Relaxation,
+    start: FloatArray | None = None,
+    *,
+    cutoff: float = inf,
+    deadline: float = inf,
+    close: float = _CLOSE,
+) -> Value:
+    """The best bound found; stops early once it exceeds `cutoff` (money)."""
+    size = 1 + task.zones.rows + (task.budget < inf)
+    scale = _scale(task)
+    if start is None:
+        start = np.zeros(size)
+        start[0] = scale[0]
+    best = evaluate(task, start)
+    cuts = [best]
+    shares = np.ones(1)
+    room = 1.0 if len(start) == 0 else 0.5
+    for _ in range(_STEPS):
+        if best.bound >= cutoff or perf_counter() > deadline or best.bound == inf:
+            break
+        upper, prices, shares = _master(cuts, best.prices, room * scale)
+        gain = upper - best.bound
+        inside = bool((np.abs(prices - best.prices) < 0.999 * room * scale).all())
+        if gain <= close * max(abs(best.bound), _NOTHING * scale[0] * task.zones.total):
+            if inside or room > 1e6:
+                break
+            room *= 8
+            continue
+        found = evaluate(task, prices)
+        cuts.append(found)
+        if found.bound > best.bound:
+            if found.bound - best.bound > 0.5 * gain and not inside:
+                room *= 2
+            best = found
+        else:
+            room = max(room / 2, 1e-9) if found.bound < best.bound - gain else room
+    if best.bound == inf:
+        return best
+    _, _, balanced = _master(cuts, best.prices, 1e6 * scale)
+    mixed = _mix(cuts, balanced if balanced.size == len(cuts) else shares)
+    return replace(best, mixed=mixed, evaluations=len(cuts))
+
+
+def _mix(cuts: list[Value], shares: FloatArray) -> IntArray:
+    """Points (n,) that balance the rows: every user's from one of the cuts, in these shares.
+
+    Where users are alike the best prices leave whole groups undecided, and any of the cuts alone
+    would move all of them; those whose points differ between cuts are dealt out evenly.
+    """
+    used = np.flatnonzero(shares > 1e-9)
+    if used.size <= 1:
+        return cuts[int(used[0]) if used.size else 0].chosen
+    stack = np.stack([cuts[place].chosen for place in used.tolist()])
+    edges = np.cumsum(shares[used]) / shares[used].sum()
+    split = np.flatnonzero((stack != stack[0]).any(axis=0))
+    size = cuts[int(used[0])].burden[split] + cuts[int(used[-1])].burden[split]
+    kind = np.unique(stack[:, split], axis=1, return_inverse=True)[1].reshape(-1)
+    rank = np.empty(split.size)
+    rank[np.lexsort((size, kind))] = np.arange(split.size)
+    turn = np.searchsorted(edges, (rank * 0.6180339887498949 + 0.5) % 1.0)
+    mixed = stack[0].copy()
+    mixed[split] = stack[np.minimum(turn, used.size - 1), split]
+    return mixed
+
+
+def _scale(task: Relaxation) -> FloatArray:
+    """Typical prices: what a data unit costs, and as much for the rows; 1 for the budget."""
+    instance = task.zones.instance
+    typical = float(
+        instance.cost_of(instance.capacity).sum() / max(instance.capacity.sum(), 1e-300)
+    )
+    scale = np.full(1 + task.zones.rows + (task.budget < inf), max(typical, 1e-300))
+    if task.budget < inf:
+        scale[-1] = 1.0
+    return scale
+
+
+def _master(
+    cuts: list[Value], centre: FloatArray, radius: FloatArray
+) -> tuple[float, FloatArray, FloatArray]:
+    """The prices (≥ 0, within `radius` of `centre`) at which the cuts allow the highest bound."""
+    size = centre.size
+    usable = [cut for cut in cuts if cut.bound < inf]
+    reference = max(max(abs(cut.bound), float(abs(cut.slope * radius).max())) for cut in usable)
+    reference = max(reference, 1e-300)
+    # u = (prices − centre) / radius; height in units of `reference`
+    slopes = np.array([cut.slope * radius for cut in usable]) / reference
+    heights = (
+        np.array([cut.bound + cut.slope @ (centre - cut.prices) for cut in usable]) / reference
+    )
+    rows = len(usable)
+    matrix = np.concatenate((np.ones((rows, 1)), -slopes), axis=1)
+    lower = np.concatenate(([-inf], np.maximum(-1.0, -centre / radius)))
+    program = highs.LinearProgram(
+        cost=np.concatenate(([1.0], np.zeros(size))),
+        start=np.arange(0, rows * (size + 1) + 1, size + 1, dtype=np.int32),
+        index=np.tile(np.arange(size + 1, dtype=np.int32), rows),
+        value=matrix.reshape(-1),
+        row_lower=np.full(rows, -inf),
+        row_upper=heights,
+        lower=lower,
+        upper=np.concatenate(([inf], np.ones(size))),
+        maximize=True,
+    )
+    solution = highs.solve(program)
+    if solution.x is None or solution.objective is None:
+        return -inf, centre, np.ones(1)
+    shares = np.zeros(len(cuts))
+    if solution.row_dual is not None:
+        shares[[cut.bound < inf for cut in cuts]] = np.abs(solution.row_dual)
+    prices = np.maximum(centre + solution.x[1:] * radius, 0.0)
+    return solution.objective * reference, prices, shares

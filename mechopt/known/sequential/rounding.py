@@ -1,0 +1,352 @@
+"""A plan from the prices of a zone relaxation: most users where the prices put them.
+
+The users whose second choice is nearly as good form the core; everybody else stays where he is. A
+linear program, or for few users a MILP, chooses the core's zones and burdens, so that the total is
+met exactly and every row (Z) holds, with a key: one user below row m, unwilling there, whose own
+data count for everyone else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
+from mechopt.known.sequential.relaxation import Relaxation, Value, reduced_weight
+from mechopt.known.sequential.task import Candidate
+from mechopt.problem.aims import MARGIN
+from mechopt.solver import highs
+
+_WIDE = 300  # users whose points a linear program chooses again
+_CORE = 24  # users up to which a MILP chooses everybody's points, and the keys
+_LOOSE = 20  # users who may still change cells when the others are decided
+_DECISIONS = 60  # cells decided after the linear program; a few more than there are rows
+_CELLS = 6  # of each of them, the best
+_GAP = 1e-4  # relative, at which the MILP may stop: its plan is checked, and its bound not used
+
+
+def plan_at(
+    task: Relaxation,
+    value: Value,
+    keys: list[tuple[int, int]],
+    *,
+    designed: bool,
+    time_limit: float,
+    spare: float = 0.0,
+) -> Candidate | None:
+    """The plan around the relaxation's choice at `value`; None if the core cannot complete one.
+
+    keys : (user, point) that stay as they are
+    spare : data beyond what the rows (Z) ask for
+    """
+    zones, points = task.zones, task.points
+    removable = zones.instance.removable
+    reduced = reduced_weight(task, value.prices)
+    chosen = (value.chosen if value.mixed is None else value.mixed).copy()
+    users = np.arange(chosen.size)
+    nearness = _nearness(task, reduced, chosen)
+    few = users.size <= _CORE  # then the MILP also names the keys
+    if not few:
+        for user, point in keys:
+            chosen[user], nearness[user] = point, inf
+    core = users if few else _nearest(nearness, _WIDE)
+    found = _solve_core(task, reduced, chosen, core, spare, time_limit, whole=few)
+    if found is None:
+        return None
+    burden = points.burden[chosen, users]
+    ends, part = found
+    chosen[core] = ends
+    down = np.maximum(ends - 1, 0)
+    burden[core] = points.burden[ends, core] * part + points.burden[down, core] * (1 - part)
+    zone = np.where(burden > 0, points.zone[chosen], 0)
+    code = points.code[chosen, users]
+    if designed:  # whoever does not count at the row below his zone can as well be in a lower one
+        highest = (points.table[code] * np.arange(1, zones.rows + 1)).max(axis=1, initial=0)
+        zone = np.where(zone > highest, highest, zone)
+    counted = points.table[code].any(axis=1) | points.key[code].any(axis=1)
+    order = _threats_last(zones.rows, zone, points.key[code], removable * burden)
+    kept = zones.loss[zone, users]
+    return Candidate(
+        "zones (F12)", burden, kept, counted & (burden > 0), order if designed else None
+    )
+
+
+def best_keys(task: Relaxation, prices: FloatArray) -> list[tuple[int, int]]:
+    """(user, point) of the key of each row: who makes good most for what it costs him, (rows)."""
+    points, removable = task.points, task.zones.instance.removable
+    reduced = reduced_weight(task, prices)
+    dearer = reduced - reduced.min(axis=0)
+    found: list[tuple[int, int]] = []
+    for row in range(task.zones.rows):
+        able = points.key[:, row][points.code] & (dearer < inf)
+        worth = np.where(able, prices[1 + row] * removable * points.burden - dearer, -inf)
+        point, user = np.unravel_index(int(worth.argmax()), worth.shape)
+        if worth[point, user] > 0:
+            found.append((int(user), int(point)))
+    return found
+
+
+def _outside(task: Relaxation, chosen: IntArray, core: IntArray, spare: float) -> _Rest:
+    """What everybody but the core gives, counts for and is paid at the chosen points."""
+    zones, points = task.zones, task.points
+    users = np.arange(chosen.size)
+    fixed = np.ones(chosen.size, dtype=bool)
+    fixed[core] = False
+    burden = np.where(fixed, points.burden[chosen, users], 0.0)
+    threats = zones.instance.removable * burden
+    code = points.code[chosen, users]
+    below = np.bincount(points.zone[chosen[burden > 0]], minlength=zones.rows + 1) > 0
+    asked = zones.gap + MARGIN * (zones.total - zones.gap) + spare
+    return _Rest(
+        total=-exact_sum(burden, -zones.total),
+        asked=asked - threats @ points.table[code],
+        key=(points.key[code] * threats[:, None]).max(axis=0, initial=0.0),
+        needed=np.logical_or.accumulate(below)[:-1],
+        budget=task.budget - float(points.need[chosen, users][fixed].sum()),
+        weight=float(task.weight[chosen, users][fixed].sum()),
+    )
+
+
+def _threats_last(rows: int, zone: IntArray, keys: BoolArray, own: FloatArray) -> IntArray:
+    """An order (n,): by zone, and of those below row m in the highest such zone the key last."""
+    last = np.zeros(zone.size, dtype=np.int64)
+    for row in range(rows):
+        under = zone[zone <= row]
+        if under.size:
+            able = (zone == under.max()) & keys[:, row]
+            if able.any():
+                last[np.argmax(np.where(able, own, -1.0))] = 1
+    return np.lexsort((own, last, zone))
+
+
+def _nearest(nearness: FloatArray, most: int) -> IntArray:
+    order = np.argsort(nearness, kind="stable")[:most]
+    return order[nearness[order] < inf]
+
+
+def _nearness(task: Relaxation, reduced: FloatArray, chosen: IntArray) -> FloatArray:
+    """The smallest change of prices that would move each user from his chosen point, (n,)."""
+    zones, points, removable = task.zones, task.points, task.zones.instance.removable
+    users = np.arange(chosen.size)
+    counted = points.table.sum(axis=1)[points.code] * removable * points.burden
+    moved = np.abs(points.burden - points.burden[chosen, users])
+    moved += np.abs(counted - counted[chosen, users])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        really = moved > tolerances.DATA * zones.instance.capacity
+        return np.where(really, (reduced - reduced[chosen, users]) / moved, inf).min(axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rest:
+    """What is left for the core: data, rows (M,), money; the weight of the others.
+
+    key : the largest key outside, data; needed : rows with somebody outside below them, (M,)
+    """
+
+    total: float
+    asked: FloatArray
+    key: FloatArray
+    needed: BoolArray
+    budget: float
+    weight: float
+
+
+def _solve_core(
+    task: Relaxation,
+    reduced: FloatArray,
+    chosen: IntArray,
+    core: IntArray,
+    spare: float,
+    time_limit: float,
+    *,
+    whole: bool,
+) -> tuple[IntArray, FloatArray] | None:
+    """For every core user the upper end of his cell and the part of it taken, (c,) each.
+
+    whole=False: by the linear program, whose split users are decided one after the other.
+    """
+    rest = _outside(task, chosen, core, spare)
+    zones, points = task.zones, task.points
+    rows, removable = zones.rows, zones.instance.removable
+    upper = np.concatenate(([0], np.arange(2, len(points.cell), 2)))
+    lower = np.maximum(upper - 1, 0)
+    names_keys = core.size == chosen.size
+    build = _Builder()
+    best = np.minimum(reduced[np.ix_(upper, core)], reduced[np.ix_(lower, core)])
+    demand = [build.row(-inf, inf) for _ in range(rows)]
+    amount = build.row(rest.total, rest.total)
+    money = build.row(-inf, rest.budget) if task.budget < inf else None
+    scale = max(float(np.abs(task.weight[task.weight < inf]).max(initial=0.0)), 1e-300)
+    key_row = []
+    used = []
+    for row in range(rows):
+        least = float(rest.needed[row] or not whole)
+        used.append(build.column(0.0, least, 1.0, whole=True))
+        build.bound(demand[row], 0.0, inf)
+        build.entry(demand[row], used[row], -max(float(rest.asked[row]), -1e300))
+        key_row.append(build.row(-inf, 1.0))
+        other = build.column(0.0, 0.0, 1.0 if rest.key[row] > 0 else 0.0, whole=True)
+        build.entry(key_row[row], other, 1.0)
+        build.entry(demand[row], other, float(rest.key[row]))
+    taken: list[tuple[int, int, int, int, int]] = []  # core place, cell; cell, lower, upper
+    for place, user in enumerate(core.tolist()):
+        one = build.row(1.0, 1.0)
+        wide = points.burden[upper, user] - points.burden[lower, user]
+        real = (wide > 1e-12 * points.burden[upper, user]) & (task.weight[upper, user] < inf)
+        order = np.flatnonzero(real)[np.argsort(best[real, place], kind="stable")][:_CELLS].tolist()
+        order += [] if 0 in order else [0]
+        own_keys: dict[int, list[tuple[int, int, float, float]]] = {}
+        for cell in order:
+            high, low = int(upper[cell]), int(lower[cell])
+            ends = []
+            pick = build.column(0.0, 0.0, 1.0, whole=True)
+            build.entry(one, pick, 1.0)
+            parted = build.row(0.0, 0.0)
+            build.entry(parted, pick, -1.0)
+            for end in (low, high):
+                given, code = float(points.burden[end, user]), points.code[end, user]
+                weight = build.column(float(task.weight[end, user]) / scale, 0.0, 1.0)
+                ends.append(weight)
+                build.entry(parted, weight, 1.0)
+                build.entry(amount, weight, given)
+                if money is not None:
+                    build.entry(money, weight, float(points.need[end, user]))
+                for row in np.flatnonzero(points.table[code]).tolist():
+                    build.entry(demand[row], weight, float(removable[user]) * given)
+            taken.append((place, cell, pick, ends[0], ends[1]))
+            if points.burden[high, user] > 0:
+                for row in range(int(points.zone[high]), rows):
+                    under = build.row(-inf, 0.0)
+                    build.entry(under, pick, 1.0)
+                    build.entry(under, used[row], -1.0)
+            code = points.code[high, user]
+            for row in np.flatnonzero(points.key[code] & names_keys).tolist():
+                ends_at = (float(points.burden[low, user]), float(points.burden[high, user]))
+                own_keys.setdefault(row, []).append((pick, ends[0], *ends_at))
+                own_keys[row].append((-1, ends[1], *ends_at))
+        for row, cells in own_keys.items():
+            most = float(removable[user]) * max(entry[3] for entry in cells)
+            named = build.column(0.0, 0.0, 1.0, whole=True)
+            data = build.column(0.0, 0.0, most)
+            build.entry(key_row[row], named, 1.0)
+            build.entry(demand[row], data, 1.0)
+            able, owned, meant = (build.row(-inf, 0.0) for _ in range(3))
+            build.entry(able, named, 1.0)
+            build.entry(owned, data, 1.0)
+            build.entry(meant, data, 1.0)
+            build.entry(meant, named, -most)
+            for pick, weight, low_x, high_x in cells:
+                if pick >= 0:
+                    build.entry(able, pick, -1.0)
+                data_at = low_x if pick >= 0 else high_x
+                build.entry(owned, weight, -float(removable[user]) * data_at)
+    program = build.program(rest.weight / scale)
+    if whole:
+        x = highs.solve(program, time_limit=time_limit, mip_rel_gap=_GAP).x
+    else:
+        x = _dive(program, [(place, pick) for place, _, pick, _, _ in taken], time_limit)
+    if x is None:
+        return None
+    tops, part = np.zeros(core.size, dtype=np.int64), np.zeros(core.size)
+    for place, cell, pick, below, above in taken:
+        if x[pick] > 0.5:
+            tops[place] = upper[cell]
+            part[place] = float(np.clip(x[above] / max(x[below] + x[above], 0.5), 0.0, 1.0))
+    return tops, part
+
+
+def _dive(
+    program: highs.LinearProgram, picks: list[tuple[int, int]], time_limit: float
+) -> FloatArray | None:
+    """A vertex in which every user has one cell: those that are split are decided in turn.
+
+    picks : (user, column) of every cell
+    """
+    session = highs.Session(replace(program, integer=None), time_limit=10 * time_limit)
+    user, column = (np.array(part) for part in zip(*picks))
+    lower, upper = program.lower.copy(), program.upper.copy()
+    free = np.ones(column.size, dtype=bool)
+    tried = False
+    last = None
+    for _ in range(_DECISIONS):
+        x = session.solve().x
+        if x is None:  # the last decision left no plan: the other way round
+            if last is None:
+                return None
+            session.change_bounds([last], [0.0], [0.0])
+            last = None
+            continue
+        share = x[column]
+        split = np.flatnonzero((share > 1e-7) & (share < 1 - 1e-7))
+        if not split.size:
+            return x
+        # Those furthest from a change (the core is sorted) keep their cells from now on.
+        whole = np.flatnonzero(free & (share >= 1 - 1e-7))
+        if whole.size <= _LOOSE and not tried:
+            tried = True
+            found = highs.solve(
+                replace(program, lower=lower, upper=upper), time_limit=time_limit, mip_rel_gap=_GAP
+            )
+            if found.x is not None:
+                return found.x
+        kept = whole[-(whole.size // 3) :] if whole.size > _LOOSE else whole[:0]
+        mine = np.isin(user, user[kept])
+        free &= ~mine
+        fixed, level = column[mine], np.round(share[mine])
+        lower[fixed] = upper[fixed] = level
+        session.change_bounds(fixed, level, level)
+        if tried:
+            last = int(column[split[np.argmax(share[split])]])
+            session.change_bounds([last], [1.0], [1.0])
+    return None
+
+
+class _Builder:
+    """A MILP written entry by entry."""
+
+    def __init__(self) -> None:
+        self.cost: list[float] = []
+        self.lower: list[float] = []
+        self.upper: list[float] = []
+        self.integer: list[bool] = []
+        self.row_lower: list[float] = []
+        self.row_upper: list[float] = []
+        self.entries: list[tuple[int, int, float]] = []
+
+    def row(self, lower: float, upper: float) -> int:
+        self.row_lower.append(lower)
+        self.row_upper.append(upper)
+        return len(self.row_lower) - 1
+
+    def bound(self, row: int, lower: float, upper: float) -> None:
+        self.row_lower[row], self.row_upper[row] = lower, upper
+
+    def column(self, cost: float, lower: float, upper: float, *, whole: bool = False) -> int:
+        self.cost.append(cost)
+        self.lower.append(lower)
+        self.upper.append(upper)
+        self.integer.append(whole)
+        return len(self.cost) - 1
+
+    def entry(self, row: int, column: int, value: float) -> None:
+        if value:
+            self.entries.append((row, column, value))
+
+    def program(self, offset: float) -> highs.LinearProgram:
+        row, column, value = (np.array(part) for part in zip(*sorted(self.entries)))
+        start = np.searchsorted(row, np.arange(len(self.row_lower) + 1)).astype(np.int32)
+        return highs.LinearProgram(
+            cost=np.array(self.cost),
+            offset=offset,
+            start=start,
+            index=column.astype(np.int32),
+            value=value,
+            row_lower=np.array(self.row_lower),
+            row_upper=np.array(self.row_upper),
+            lower=np.array(self.lower),
+            upper=np.array(self.upper),
+            integer=np.array(self.integer),
+        )
