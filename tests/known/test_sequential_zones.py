@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from math import inf
+from pathlib import Path
+from time import perf_counter
+
 import numpy as np
 import pytest
 
 import mechopt as mo
+from mechopt.known.sequential.search import Search
+from mechopt.known.sequential.task import Task
+from mechopt.problem.aims import required_total
 from tests.oracles import oracle_levels as oracle
 
 
@@ -68,3 +76,84 @@ def test_diminishing_returns_are_solved_at_any_size(order: str, shape: str) -> N
         )
         assert plan.status is mo.Status.OPTIMAL
         assert plan.objective == alone.objective > 0
+
+
+def zone_bound(instance: mo.Instance, order, reserve: float = 0.0):
+    """What the zone relaxation alone proves and finds for the highest level."""
+    task = Task(
+        instance,
+        instance.levels,
+        "pay",
+        reserve,
+        required_total(instance, instance.levels, reserve),
+        order,
+        inf,
+        perf_counter() + 5,
+        0,
+    )
+    search = Search(task, None, 0.0)
+    search.run()
+    return search
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_bounds_are_never_above_a_plan(seed: int) -> None:
+    """Against plans of the MILP that names followers, which the recursion accepts."""
+    rng = np.random.default_rng(seed)
+    n, levels = int(rng.integers(2, 6)), int(rng.integers(2, 5))
+    capacity = rng.choice([0.5, 1, 1.5, 2, 3, 4], n)
+    shares = np.sort(rng.choice(np.arange(1, 13), levels, replace=False))
+    reach = capacity.sum() * rng.uniform(0.5, 1)
+    instance = mo.Instance(
+        cost=rng.choice([0.5, 1, 1.5, 2, 3], n),
+        value=np.round(rng.lognormal(0.5, 0.8, n), 3),
+        capacity=capacity,
+        thresholds=np.sort(rng.choice(np.arange(1, 20), levels, replace=False)) / 20 * reach,
+        shares=shares / shares[-1],
+        reversibility=rng.choice([0.5, 1, 1, 0], n) if seed % 3 == 0 else 1.0,
+        removable=rng.choice([0.5, 1, 0], n) if seed % 3 == 1 else 1.0,
+    )
+    reserve = 0.3 if seed % 4 == 0 else 0.0
+    order = ["small-first", "designed", "large-first", rng.permutation(n)][seed % 4]
+    if required_total(instance, levels, reserve) > capacity.sum():
+        return
+    search = zone_bound(instance, order, reserve)
+    plan = mo.solve(
+        instance,
+        "burdens",
+        objective="expenditure",
+        protocol="sequential",
+        order=order,
+        reserve=reserve,
+        time_limit=3,
+    )
+    if plan.burden is not None and plan.level == levels:
+        assert search.bound <= plan.objective * (1 + 1e-7) + 1e-8
+        assert search.bound <= search.value
+
+
+@pytest.mark.parametrize("shares", [[0.45, 1], [0.1, 0.35, 1], [0.4, 0.65, 0.8, 0.92, 1]])
+def test_recorded_instances_designed(shares: list[float], shared_data: Path) -> None:
+    """Bounds at least those recorded, plans no dearer than the best known of 22 November."""
+    rows = json.loads((shared_data / "sequential_zones.json").read_text())["instances"]
+    row = next(row for row in rows if (row["shares"], row["n"], row["seed"]) == (shares, 200, 0))
+    rng = np.random.default_rng(row["seed"])
+    n = row["n"]
+    cost = np.round(rng.lognormal(0, 1, n), 4) + 0.01
+    value = np.round(rng.lognormal(0, 1, n), 4) + 0.01
+    capacity = np.round(rng.uniform(1, 10, n), 4)
+    reach = np.minimum(capacity, value / cost).sum()
+    instance = mo.Instance(
+        cost=cost,
+        value=value,
+        capacity=capacity,
+        thresholds=np.round(np.linspace(0.5, 1.05, len(row["shares"])) * reach, 4),
+        shares=row["shares"],
+    )
+    options = {"objective": "expenditure", "protocol": "sequential", "time_limit": 2}
+    plan = mo.solve(instance, "burdens", order="designed", **options)
+    assert plan.bound >= row["zone_bound"] - 1e-4
+    assert plan.objective <= row.get("designed_attained", row["designed_today"]) + 1e-4
+    report = mo.check_withdrawal(instance, plan, protocol="sequential", order=plan.order)
+    assert report.stable
+    assert mo.audit(instance, plan).ok

@@ -165,7 +165,8 @@ def _rows_at(
     burden: FloatArray,
 ) -> IntArray:
     """Bits: the rows in which users of zone `own` with these burdens count, then (M higher) those
-    in which they are unwilling in a lower zone and can be the key.
+    in which they, in a lower zone, can be the key: unwilling ones, unless there are users whom the
+    zone above does not hold although they are willing; then anybody whose own data are enough.
 
     On the edge (loss = step) nobody is unwilling, as in F11.
     """
@@ -174,7 +175,8 @@ def _rows_at(
         sustained = zones.loss[own] > zones.step[row] + MARGIN * zones.gain
         counts = (burden >= low) & (burden <= high) & sustained
         if row >= own:
-            found |= counts.astype(np.int64) << (row + zones.rows)
+            alone = counts if everyone_can_wait(zones, row) else burden > 0
+            found |= alone.astype(np.int64) << (row + zones.rows)
             continue
         if box.by == "small-first":
             counts &= burden >= box.low[row]
@@ -185,3 +187,8 @@ def _rows_at(
             counts &= box.place > box.low[row]
         found |= counts.astype(np.int64) << row
     return found
+
+
+def everyone_can_wait(zones: Zones, row: int) -> bool:
+    """Whether all who are willing at the row are held in the zone above it (s_m ≤ b_K − b_m)."""
+    return bool((zones.loss[row + 1] >= zones.step[row])[zones.instance.removable > 0].all())
