@@ -11,6 +11,7 @@ from mechopt.formulations import FORMULATIONS as FORMULATIONS
 # mechanism -> {problem kind: function(problem, *, options) -> Plan or DirectMechanism}
 MECHANISMS: dict[str, dict[str, str]] = {
     "burdens": {"instance": "mechopt.known.burdens.solve:solve"},
+    "floor-and-burdens": {"instance": "mechopt.known.floor_and_burdens:solve"},
     "rule": {"population": "mechopt.private.rules:solve"},
     "direct": {"population": "mechopt.private.direct.solve:solve"},
     "posted-price": {

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from mechopt import registry, words
-from mechopt.errors import InvalidOption
+from mechopt.errors import InvalidOption, NotSupported
 from mechopt.problem.aims import check_limits, default_objective
 from mechopt.withdrawal.stage import check_order
 
@@ -61,6 +61,8 @@ def solve(problem: Any, mechanism: str | None = None, **options: Any) -> Any:
             f"{'an instance' if kind == 'instance' else 'a population'}; "
             f"choose from: {', '.join(fits)}"
         )
+    if kind == "instance" and problem.has_committed and chosen != "burdens":
+        raise NotSupported(f"{chosen}: committed data; only 'burdens' asks for more on top of them")
     began = perf_counter()
     function = words.load(places[kind])
     said = {name: value for name, value in options.items() if value is not None}

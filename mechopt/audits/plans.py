@@ -139,16 +139,20 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
     level, total_short = _level(instance, burden, plan.reserve)
     share = float(instance.shares[level - 1]) if level else 0.0
     cost = _cost(instance, burden)
-    gain = instance.value * share
+    given, bought = _given(instance, plan)  # committed data, and what a price has paid for them
+    base, _ = _level(instance, given, 0.0) if given.any() else (0, 0.0)
+    share_given = float(instance.shares[base - 1]) if base else 0.0
+    cost_given = _cost(instance, given)
+    gain = instance.value * (share - share_given)
     money = tolerances.MONEY * np.maximum(np.maximum(cost, payment), gain)
     spent = fsum(payment.tolist()) + practice.contacts(instance, burden)
 
     if plan.unconditional:  # a benchmark: whoever is paid for gives, whatever the total
         ledger.users("P1", cost - payment, money, "is paid {:g} less than the cost of giving")
     elif level == 0:
-        ledger.users("A6", burden, 0 * burden, "gives {:g}, but no threshold is reached")
+        ledger.users("A6", burden - given, 0 * burden, "gives {:g}, but no threshold is reached")
         ledger.users("A6", payment, 0 * burden, "is promised {:g}, but no threshold is reached")
-        if (burden > 0).any():
+        if (burden > given).any():
             ledger.one("A1", total_short, "the total is short of the first threshold by {:g}")
     else:
         ledger.rows["A1"] = 1
@@ -156,9 +160,14 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
         if plan.mechanism == "subsidy":
             ledger.users("S1", cost - payment, money, "is paid {:g} less than the cost")
         else:
-            ledger.users("A3", cost - gain - payment, money, "loses {:g} by taking part")
+            lost = (cost - cost_given) - gain - (payment - bought)
+            ledger.users("A3", lost, money, "loses {:g} by taking part")
+    if bought.any():
+        ledger.users("P1", cost_given - bought, money, "is paid {:g} less than the floor costs")
     room = tolerances.DATA * instance.capacity
     ledger.users("A2", burden - instance.capacity, room, "gives {:g} more than the capacity")
+    if given.any():
+        ledger.users("A2", given - burden, room, "takes back {:g} of what is committed")
     ledger.users("A2", -burden, 0 * burden, "gives a negative amount, by {:g}")
     ledger.users("A2", -payment, 0 * burden, "is paid a negative amount, by {:g}")
     ledger.one(
@@ -178,6 +187,15 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
         ledger.one("confidence", short, words, allowed=tolerances.PROBABILITY)
     _claims(instance, plan, share, cost, spent, ledger)
     return ledger.result()
+
+
+def _given(instance: Instance, plan: Plan) -> tuple[FloatArray, FloatArray]:
+    """(committed data, those a price has bought included; money paid for the latter), (n,) each."""
+    floor = plan.details.get("floor") if plan.mechanism == "floor-and-burdens" else None
+    if floor is None:
+        return instance.committed, np.zeros(instance.n)
+    given = np.array(floor, dtype=np.float64)
+    return given, float(plan.details["price"]) * given
 
 
 def _level(instance: Instance, burden: FloatArray, reserve: float) -> tuple[int, float]:

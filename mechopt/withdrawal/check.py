@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mechopt import words
+from mechopt import arrays, words
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.withdrawal import part
@@ -31,6 +31,7 @@ from mechopt.withdrawal.stage import (
     ORDERS,
     Stage,
     as_float,
+    at_stake,
     order_of,
     reversible_cost,
     stage_of,
@@ -87,6 +88,7 @@ class WithdrawalReport:
     time_limit: float = 60.0
     withdrawal: str = "whole"
     choices: Choices | None = field(default=None, repr=False)
+    bought: FloatArray | None = field(default=None, repr=False)  # money for floors, in any case
 
     @property
     def exact(self) -> bool:
@@ -125,6 +127,12 @@ class WithdrawalReport:
         else where best replies lead from there (`simultaneous.best_reply_outcome`). Reassign: all
         who gain refuse, before anybody is put in their place.
         """
+        found = self._what_happens()
+        if self.bought is None:
+            return found
+        return replace(found, payments=arrays.freeze(found.payments + self.bought))
+
+    def _what_happens(self) -> Outcome:
         stay: BoolArray = np.ones(self.stage.n, dtype=bool)
         if self.protocol == "reassign":
             stay[self.users[self.slack < -self.tolerance]] = False
@@ -307,6 +315,7 @@ def check_withdrawal(
     """
     words.choose("protocol", protocol, words.PROTOCOLS)
     words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
+    instance, plan, bought = at_stake(instance, plan)
     stage = stage_of(instance, plan)
     positions = path = None
     if protocol == "sequential" or not isinstance(order, str) or order not in ORDERS:
@@ -351,6 +360,7 @@ def check_withdrawal(
         time_limit=time_limit,
         withdrawal=withdrawal,
         choices=choices,
+        bought=bought,
     )
 
 

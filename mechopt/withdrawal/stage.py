@@ -281,6 +281,23 @@ def stage_of(instance: Instance, plan: Plan, *, exact: bool | None = None) -> St
     return stage._with(money_tolerance=tolerances.MONEY * scale)
 
 
+def at_stake(instance: Instance, plan: Plan) -> tuple[Instance, Plan, FloatArray | None]:
+    """What can still be withdrawn where a price has bought floors for certain (section 10).
+
+    (instance with the floors committed, plan with the payments on top of them, money paid for the
+    floors (n,)); instance and plan themselves, and None, for every other plan.
+    """
+    floor = plan.details.get("floor") if plan.mechanism == "floor-and-burdens" else None
+    if floor is None or plan.payment is None or plan.burden is None or not any(floor):
+        return instance, plan, None
+    committed = np.array(floor, dtype=np.float64)
+    bought = float(plan.details["price"]) * committed
+    on_top = np.maximum(plan.payment - bought, 0.0)
+    on_top[on_top <= tolerances.REACH * bought] = 0.0
+    floored = instance.replace(committed=np.minimum(committed, plan.burden))
+    return floored, plan.replace(instance=floored, payment=on_top, _given={}), bought
+
+
 def field_of(instance: Instance, field: str, exact: bool) -> Array:
     """A field of the instance as float64 or as Fractions."""
     return instance.exact(field) if exact else getattr(instance, field)

@@ -16,6 +16,7 @@ from mechopt.answer.plan import Plan
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.known import milp as by_model
 from mechopt.known.burdens import exact_edge as knife_edge
+from mechopt.known.burdens.committed import on_top
 from mechopt.known.burdens.separable import one_level, unsecured_share
 from mechopt.known.levels import LevelAnswer, best_level
 from mechopt.known.natural import in_natural_units
@@ -66,6 +67,36 @@ def solve(
     words.choose("method", method, METHODS)
     words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
     check_options(instance, objective, target, reserve)
+    if instance.has_committed:
+        if (
+            protocol == "sequential"
+            and instance.levels > 1
+            and order in ("small-first", "large-first")
+        ):
+            raise NotSupported(
+                f"committed: with several thresholds the order {order!r} is not designed for; give "
+                "a permutation, 'designed', or the simultaneous protocol, which every order sustains"
+            )
+
+        def of_rest(rest: Instance, share: float | None) -> Plan:
+            return solve(
+                rest,
+                objective=objective,
+                protocol=protocol,
+                order=order,
+                target=share,
+                transfers=transfers,
+                reserve=reserve,
+                method=method,
+                time_limit=time_limit,
+                seed=seed,
+                withdrawal=withdrawal,
+            )
+
+        about = {"mechanism": "burdens", "protocol": protocol, "right": withdrawal, "seed": seed}
+        return on_top(
+            instance, of_rest, objective=objective, target=target, reserve=reserve, **about
+        )
     practice = instance.practice is not None
     if dropout is not None or confidence is not None or shock is not None:
         return _safe(
