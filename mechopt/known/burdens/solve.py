@@ -68,14 +68,11 @@ def solve(
     words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
     check_options(instance, objective, target, reserve)
     if instance.has_committed:
-        if (
-            protocol == "sequential"
-            and instance.levels > 1
-            and order in ("small-first", "large-first")
-        ):
+        by_burden = isinstance(order, str) and order in ("small-first", "large-first")
+        if protocol == "sequential" and instance.levels > 1 and by_burden:
             raise NotSupported(
-                f"committed: with several thresholds the order {order!r} is not designed for; give "
-                "a permutation, 'designed', or the simultaneous protocol, which every order sustains"
+                f"committed: with several thresholds the order {order!r} is not designed for; give a "
+                "permutation, 'designed', or the simultaneous protocol: its plans hold in any order"
             )
 
         def of_rest(rest: Instance, share: float | None) -> Plan:
