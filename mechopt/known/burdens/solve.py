@@ -71,8 +71,8 @@ def solve(
         by_burden = isinstance(order, str) and order in ("small-first", "large-first")
         if protocol == "sequential" and instance.levels > 1 and by_burden:
             raise NotSupported(
-                f"committed: with several thresholds the order {order!r} is not designed for; give a "
-                "permutation, 'designed', or the simultaneous protocol: its plans hold in any order"
+                f"committed: with several thresholds the order {order!r} is not designed for; give "
+                "a permutation, or take the simultaneous protocol: its plans hold in any order"
             )
 
         def of_rest(rest: Instance, share: float | None) -> Plan:
