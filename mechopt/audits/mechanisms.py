@@ -21,6 +21,7 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidPlan
 from mechopt.problem.population import Population
 from mechopt.problem.states import StateSpace
+from mechopt.problem.units import natural_population
 
 if TYPE_CHECKING:
     from mechopt.answer.mechanism import DirectMechanism
@@ -108,6 +109,7 @@ class _Numbers:
         self.cap = np.array([of[g].widths.sum() for g in self.group])
         self.size = np.array([of[g].size for g in self.group])
         self.b = population.shares
+        self.unit = natural_population(population).money  # where a row has no money in it
         self.present = self.counts > 0
         self.law = self._law()
         self.g = self._shape()
@@ -233,10 +235,11 @@ def _outcome_rows(numbers: _Numbers) -> Iterator[Family]:
     scale = np.broadcast_to(np.maximum(numbers.cap, thresholds[:, None]), numbers.x.shape)
     yield Family("D2", _cells(numbers, numbers.x - cap), _cells(numbers, scale), where, "x > cap p")
     yield Family("D2", _cells(numbers, -numbers.x), _cells(numbers, scale), where, "x < 0")
-    yield Family("D2", _cells(numbers, -numbers.t), np.ones(where.size), where, "t < 0")
+    unit = np.full(where.size, numbers.unit)
+    yield Family("D2", _cells(numbers, -numbers.t), unit, where, "t < 0")
     if not numbers.terms.transfers:
         paid = _cells(numbers, numbers.t)
-        yield Family("D2", paid, np.ones(where.size), where, "pays although transfers are off")
+        yield Family("D2", paid, unit, where, "pays although transfers are off")
 
 
 def _budget_rows(numbers: _Numbers) -> Iterator[Family]:
@@ -245,11 +248,11 @@ def _budget_rows(numbers: _Numbers) -> Iterator[Family]:
     if np.isfinite(population.budget):
         over = (spent - population.budget * numbers.p).ravel()
         where = np.repeat(np.arange(spent.shape[0]), spent.shape[1])
-        scale = np.full(over.size, max(1.0, population.budget))
+        scale = np.full(over.size, population.budget or numbers.unit)
         yield Family("D2", over, scale, where, "payments exceed the budget")
     if np.isfinite(population.expected_budget):
         over = np.array([numbers.law @ spent.sum(axis=1) - population.expected_budget])
-        scale = np.array([max(1.0, population.expected_budget)])
+        scale = np.array([population.expected_budget or numbers.unit])
         yield Family("D2", over, scale, np.array([-1]), "payments exceed the expected budget")
     if numbers.terms.target is not None:
         short = numbers.terms.target - float(numbers.law @ (numbers.p @ numbers.b))
@@ -257,9 +260,9 @@ def _budget_rows(numbers: _Numbers) -> Iterator[Family]:
 
 
 def _money(numbers: _Numbers) -> FloatArray:
-    """The money that occurs in a user's rows, at least 1: value, payment, cost, (S, K, M)."""
+    """The money that occurs in a user's rows, a natural unit at least: value, payment, cost."""
     money = np.maximum(numbers.value, numbers.t)
-    return np.maximum(np.maximum(money, numbers.theta * numbers.g), 1.0)
+    return np.maximum(np.maximum(money, numbers.theta * numbers.g), numbers.unit)
 
 
 def _user_rows(numbers: _Numbers) -> Iterator[Family]:

@@ -62,7 +62,11 @@ _MIP_TOLERANCES = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolera
 
 
 class Session:
-    """A model loaded into HiGHS, for solving and warm re-solving after changes."""
+    """A model loaded into HiGHS, for solving and warm re-solving after changes.
+
+    balance : rows and columns are scaled for HiGHS (`balanced`); whoever uses the session sees and
+        says everything in the program's own units
+    """
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class Session:
         time_limit: float | None = None,
         seed: int = 0,
         objective_scale: float = 1.0,
+        balance: bool = False,
         **options: Any,
     ) -> None:
         import highspy
@@ -91,6 +96,9 @@ class Session:
         for name, setting in settings.items():
             self.set_option(name, setting)
         self.time_limit = time_limit
+        self.row, self.column = np.ones(program.rows), np.ones(program.columns)
+        if balance:
+            program, self.row, self.column = balanced(program)
         self._pass(program)
 
     def set_option(self, name: str, setting: Any) -> None:
@@ -122,7 +130,7 @@ class Session:
     def change_costs(self, columns: npt.ArrayLike, costs: npt.ArrayLike) -> None:
         """Replace objective coefficients; the basis is kept for the next `solve`."""
         index = np.asarray(columns, dtype=np.int32)
-        scaled = np.asarray(costs, dtype=np.float64) * self.scale
+        scaled = np.asarray(costs, dtype=np.float64) * self.scale * self.column[index]
         self.highs.changeColsCost(index.size, index, scaled)
 
     def change_bounds(
@@ -133,18 +141,20 @@ class Session:
         self.highs.changeColsBounds(
             index.size,
             index,
-            np.asarray(lower, dtype=np.float64),
-            np.asarray(upper, dtype=np.float64),
+            np.asarray(lower, dtype=np.float64) / self.column[index],
+            np.asarray(upper, dtype=np.float64) / self.column[index],
         )
 
     def change_row(self, row: int, lower: float, upper: float) -> None:
         """Replace the bounds of one row; the basis is kept."""
-        self.highs.changeRowBounds(int(row), float(lower), float(upper))
+        factor = float(self.row[row])
+        self.highs.changeRowBounds(int(row), float(lower) * factor, float(upper) * factor)
 
     def add_row(self, lower: float, upper: float, columns: npt.ArrayLike, value: Any) -> None:
         """One more row, lower ≤ Σ value · x[columns] ≤ upper; the basis is kept."""
         index = np.asarray(columns, dtype=np.int32)
-        numbers = np.asarray(value, dtype=np.float64)
+        numbers = np.asarray(value, dtype=np.float64) * self.column[index]
+        self.row = np.append(self.row, 1.0)
         self.highs.addRow(float(lower), float(upper), index.size, index, numbers)
 
     def solve(self) -> Solution:
@@ -190,7 +200,7 @@ class Session:
         x = row_dual = reduced = None
         if status in (Status.OPTIMAL, Status.FEASIBLE):
             solution = highs.getSolution()
-            x = np.array(solution.col_value, dtype=np.float64)
+            x = np.array(solution.col_value, dtype=np.float64) * self.column
             objective = float(info.objective_function_value) / self.scale
             if program.is_mip:
                 bound = float(info.mip_dual_bound) / self.scale
@@ -198,8 +208,9 @@ class Session:
             else:
                 bound = objective if status is Status.OPTIMAL else worst
                 if solution.dual_valid:
-                    row_dual = np.array(solution.row_dual, dtype=np.float64) / self.scale
-                    reduced = np.array(solution.col_dual, dtype=np.float64) / self.scale
+                    row_dual = self.row * np.array(solution.row_dual, dtype=np.float64) / self.scale
+                    reduced = np.array(solution.col_dual, dtype=np.float64) / self.column
+                    reduced /= self.scale
         elif (
             status is Status.UNKNOWN
             and program.is_mip
@@ -221,25 +232,9 @@ class Session:
         )
 
 
-def solve(program: LinearProgram, *, balance: bool = False, **settings: Any) -> Solution:
-    """Solve once. Settings: `time_limit` (s), `seed`, `objective_scale`, any HiGHS option.
-
-    balance : rows and columns scaled first (`balanced`); the solution is in the given units
-    """
-    if not balance:
-        return Session(program, **settings).solve()
-    scaled, row, column = balanced(program)
-    solution = Session(scaled, **settings).solve()
-
-    def times(array: FloatArray | None, factor: FloatArray) -> FloatArray | None:
-        return None if array is None else array * factor
-
-    return replace(
-        solution,
-        x=times(solution.x, column),
-        row_dual=times(solution.row_dual, row),
-        reduced_cost=times(solution.reduced_cost, 1 / column),
-    )
+def solve(program: LinearProgram, **settings: Any) -> Solution:
+    """Solve once. Settings: those of `Session`, any HiGHS option."""
+    return Session(program, **settings).solve()
 
 
 def solve_twice(

@@ -58,7 +58,9 @@ def optimise(
         left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - began))
         built = build_for(population, terms, pairs=pairs, ordered=ordered)
         settings = MIP_SETTINGS if built.program.is_mip else SETTINGS
-        session = highs.Session(built.program, time_limit=left, seed=seed, **settings)
+        session = highs.Session(
+            built.program, time_limit=left, seed=seed, balance=far_apart(population), **settings
+        )
         if left is not None and left < PRESOLVING * built.program.value.size:
             session.set_option("presolve", "off")  # it does not look at the clock
         return finish(built, session, mechanism=mechanism, seed=seed)
@@ -82,6 +84,18 @@ def optimise(
     )
 
 
+_FAR = 2.0**20  # stakes further apart than this, and the rows are scaled one by one
+
+
+def far_apart(population: Population) -> bool:
+    """Whether what users and types have at stake lies many orders apart."""
+    top = float(population.thresholds[-1])
+    most = [group.costs * min(group.capacity, top) for group in population.groups]
+    stakes = np.concatenate([*most, [group.value for group in population.groups]])
+    stakes = stakes[stakes > 0]
+    return bool(stakes.max() > _FAR * stakes.min())
+
+
 def build_for(
     population: Population, terms: DirectTerms, *, pairs: str = "adjacent", ordered: bool = False
 ) -> DirectProgram:
@@ -102,7 +116,11 @@ def finish(
     population, terms = layout.population, layout.terms
     if built.program.is_mip:
         first = highs.solve_twice(
-            built.program, time_limit=session.time_limit, seed=seed, **MIP_SETTINGS
+            built.program,
+            time_limit=session.time_limit,
+            seed=seed,
+            balance=far_apart(population),
+            **MIP_SETTINGS,
         )
     else:
         first = session.solve()
@@ -121,7 +139,10 @@ def finish(
         return _without_answer(population, terms, first, about, left)
     candidates = [first.x]
     if built.program.is_mip:
-        candidates = [polish(built.program, first.x, left), *candidates]
+        candidates = [
+            polish(built.program, first.x, left, balance=far_apart(population)),
+            *candidates,
+        ]
     elif _two_stages(terms) and first.status is Status.OPTIMAL:
         candidates = [_cheapest(built, session, first.x), *candidates]
 
@@ -255,14 +276,16 @@ def limit_of(population: Population, terms: DirectTerms) -> float:
     return float(gain * population.shares[-1])
 
 
-def polish(program: highs.LinearProgram, x: FloatArray, left: float | None) -> FloatArray:
+def polish(
+    program: highs.LinearProgram, x: FloatArray, left: float | None, *, balance: bool = False
+) -> FloatArray:
     """Integers rounded and fixed, the LP that remains solved again (`x` if that fails)."""
     assert program.integer is not None
     fixed = np.where(program.integer, np.round(x), 0.0)
     lower = np.where(program.integer, fixed, program.lower)
     upper = np.where(program.integer, fixed, program.upper)
     relaxed = replace(program, lower=lower, upper=upper, integer=None)
-    polished = highs.solve(relaxed, time_limit=left, **SETTINGS).x
+    polished = highs.solve(relaxed, time_limit=left, balance=balance, **SETTINGS).x
     return x if polished is None else polished
 
 
@@ -273,7 +296,7 @@ def _cheapest(built: DirectProgram, session: highs.Session, x: FloatArray) -> Fl
     reached = direct_arrays.EXPECTATION * float(program.cost @ x)
     columns = np.arange(layout.columns)
     spending = direct_arrays.objective_costs(layout, "expenditure", 0.0)
-    session.change_row(built.floor_row, reached * (1 - 1e-9), inf)
+    session.change_row(built.floor_row, reached * (1 - tolerances.REACH), inf)
     session.change_costs(columns, -spending)  # the sense stays "maximise"
     second = session.solve()
     session.change_row(built.floor_row, -inf, inf)
