@@ -131,6 +131,17 @@ Floor = Annotated[
     str | None,
     typer.Option("--floor", metavar="DATA", help="Posted contract: the least to be given."),
 ]
+Robust = Annotated[
+    str | None,
+    typer.Option(
+        "--robust",
+        help="Population: guard against every law near; total-variation or wasserstein.",
+    ),
+]
+Radius = Annotated[
+    str | None,
+    typer.Option("--radius", metavar="R", help="How near, with --robust; one or one per group."),
+]
 Incentive = Annotated[
     str | None, typer.Option("--incentive", help="Direct: dsic (default) or bic.")
 ]
@@ -195,6 +206,13 @@ def hazards(dropout: str | None, shock: str | None) -> tuple[Any, Any]:
     if len(parts) != 2:
         raise InvalidOption(f"--shock: expected PROBABILITY,FACTOR such as 0.1,1.8, got {shock!r}")
     return hazard, tuple(numeric("shock", part) for part in parts)
+
+
+def radii(text: str | None) -> Any:
+    """One radius, or one per group, parted by commas."""
+    if text is None or "," not in text:
+        return numeric("radius", text)
+    return [numeric("radius", part) for part in text.split(",")]
 
 
 def positions(order: str | None) -> Any:

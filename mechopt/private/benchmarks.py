@@ -6,7 +6,7 @@ draws and their law is exact through counts, however many users there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +16,23 @@ from mechopt import arrays, tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.answer.offer import PostedOffer
 from mechopt.arrays import FloatArray
-from mechopt.errors import InvalidOption
+from mechopt.errors import InvalidOption, TooLarge
 from mechopt.private.direct.optimise import optimise
+from mechopt.private.worst_law import Ball
 from mechopt.problem.direct_size import refuse_if_large
-from mechopt.problem.direct_terms import MINIMISED, check_limits, read_target, read_terms
+from mechopt.problem.direct_terms import (
+    MINIMISED,
+    check_limits,
+    read_robust,
+    read_target,
+    read_terms,
+)
 from mechopt.problem.population import Group, Population
-from mechopt.problem.states import compositions, multinomial
+from mechopt.problem.states import compositions, multinomial, state_count
 from mechopt.status import Status
 from mechopt.words import OBJECTIVES, choose
+
+ROBUST_STATES = 20_000  # a worst law is searched over all states, for every offer
 
 
 def supply_law(population: Population, amounts: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
@@ -82,7 +91,7 @@ def contract_amounts(group: Group, payment: float, floor: float) -> FloatArray:
     return np.where((cost <= payment * (1 + tolerances.REACH)) & fits, floor, 0.0)
 
 
-Offer = tuple[dict[str, float], dict[str, Any]]
+Offer = tuple[dict[str, float], dict[str, Any], list[FloatArray]]
 
 
 def posted_price(
@@ -91,9 +100,15 @@ def posted_price(
     objective: str = "provider-surplus",
     target: float | None = None,
     price: float | None = None,
+    robust: str | None = None,
+    radius: float | Sequence[float] | None = None,
     seed: int = 0,
 ) -> PostedOffer:
-    """The best price among 0 and all θ_k s_j (exact), or the given `price` (money/data unit)."""
+    """The best price among 0 and all θ_k s_j (exact), or the given `price` (money/data unit).
+
+    robust, radius : as for "direct": the objective is what the offer guarantees against every law
+        that near, details["worst"] the worst law; metrics stay those at the population's law
+    """
     read_target_or_none(population, objective, target, given=price is not None)
     if price is None:
         prices = {0.0}
@@ -105,9 +120,11 @@ def posted_price(
     def offers() -> Iterator[Offer]:
         for one in sorted(prices):
             amounts = [price_amounts(group, one) for group in population.groups]
-            yield {"price": one}, _metrics(population, amounts, 1.0, one)
+            yield {"price": one}, _metrics(population, amounts, 1.0, one), amounts
 
-    return _best(population, "posted-price", objective, target, offers(), price is not None, seed)
+    ball = _ball(population, robust, radius)
+    given = price is not None
+    return _best(population, "posted-price", objective, target, offers(), given, seed, ball)
 
 
 def posted_contract(
@@ -117,11 +134,14 @@ def posted_contract(
     target: float | None = None,
     payment: float | None = None,
     floor: float | None = None,
+    robust: str | None = None,
+    radius: float | Sequence[float] | None = None,
     seed: int = 0,
 ) -> PostedOffer:
     """The best contract "q money for at least f data", or the given one.
 
-    Exact: with j givers only T_k / j matters for f, and only some type's C(f) for q.
+    Exact: with j givers only T_k / j matters for f, and only some type's C(f) for q. `robust` and
+    `radius` as in `posted_price`.
     """
     given = payment is not None or floor is not None
     read_target_or_none(population, objective, target, given=given)
@@ -148,9 +168,10 @@ def posted_contract(
     def offers() -> Iterator[Offer]:
         for q, f in sorted(contracts):
             amounts = [contract_amounts(group, q, f) for group in population.groups]
-            yield {"payment": q, "floor": f}, _metrics(population, amounts, f, q)
+            yield {"payment": q, "floor": f}, _metrics(population, amounts, f, q), amounts
 
-    return _best(population, "posted-contract", objective, target, offers(), given, seed)
+    ball = _ball(population, robust, radius)
+    return _best(population, "posted-contract", objective, target, offers(), given, seed, ball)
 
 
 def read_target_or_none(
@@ -173,6 +194,51 @@ def _number(name: str, raw: Any) -> float:
     return float(number)
 
 
+def _ball(population: Population, robust: object, radius: object) -> Ball | None:
+    """The laws to guard against; None if the law is known. TooLarge beyond ROBUST_STATES."""
+    distance, within = read_robust(population, robust, radius)
+    if distance is None or within is None or not any(within):
+        return None
+    if state_count(population) > ROBUST_STATES:
+        raise TooLarge(
+            f"robust: the population has {state_count(population):,} count states, more than the "
+            f"{ROBUST_STATES:,} over which the worst law is searched"
+        )
+    return Ball(population, distance, within)
+
+
+def _guaranteed(
+    population: Population, ball: Ball, offer: Offer, objective: str
+) -> tuple[dict[str, float], list[list[float]]]:
+    """What the offer brings at least (pays, costs at most), and the law worst for the objective."""
+    terms, _, amounts = offer
+    rate = terms["price"] if "price" in terms else terms["payment"] / terms["floor"]
+    counts = population.states.counts
+    supply = counts @ np.concatenate(amounts)
+    level = np.searchsorted(population.thresholds * (1 - tolerances.DATA), supply, side="right")
+    share = np.concatenate([[0.0], population.shares])[level]
+    cost = counts @ np.concatenate(
+        [group.costs * group.shape(one) for group, one in zip(population.groups, amounts)]
+    )
+    enjoyed = population.provider_value + sum(g.size * g.value for g in population.groups)
+    values = {
+        "improvement": share,
+        "expenditure": rate * supply,
+        "social_cost": cost,
+        "provider_surplus": population.provider_value * share - rate * supply,
+        "welfare": enjoyed * share - cost,
+    }
+    name = objective.replace("-", "_")
+    found, laws = {}, []
+    for wanted in {name, "improvement", "expenditure"}:
+        costly = wanted in ("expenditure", "social_cost")
+        worst = ball.worst(values[wanted], maximise=costly)
+        found[wanted] = worst.low
+        if wanted == name:
+            laws = [law.tolist() for law in worst.laws]
+    return found, laws
+
+
 def _best(
     population: Population,
     mechanism: str,
@@ -181,26 +247,33 @@ def _best(
     offers: Iterator[Offer],
     given: bool,
     seed: int,
+    ball: Ball | None = None,
 ) -> PostedOffer:
+    """The best of the offers that keep to the budgets and the target; with a ball, guaranteed."""
     name = objective.replace("-", "_")
     sign = 1.0 if objective in MINIMISED else -1.0
     least = None if given else read_target(population, objective, target)
-    chosen: tuple[tuple[float, float, float], Offer] | None = None
+    chosen: tuple[tuple[float, float, float], Offer, dict[str, Any]] | None = None
     highest = 0.0
-    for offer, metrics in offers:
-        most = metrics.pop("most_paid")
-        affordable = most <= population.budget * (1 + tolerances.MONEY) and metrics[
-            "expenditure"
-        ] <= population.expected_budget * (1 + tolerances.MONEY)
+    for offer in offers:
+        metrics = offer[1]
+        if ball is not None and chosen and sign * metrics[name] >= chosen[0][0]:
+            continue  # a guarantee is never better than what the population's law brings
+        sure, details = metrics, {}
+        if ball is not None:
+            sure, laws = _guaranteed(population, ball, offer, objective)
+            details = {"worst": laws, "nominal": metrics[name]}
+        affordable = metrics.pop("most_paid") <= population.budget * (1 + tolerances.MONEY)
+        affordable &= sure["expenditure"] <= population.expected_budget * (1 + tolerances.MONEY)
         if not affordable and not given:
             continue
         metrics["within_budget"] = affordable
-        highest = max(highest, metrics["improvement"])
-        if least is not None and metrics["improvement"] < least - tolerances.MONEY:
+        highest = max(highest, sure["improvement"])
+        if least is not None and sure["improvement"] < least - tolerances.MONEY:
             continue
-        key = (sign * metrics[name], metrics["expenditure"], metrics["social_cost"])
+        key = (sign * sure[name], sure["expenditure"], metrics["social_cost"])
         if chosen is None or key < chosen[0]:
-            chosen = key, (offer, metrics)
+            chosen = key, offer, details
     if chosen is None:
         return PostedOffer(
             population,
@@ -211,17 +284,18 @@ def _best(
             f"{highest:.9g}",
             seed=seed,
         )
-    offer, metrics = chosen[1]
-    reached = float(metrics[name])
+    (offer_terms, metrics, _), details = chosen[1], chosen[2]
+    reached = sign * chosen[0][0]
     return PostedOffer(
         population,
         mechanism,
         Status.FEASIBLE if given else Status.OPTIMAL,
-        offer=offer,
+        offer=offer_terms,
         objective=reached,
         bound=None if given else reached,
         objective_name=objective,
         metrics=metrics,
+        details=details,
         seed=seed,
     )
 

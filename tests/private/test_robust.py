@@ -226,3 +226,29 @@ def test_a_robust_mechanism_survives_its_file(tmp_path):
     back = mo.read(tmp_path / "m.json")
     assert back.terms == answer.terms
     assert mo.audit(population, back).ok
+
+
+@pytest.mark.parametrize("mechanism", ["posted-price", "posted-contract"])
+def test_posted_offers_guarantee_the_worst_case_over_laws(mechanism):
+    random = np.random.default_rng(21)
+    for trial in range(4):
+        group = mo.Group(
+            int(random.integers(2, 5)), [0.5, 1.5], [0.5, 0.5], value=0.5, capacity=2.0
+        )
+        population = mo.Population([group], [3.0], provider_value=8.0)
+        objective = ("provider-surplus", "welfare", "improvement", "expenditure")[trial]
+        target = 0.2 if objective == "expenditure" else None
+        options = {"objective": objective, "target": target}
+        answer = mo.solve(population, mechanism, robust="total-variation", radius=0.2, **options)
+        name = objective.replace("-", "_")
+        given = []
+        for chance in np.linspace(0.3, 0.7, 41):
+            other = population.replace(groups=[group.replace(probabilities=[chance, 1 - chance])])
+            made = mo.solve(other, mechanism, objective=objective, **answer.offer)
+            given.append(made.metrics[name])
+        worst = max(given) if objective == "expenditure" else min(given)
+        assert answer.objective == pytest.approx(worst, abs=2e-3)
+        assert mo.audit(population, answer).ok
+        plain = mo.solve(population, mechanism, **options)
+        again = mo.solve(population, mechanism, robust="wasserstein", radius=0, **options)
+        assert again.objective == plain.objective
