@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from mechopt.atomic import protecting
 from mechopt.errors import (
     InvalidInput,
     MechoptError,
@@ -86,7 +87,8 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> Any:
         try:
-            return command(*args, **options)
+            with protecting():
+                return command(*args, **options)
         except (InvalidInput, OutputError, NotSupported, TooLarge) as error:
             _fail(error, BAD_INPUT)
         except MechoptError as error:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from mechopt.withdrawal import WithdrawalReport as WithdrawalReport
 
 
-def write(thing: Any, path: str | PathLike[str]) -> None:
+def write(thing: Any, path: str | PathLike[str], **options: Any) -> None:
     """To `mechopt.files.write`: an instance, population or answer as a file."""
-    load("mechopt.files:write")(thing, path)
+    load("mechopt.files:write")(thing, path, **options)
 
 
 def write_document(document: Mapping[str, Any], path: str | PathLike[str]) -> None:
@@ -63,7 +63,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 def plan_of_document(document: Mapping[str, Any], instance: Instance | None) -> Plan:
     """To `mechopt.files.plans`: the plan that `plan_document` described."""
-    read = load("mechopt.files.plans:read_document")
+    read = load("mechopt.files.plan_reading:read_document")
     plan: Plan = read(Path("plan"), dict(document), instance, allow_outside=False)
     return plan
 

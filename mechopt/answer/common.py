@@ -7,12 +7,15 @@ are their common headers, in words and as JSON values.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from dataclasses import replace as _replace
 from math import isfinite
 from os import PathLike
 from typing import Any, Self, cast
 
-from mechopt import doors
+import numpy as np
+
+from mechopt import arrays, doors
 from mechopt.errors import InvalidFile
 from mechopt.status import Status
 
@@ -52,6 +55,16 @@ class Answer:
     def replace(self, **changes: Any) -> Self:
         """A variant with some fields changed."""
         return cast(Self, _replace(cast(Any, self), **changes))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields; what was worked out from them is worked out again."""
+        return {it.name: self.__dict__[it.name] for it in fields(cast(Any, self))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for array in state.values():  # pickling forgets that they are read-only
+            if isinstance(array, np.ndarray):
+                arrays.freeze(array)
 
     def write(self, path: str | PathLike[str]) -> None:
         """Write as .json (plans and mechanisms also as .csv or .parquet); `read` gives it back."""

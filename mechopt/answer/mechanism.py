@@ -69,14 +69,6 @@ class DirectMechanism(Answer):
             if array is not None:
                 arrays.freeze(array)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """The fields; what was worked out from them is worked out again."""
-        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.__post_init__()
-
     # -- derived --------------------------------------------------------------------------------
 
     @property

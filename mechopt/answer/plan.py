@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from os import PathLike
 from types import MappingProxyType
 from typing import Any
 
@@ -55,20 +56,13 @@ class Plan(Answer):
     solver: str = ""
     seconds: float = 0.0
     seed: int = 0
+    notes: tuple[str, ...] = ()  # what reading it from a file assumed, one sentence each
     _given: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for array in (self.burden, self.payment):
             if array is not None:
                 arrays.freeze(array)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The fields; what was worked out from them is worked out again."""
-        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.__post_init__()
 
     @classmethod
     def from_arrays(
@@ -214,6 +208,17 @@ class Plan(Answer):
     def from_dict(cls, data: Mapping[str, Any], instance: Instance | None = None) -> Plan:
         """The plan described by `to_dict`'s format; InvalidPlan, InvalidFile on anything else."""
         return doors.plan_of_document(data, instance)
+
+    def write(
+        self, path: str | PathLike[str], *, people: bool = False, only_asked: bool = False
+    ) -> None:
+        """Write as .json, .csv, .parquet or .xlsx; what is read back passes the same audit.
+
+        Beside a .csv or .xlsx goes `<name>.json`, which says what the plan is for and how it was
+        made. `people`: with the other columns of the users' table; `only_asked`: without those of
+        whom nothing is asked (tables only).
+        """
+        doors.write(self, path, people=people, only_asked=only_asked)
 
 
 def _column(read: Reader, instance: Instance, name: str, raw: Any) -> FloatArray:

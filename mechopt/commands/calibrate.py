@@ -48,7 +48,7 @@ def calibrate(
 
     if out is None:
         raise InvalidOption("--out: say where the instance goes (a .json file)")
-    check_out(out)
+    check_out(out, file, learning_curve)
     ids, units = calibration.read_capacities(file, source)
     shares = cli.numerics("share", share)
     curve = None

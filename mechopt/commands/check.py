@@ -13,7 +13,8 @@ from mechopt.commands.output import check_out, emit, note
 
 def check(
     plan: Annotated[
-        Path, typer.Argument(metavar="PLAN", help="A plan or a mechanism: .json, .csv, .parquet.")
+        Path,
+        typer.Argument(metavar="PLAN", help="A plan or a mechanism: .json, .csv, .xlsx, .parquet."),
     ],
     instance: Annotated[
         Path | None,
@@ -31,6 +32,7 @@ def check(
     payment_step: cli.PaymentStep = None,
     group_least: cli.GroupLeast = None,
     group_most: cli.GroupMost = None,
+    column: cli.Columns = None,
     allow_outside: cli.AllowOutside = False,
     out: cli.Out = None,
     format: cli.FormatOption = cli.Format.TABLE,
@@ -47,12 +49,20 @@ def check(
     from mechopt.errors import InvalidFile, InvalidOption
     from mechopt.files.documents import dumps
 
-    check_out(out)
+    check_out(out, plan, instance)
     given: Any = None
     if instance is not None:
         said = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
         given = cli.read_problem(
-            instance, threshold, share, provider_value, budget, allow_outside, said=said
+            instance,
+            threshold,
+            share,
+            provider_value,
+            budget,
+            allow_outside,
+            said=said,
+            column=column,
+            quiet=quiet,
         )
         if not isinstance(given, mo.Instance):
             raise InvalidFile(f"{instance}: is a population; a plan needs its instance")
@@ -64,6 +74,8 @@ def check(
             "`mechopt solve` makes a plan of it"
         )
     found = mo.read(plan, instance=given, allow_outside=allow_outside)
+    for line in getattr(found, "notes", ()):
+        note(f"mechopt: {plan}: {line}", quiet=quiet)
     if isinstance(found, (mo.Instance, mo.Population)):
         raise InvalidFile(f"{plan}: is {cli.kind_of(found)}; expected a plan")
     if not found.has_answer:

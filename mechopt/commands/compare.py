@@ -36,6 +36,11 @@ def compare(
     ] = None,
     protocol: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
     objective: cli.Objective = None,
+    threshold: cli.Thresholds = None,
+    share: cli.Shares = None,
+    provider_value: cli.ProviderValue = None,
+    budget: cli.Budget = None,
+    column: cli.Columns = None,
     jobs: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask scheduler's workers.")
@@ -57,8 +62,16 @@ def compare(
     from mechopt.errors import InvalidOption
     from mechopt.studies.comparing import compare
 
-    check_out(out)
-    problems = _problems(files or [], family or [], draws, seed or 0)
+    check_out(out, *(files or []))
+    problems: dict[str, Any] = {}
+    for file in files or []:
+        if str(file) in problems:
+            raise InvalidOption(f"{file}: is given twice")
+        said = (threshold, share, provider_value, budget) if _takes(file) else (None,) * 4
+        problems[str(file)] = cli.read_problem(
+            file, *said, False, column=column if _takes(file) else None, quiet=quiet
+        )
+    problems |= _generated(family or [], draws, seed or 0)
     if not problems:
         raise InvalidOption("nothing to compare: name files, or families with --family")
     known = all(kind == "instance" for kind in _kinds(problems))
@@ -85,17 +98,19 @@ def compare(
         emit(_text(table))
 
 
-def _problems(files: list[Path], families: list[str], draws: int, seed: int) -> dict[str, Any]:
+def _takes(file: Path) -> bool:
+    """Whether thresholds of the command line complete this file: it is a table."""
+    from mechopt.files import documents, tables
+
+    return documents.suffix(file) in (*tables.SUFFIXES, "")
+
+
+def _generated(families: list[str], draws: int, seed: int) -> dict[str, Any]:
+    """The draws of generated families, by name."""
     from mechopt.cases.generators import generate
-    from mechopt.errors import InvalidOption
-    from mechopt.files import read
     from mechopt.studies.comparing import parse_options
 
     problems: dict[str, Any] = {}
-    for file in files:
-        if str(file) in problems:
-            raise InvalidOption(f"{file}: is given twice")
-        problems[str(file)] = read(file)
     for text in families:
         name, _, rest = text.partition(":")
         options = parse_options(rest, text)

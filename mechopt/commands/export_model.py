@@ -46,6 +46,7 @@ def export_model(
     payment_step: cli.PaymentStep = None,
     group_least: cli.GroupLeast = None,
     group_most: cli.GroupMost = None,
+    column: cli.Columns = None,
     allow_outside: cli.AllowOutside = False,
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:
@@ -58,10 +59,10 @@ def export_model(
     from mechopt.solving import default_mechanism
     from mechopt.studies.models import export_model as export
 
-    check_out(out)
+    check_out(out, file, plan)
     terms = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
     problem = cli.read_problem(
-        file, threshold, share, provider_value, budget, allow_outside, said=terms
+        file, threshold, share, provider_value, budget, allow_outside, said=terms, column=column
     )
     given = {
         "plan": None if plan is None else read(plan, instance=problem, allow_outside=allow_outside),

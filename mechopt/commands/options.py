@@ -19,7 +19,9 @@ class Format(StrEnum):
 ProblemFile = Annotated[
     Path,
     typer.Argument(
-        metavar="FILE", help="Instance or population (.json), or users (.csv, .parquet)."
+        metavar="FILE",
+        help="Instance or population (.json), or users (.csv, .xlsx, .parquet); - reads from "
+        "standard input.",
     ),
 ]
 Thresholds = Annotated[
@@ -56,6 +58,12 @@ GroupLeast = Annotated[
 ]
 GroupMost = Annotated[
     list[str] | None, typer.Option("--group-most", metavar="GROUP=DATA", help="As --group-least.")
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column", metavar="NAME=HEADING", help="What a column of the table is called; repeat."
+    ),
 ]
 AllowOutside = Annotated[
     bool,
@@ -159,7 +167,17 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of what is
 TimeLimit = Annotated[
     float | None, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop after this.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the result here.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FILE", help="Write the result here; - is stdout."),
+]
+People = Annotated[
+    bool,
+    typer.Option("--people", help="In a table of --out also the users' other columns (names, …)."),
+]
+OnlyAsked = Annotated[
+    bool, typer.Option("--only-asked", help="In a table of --out only those who are asked.")
+]
 Exact = Annotated[
     bool,
     typer.Option(
@@ -215,6 +233,24 @@ def radii(text: str | None) -> Any:
     return [numeric("radius", part) for part in text.split(",")]
 
 
+def headings(column: list[str] | None) -> dict[str, str] | None:
+    """The headings that `--column NAME=HEADING` gives; None if there are none."""
+    from mechopt.errors import InvalidOption
+    from mechopt.files import instances, plans, tables
+    from mechopt.words import choose
+
+    found = {}
+    for text in column or ():
+        name, equals, heading = text.partition("=")
+        if not equals or not heading.strip():
+            raise InvalidOption(f"--column {text}: write NAME=HEADING, such as cost=unit_cost")
+        name = tables.plain(name)
+        if not (instances.USERS.knows(name) or plans.COLUMNS.knows(name)):
+            choose("--column", name, (*instances.USERS.required, *instances.USERS.optional))
+        found[name] = heading
+    return found or None
+
+
 def positions(order: str | None) -> Any:
     """An order by name, or a list of positions."""
     if order is None or not all(part.strip().isdigit() for part in order.split(",")):
@@ -265,8 +301,14 @@ def read_problem(
     *,
     exact: bool = False,
     said: dict[str, Any] | None = None,
+    column: list[str] | None = None,
+    quiet: bool = False,
 ) -> Any:
-    """The Instance or Population at `path`; InvalidFile if it is something else."""
+    """The Instance or Population at `path`; InvalidFile if it is something else.
+
+    How its table was understood is printed on stderr, unless `quiet`.
+    """
+    from mechopt.commands.output import note
     from mechopt.errors import InvalidFile
     from mechopt.files import read
 
@@ -276,10 +318,13 @@ def read_problem(
         shares=numerics("share", share),
         provider_value=numeric("provider-value", provider_value),
         budget=numeric("budget", budget),
+        columns=headings(column),
         allow_outside=allow_outside,
         exact=exact,
         terms=said,
     )
+    for line in getattr(problem, "notes", ()):
+        note(f"mechopt: {path}: {line}", quiet=quiet)
     if type(problem).__name__ not in ("Instance", "Population"):
         raise InvalidFile(f"{path}: is {kind_of(problem)}; expected an instance or a population")
     return problem
@@ -287,9 +332,9 @@ def read_problem(
 
 def is_users(path: Path) -> bool:
     """Whether this is a table without burdens, so no plan."""
-    from mechopt.files import tables
+    from mechopt.files import documents, tables
 
-    return path.suffix.lower() in tables.SUFFIXES and "burden" not in tables.header(path)
+    return documents.suffix(path) in tables.SUFFIXES and "burden" not in tables.opened(path).names
 
 
 def kind_of(thing: Any) -> str:

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from mechopt.atomic import STANDARD, protect, refuse_inputs
 from mechopt.errors import OutputError
 
 
@@ -29,11 +30,19 @@ def note(line: str, *, quiet: bool) -> None:
         typer.echo(line, err=True)
 
 
-def check_out(path: object) -> None:
-    """OutputError before any work if the folder of `--out` cannot take a file."""
-    if path is None:
+def check_out(path: object, *inputs: object) -> None:
+    """OutputError before any work if `--out` cannot be written, or is an input of the call."""
+    for one in inputs:
+        if one is not None:
+            protect(str(one))
+    if path is None or str(path) in STANDARD:
         return
-    folder = os.path.dirname(os.path.realpath(str(path)))
+    refuse_inputs(str(path))
+    try:
+        folder = os.path.dirname(os.path.realpath(str(path)))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write {path}: {why}") from None
     if not os.path.isdir(folder):
         raise OutputError(f"cannot write {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):

@@ -30,7 +30,7 @@ def report(
     """Write results as one self-contained HTML page (charts inline, light and dark)."""
     from mechopt.studies.report_html import write_report
 
-    check_out(out)
+    check_out(out, *results)
     write_report(results, out)
     note(f"mechopt: wrote {out}", quiet=quiet)
     if figures is not None:

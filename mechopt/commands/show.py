@@ -266,13 +266,13 @@ def _names(plan: Plan, users: Sequence[int] | IntArray) -> str:
 
 
 def _largest(page: _Page, plan: Plan) -> None:
-    from mechopt.files.plans import columns
+    from mechopt.files.plans import shown
 
     assert plan.burden is not None
     asked = int((plan.burden > 0).sum())
     if not asked:
         return
-    cells = columns(plan, plan.burden)
+    cells = shown(plan, plan.burden)
     top = _top(plan.burden, min(_TOP, asked))
     page.gap()
     page.line(f"largest burdens ({top.size} of {asked:,})")

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from mechopt.atomic import STANDARD
 from mechopt.commands import options as cli
 from mechopt.commands.output import check_out, emit, note
 
@@ -44,11 +45,14 @@ def solve(
     payment_step: cli.PaymentStep = None,
     group_least: cli.GroupLeast = None,
     group_most: cli.GroupMost = None,
+    column: cli.Columns = None,
     allow_outside: cli.AllowOutside = False,
     seed: cli.Seed = None,
     time_limit: cli.TimeLimit = None,
     exact: cli.Exact = False,
     out: cli.Out = None,
+    people: cli.People = False,
+    only_asked: cli.OnlyAsked = False,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
 ) -> None:
@@ -56,12 +60,23 @@ def solve(
 
     Exit status: 0 answered, 2 bad input, 3 infeasible, 4 limit reached without proof.
     """
-    check_out(out)
+    check_out(out, file)
     said = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
     problem = cli.read_problem(
-        file, threshold, share, provider_value, budget, allow_outside, exact=exact, said=said
+        file,
+        threshold,
+        share,
+        provider_value,
+        budget,
+        allow_outside,
+        exact=exact,
+        said=said,
+        column=column,
+        quiet=quiet,
     )
     hazard, storm = cli.hazards(dropout, shock)
+    for implied in _outputs(out, exact=exact):
+        check_out(implied)  # none is the file, or one that it names
     given = {
         "objective": objective,
         "dropout": hazard,
@@ -96,7 +111,17 @@ def solve(
     if out is not None:
         from mechopt.files import write
 
-        write(answer, out, instance_path=file)
+        write(
+            answer,
+            out,
+            instance_path=file,
+            columns=cli.headings(column),
+            people=people,
+            only_asked=only_asked,
+            form=".json" if format is cli.Format.JSON else ".csv",
+        )
+        if str(out) in STANDARD:  # nothing else goes there
+            raise typer.Exit(0 if mechanism == "rule" else _EXIT[answer.status])
         note(f"mechopt: wrote {out}", quiet=quiet)
     if certificate is not None:
         _show_proof(certificate, out, format, quiet=quiet)
@@ -130,6 +155,15 @@ def _certified(problem: Any, answer: Any) -> Any:
     if not certificate.agrees:
         raise SolverError(f"exact arithmetic contradicts the answer: {certificate.remark}")
     return certificate
+
+
+def _outputs(out: Path | None, *, exact: bool) -> list[Path]:
+    """The files that are written for `--out`."""
+    if out is None:
+        return []
+    from mechopt.files.plans import side
+
+    return [out, side(out), *([out.with_suffix(".certificate.json")] if exact else [])]
 
 
 def _show_proof(certificate: Any, out: Path | None, format: cli.Format, *, quiet: bool) -> None:

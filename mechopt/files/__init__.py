@@ -1,16 +1,19 @@
 """Reading and writing by kind (instance, population, and the four kinds of answer) and by suffix.
 
-JSON for every kind; CSV and Parquet for the users of an instance and for plans.
+JSON for every kind; CSV, Parquet and spreadsheets for the users of an instance and for plans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gzip
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from mechopt.atomic import replacing
+from mechopt.atomic import STANDARD, refuse_inputs, replacing
 from mechopt.errors import InvalidFile, InvalidInput, InvalidOption, OutputError
 from mechopt.words import load as _load
 
@@ -35,22 +38,26 @@ def read(
     shares: Any = None,
     provider_value: Any = None,
     budget: Any = None,
+    columns: Mapping[str, str] | None = None,
     allow_outside: bool = False,
     terms: Mapping[str, Any] | None = None,
 ) -> Any:
-    """The Instance, Plan, Population or DirectMechanism in a file.
+    """The Instance, Plan, Population or DirectMechanism in a file ("-": standard input).
 
-    `.json` says its kind; a `.csv` or `.parquet` table is a plan if it has a column `burden`, and
-    otherwise the users of an instance. `thresholds` (data), `shares`, `provider_value` and
-    `budget` (money) complete a table, and replace what a JSON instance says. `instance` is the
-    one a plan belongs to (needed for tables). `terms`: further arguments of `Instance`, such as
-    `unit` or `group_least`, in the place of what the file says. With `exact`, decimals are read
-    exactly. Files that a file names must lie in its folder unless `allow_outside`.
+    `.json` says its kind; a table (.csv, .parquet, .xlsx) is a plan if it has a column `burden`,
+    and otherwise the users of an instance. CSV and JSON may be packed by gzip. `columns` names the
+    table's own headings, such as {"cost": "unit_cost"}; columns that are not used are kept in
+    `instance.others`, and `instance.notes` says how the file was understood. `thresholds` (data),
+    `shares`, `provider_value` and `budget` (money) complete a table, and replace what a JSON
+    instance says; so do `terms`, further arguments of `Instance` such as `unit` or `group_least`.
+    `instance` is the one a plan belongs to (if no file beside its table says so). With `exact`,
+    decimals are read exactly. Files that a file names must lie in its folder unless
+    `allow_outside`.
 
     Raises InvalidFile, InvalidInstance, InvalidPlan or InvalidPopulation with every fault, each
-    with row and field; NotSupported for Parquet without pyarrow.
+    with row and field; NotSupported for Parquet without pyarrow, .xlsx without openpyxl.
     """
-    from mechopt.files import documents, instances, plans, schema, tables
+    from mechopt.files import documents, instances, plan_reading, schema, tables
 
     path = Path(path)
     changes = {
@@ -59,25 +66,37 @@ def read(
         "provider_value": provider_value,
         "budget": budget,
     }
-    suffix = path.suffix.lower()
-    if suffix in tables.SUFFIXES:
-        if "burden" in tables.header(path):
-            return plans.read_table(path, instance)
-        found = instances.read(path, None, exact=exact, allow_outside=allow_outside, **changes)
-        return found.replace(**terms) if terms else found
+    more = {"exact": exact, "allow_outside": allow_outside, "columns": columns, **changes}
+    suffix = documents.suffix(path)
+    content = None
+    if suffix not in (".json", *tables.SUFFIXES):
+        if suffix:
+            documents.check_size(path, documents.LARGEST_JSON)
+            raise InvalidFile(f"{path}: must be a .json, {tables.NAMES} file")
+        content = documents.content(path, tables.LARGEST_TABLE)
+        suffix = ".json" if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else ".csv"
     if suffix != ".json":
-        documents.check_size(path, documents.LARGEST_JSON)
-        raise InvalidFile(f"{path}: must be a .json, .csv or .parquet file")
-    document = documents.load(path, exact=exact)
+        source = tables.opened(path, content)
+        if "burden" in source.names:
+            source.rename(columns)
+            return plan_reading.read_table(
+                path, instance, source=source, allow_outside=allow_outside
+            )
+        found = instances.read(path, source, **more)
+        return found.replace(**terms) if terms else found
+    if content is None:
+        content = documents.content(path, documents.LARGEST_JSON)
+    document = documents.parse(path, content, exact=exact)
     kind = documents.kind_of(document, path, _KINDS)
     if kind == "instance":
-        found = instances.read(path, document, exact=exact, allow_outside=allow_outside, **changes)
+        found = instances.read(path, document, **more)
         return found.replace(**terms) if terms else found
-    unused = [name for name, value in {**changes, **(terms or {})}.items() if value is not None]
+    said = {**changes, "columns": columns, **(terms or {})}
+    unused = [name for name, value in said.items() if value is not None]
     if unused:
         raise InvalidOption(f"{unused[0]}: applies to an instance, but {path} is a {kind}")
     if kind == "plan":
-        return plans.read_document(path, document, instance, allow_outside=allow_outside)
+        return plan_reading.read_document(path, document, instance, allow_outside=allow_outside)
     problems = [f"{path}: {text}" for _, text in schema.faults(schema.MODELS[kind], document)]
     tables.stop_if(problems, InvalidFile)
     try:
@@ -99,49 +118,94 @@ def write(
     path: str | PathLike[str],
     *,
     instance_path: str | PathLike[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    people: bool = False,
+    only_asked: bool = False,
+    form: str = "",
 ) -> None:
     """Write an Instance, Plan, Population or DirectMechanism, whole or not at all.
 
-    Plans as .json, .csv or .parquet, the others as .json. `instance_path`: where the instance of a
-    plan is, so that a large plan can name it. OutputError says why a file cannot be written.
+    Plans and mechanisms as .json, .csv, .parquet or .xlsx, the others as .json; `.json.gz` and
+    `.csv.gz` are packed. Beside a plan's .csv or .xlsx goes a .json that says what it is for.
+    "-" is standard output, in the `form` (".json" or ".csv") that is asked for. `instance_path`
+    (with the headings `columns`): where the instance of a plan is, so that a large plan can name
+    it. `people` and `only_asked`: see `Plan.write`. OutputError says why a file cannot be written.
     """
     from mechopt.answer.mechanism import DirectMechanism
     from mechopt.answer.plan import Plan
-    from mechopt.files import documents, instances, plans, tables
-    from mechopt.problem.instance import Instance
+    from mechopt.files import documents, instances, plans
 
     path = Path(path)
-    suffix = path.suffix.lower()
+    suffix = documents.suffix(path) or form or ".json"
     tabular = isinstance(thing, (Plan, DirectMechanism))
-    allowed = (".json", *tables.SUFFIXES) if tabular else (".json",)
+    allowed = (".json", ".csv", ".parquet", ".xlsx") if tabular else (".json",)
     if suffix not in allowed:
         raise OutputError(f"cannot write {path}: the name must end in {' or '.join(allowed)}")
-    if isinstance(thing, (Plan, DirectMechanism)) and suffix != ".json":
+    beside = None if instance_path is None else Path(instance_path)
+    about: Any = {"instance_path": beside, "folder": path.parent, "columns": columns}
+    if suffix != ".json":
         if isinstance(thing, Plan):
-            columns, metadata = plans.table(thing), plans.metadata(thing)
+            found = plans.table(thing, people=people, only_asked=only_asked)
+            named = plans.document(thing, users=path.name, **about)
         else:
-            columns, metadata = thing.table(), '{"kind": "mechanism-table"}'
-        with replacing(path, binary=suffix == ".parquet") as stream:
-            if suffix == ".parquet":
-                tables.write_parquet(stream, columns, metadata)
-            else:
-                tables.write_csv(stream, columns)
+            found, named = thing.table(), {"kind": "mechanism-table"}
+        second = plans.side(path)
+        alone = suffix == ".parquet" or not isinstance(thing, Plan) or str(path) in STANDARD
+        if not alone:
+            refuse_inputs(second)
+        _write_table(path, suffix, found, named)
+        if not alone:
+            write_document(named, second)
         return
     if isinstance(thing, Plan):
-        beside = None if instance_path is None else Path(instance_path)
-        document = plans.document(thing, instance_path=beside, folder=path.parent)
-    elif isinstance(thing, Instance):
-        document = instances.document(thing)
-    else:
+        document = plans.document(thing, **about)
+    elif hasattr(thing, "to_dict"):
         document = thing.to_dict()
-    text = documents.dumps(document)
-    with replacing(path) as stream:
-        stream.write(text)
+    else:
+        document = instances.document(thing)
+    write_document(document, path)
+
+
+def _write_table(path: Path, suffix: str, found: dict[str, Any], named: dict[str, Any]) -> None:
+    """Columns as a table; Parquet stores with them what the plan is for."""
+    if suffix == ".csv":
+        from mechopt.files import csv_tables
+
+        with _text_stream(path) as stream:
+            csv_tables.write(stream, found)
+        return
+    with replacing(path, binary=True) as stream:
+        if suffix == ".parquet":
+            import json
+
+            from mechopt.files import arrow_tables, documents
+
+            stored = documents.strict({**named, "users": None})
+            arrow_tables.write(stream, found, json.dumps(stored, ensure_ascii=False))
+        else:
+            from mechopt.files import sheets
+
+            sheets.write(stream, found)
+
+
+@contextmanager
+def _text_stream(path: Path) -> Iterator[IO[str]]:
+    """A stream of text that becomes the file at `path`, packed if its name ends in .gz."""
+    if path.suffix.lower() != ".gz":
+        with replacing(path) as stream:
+            yield stream
+        return
+    with (
+        replacing(path, binary=True) as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="") as stream,
+    ):
+        yield stream
 
 
 def write_document(document: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """Write one JSON document, whole or not at all."""
     from mechopt.files import documents
 
-    with replacing(path) as stream:
+    with _text_stream(Path(path)) as stream:
         stream.write(documents.dumps(dict(document)))

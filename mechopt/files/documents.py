@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
+import sys
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
@@ -13,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from mechopt import memory
-from mechopt.errors import InvalidFile
+from mechopt.atomic import STANDARD, protect
+from mechopt.errors import InvalidFile, MechoptError
 from mechopt.problem import numbers
 from mechopt.solver.highs import paused_gc
 
@@ -35,10 +41,56 @@ def reading(path: Path) -> Iterator[None]:
         raise InvalidFile(
             f"{path}: is not UTF-8 text (byte 0x{error.object[error.start]:02x}); save it as UTF-8"
         ) from None
-    except OSError as error:
-        raise InvalidFile(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        if isinstance(error, MechoptError):
+            raise
+        why = getattr(error, "strerror", None) or error
+        raise InvalidFile(f"{path}: cannot be read: {why}") from None
     except MemoryError:
         raise InvalidFile(f"{path}: does not fit into memory") from None
+
+
+def content(path: Path, limit: int) -> bytes:
+    """The bytes of a file, unpacked if they are gzip's; "-" is standard input.
+
+    InvalidFile if it is missing, empty, no regular file (or standard input), or larger than
+    `limit` bytes, packed or unpacked.
+    """
+    if str(path) in STANDARD or str(path).startswith("/dev/fd/"):
+        with reading(path):
+            if str(path) != "-":
+                with open(path, "rb") as stream:
+                    found = stream.read(limit + 1)
+            elif sys.stdin is None:
+                raise InvalidFile("-: standard input is closed")
+            else:
+                found = sys.stdin.buffer.read(limit + 1)
+    else:
+        check_size(path, limit)
+        protect(path)
+        with reading(path), open(path, "rb") as stream:
+            found = stream.read()
+    if found[:2] == b"\x1f\x8b":
+        try:
+            with gzip.GzipFile(fileobj=io.BytesIO(found)) as packed:
+                found = packed.read(limit + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InvalidFile(f"{path}: is gzip, but damaged: {error}") from None
+    if not found:
+        raise InvalidFile(f"{path}: is empty")
+    if len(found) > limit:
+        raise InvalidFile(f"{path}: has more than {limit:,} bytes; such files are not read")
+    return found
+
+
+def suffix(path: Path) -> str:
+    """The ending that says what a file is: that before .gz; "" for standard input and output."""
+    if str(path) in STANDARD:
+        return ""
+    endings = [ending.lower() for ending in path.suffixes]
+    if len(endings) > 1 and endings[-1] == ".gz":
+        return endings[-2]
+    return endings[-1] if endings else ""
 
 
 def check_size(path: Path, limit: int) -> None:
@@ -61,14 +113,18 @@ def check_size(path: Path, limit: int) -> None:
 
 
 def load(path: Path, *, exact: bool = False) -> dict[str, Any]:
-    """The JSON object in a file; decimals as Fractions if `exact`.
+    """The JSON object in a file (see `parse`)."""
+    return parse(path, content(path, LARGEST_JSON), exact=exact)
+
+
+def parse(path: Path, found: bytes, *, exact: bool = False) -> dict[str, Any]:
+    """The JSON object in the bytes of a file; decimals as Fractions if `exact`.
 
     InvalidFile on anything that is not one JSON object in UTF-8, on repeated keys and on nesting
     too deep for the parser.
     """
-    check_size(path, LARGEST_JSON)
-    with reading(path), open(path, encoding="utf-8-sig") as stream:
-        text = stream.read()
+    with reading(path):
+        text = found.decode("utf-8-sig")
     try:
         with paused_gc():
             document = json.loads(
@@ -93,8 +149,8 @@ def load(path: Path, *, exact: bool = False) -> dict[str, Any]:
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)[:80]
         raise ValueError(f"the key {twice!r} occurs twice in one object")
     return document
 

@@ -18,16 +18,27 @@ from mechopt.problem import numbers
 from mechopt.problem.fields import BY_NAME, PER_USER, USER_FIELDS
 from mechopt.problem.instance import Instance
 
-_REQUIRED = tuple(field.name for field in USER_FIELDS if field.default is None)
 _OPTIONAL = tuple(field.name for field in USER_FIELDS if field.default is not None)
-_TEXT = ("id", *(field.name for field in USER_FIELDS if field.label))
-_BLANKS = {field.name: field.blank for field in USER_FIELDS if field.blank is not None}
+_SHAPE: dict[str, Any] = {
+    "text": ("id", *(field.name for field in USER_FIELDS if field.label)),
+    "pattern": r"(width|slope)_[1-9]\d{0,3}",
+    "blanks": {field.name: field.blank for field in USER_FIELDS if field.blank is not None},
+    "strip": True,
+}
+_BLANKS = _SHAPE["blanks"]
+# without a column `value` nobody benefits; with segments, capacity is their total width
 USERS = tables.Layout(
-    required=("id", *_REQUIRED),
-    optional=(*_OPTIONAL, "width_1", "slope_1"),
-    text=_TEXT,
-    pattern=r"(width|slope)_[1-9]\d{0,3}",
-    blanks=_BLANKS,
+    required=("id", "cost", "capacity"),
+    optional=("value", *_OPTIONAL, "width_1", "slope_1"),
+    **_SHAPE,
+)
+SEGMENTED = tables.Layout(
+    required=("id", "cost", "width_1", "slope_1"),
+    optional=("value", "capacity", *_OPTIONAL),
+    **_SHAPE,
+)
+NO_VALUE = (
+    "there is no column 'value': every value is taken as 0 (nobody gains from the improvement)"
 )
 # where a constructor argument of Instance stands in the document
 PLACES = {
@@ -47,6 +58,7 @@ class Draft:
     """Constructor arguments gathered from a file, with the faults found on the way."""
 
     path: Path
+    columns: Mapping[str, str] | None = None
     given: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     table: tables.Table | None = None
@@ -106,20 +118,31 @@ class Draft:
 
 
 def read(
-    path: Path, document: dict[str, Any] | None, *, exact: bool, allow_outside: bool, **changes: Any
+    path: Path,
+    source: dict[str, Any] | tables.Opened,
+    *,
+    exact: bool,
+    allow_outside: bool,
+    columns: Mapping[str, str] | None = None,
+    **changes: Any,
 ) -> Instance:
-    """The instance in a JSON document, or (without one) in the table of users at `path`.
+    """The instance in a JSON document, or in an open table of users.
 
-    `changes` replace what the file says: thresholds, shares, provider_value, budget.
+    `changes` replace what the file says: thresholds, shares, provider_value, budget. `columns` are
+    headings of the table, by our names.
     """
-    draft = Draft(path)
+    draft = Draft(path, columns=columns)
     said = {argument: value for argument, value in changes.items() if value is not None}
-    if document is None:
-        _read_table(draft, path, exact)
+    if isinstance(source, tables.Opened):
+        _read_table(draft, source, exact)
         draft.given |= {"thresholds": None, **said}
     else:
-        _read_document(draft, _changed(document, said), exact, allow_outside)
-    return draft.build()
+        _read_document(draft, _changed(source, said), exact, allow_outside)
+    instance = draft.build()
+    if draft.table is not None:
+        others = {name: np.array(cells, dtype=object) for name, cells in draft.table.others.items()}
+        instance.noted(draft.table.notes, others)
+    return instance
 
 
 def _changed(document: dict[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +177,7 @@ def _read_document(
         draft.given[argument] = provider.get(argument)
     users = document.get("users")
     if isinstance(users, str):
-        _read_table(draft, _beside(draft.path, users, allow_outside), exact)
+        _read_table(draft, tables.opened(_beside(draft.path, users, allow_outside)), exact)
     elif isinstance(users, dict):
         _read_users(draft, users, exact)
     else:
@@ -182,8 +205,8 @@ def _beside(path: Path, name: str, allow_outside: bool) -> Path:
             f"{path}: users: {name[:80]!r} lies outside the folder of this file; move it there, "
             "or allow it with allow_outside=True (--allow-outside)"
         )
-    if target.suffix.lower() not in tables.SUFFIXES:
-        raise InvalidFile(f"{path}: users: {name[:80]!r} must be a .csv or .parquet file")
+    if documents.suffix(target) not in tables.SUFFIXES:
+        raise InvalidFile(f"{path}: users: {name[:80]!r} must be a {tables.NAMES} file")
     return target
 
 
@@ -249,8 +272,10 @@ def _pieces(draft: Draft, part: str, raw: Any, exact: bool) -> Any:
     return _numbers(draft, "segments", raw, exact)
 
 
-def _read_table(draft: Draft, path: Path, exact: bool) -> None:
-    table = tables.read(path, USERS_OF.get(_has_segments(path), USERS), exact=exact)
+def _read_table(draft: Draft, source: tables.Opened, exact: bool) -> None:
+    source.rename(draft.columns)
+    layout = SEGMENTED if "width_1" in source.names else USERS
+    table = source.read(layout, exact=exact)
     draft.table = table
     draft.problems += table.problems
     columns = dict(table.columns)
@@ -258,30 +283,21 @@ def _read_table(draft: Draft, path: Path, exact: bool) -> None:
     for argument in PER_USER:
         if argument in columns:
             draft.given[argument] = columns.pop(argument)
-    for argument in ("cost", "value"):
-        if argument not in draft.given:
-            draft.broken.add(argument)
+    if "cost" not in draft.given:
+        draft.broken.add("cost")
+    if "value" not in draft.given:
+        draft.given["value"] = 0
+        table.notes.append(NO_VALUE)
+    if table.others:
+        names = [source.headings[source.names.index(name)].strip() for name in table.others]
+        shown = ", ".join(name[:40] for name in names[:10]) + (", …" if len(names) > 10 else "")
+        table.notes.append(f"columns carried along, not used: {shown}")
+        table.others = dict(zip(names, table.others.values()))
     pieces = max((int(name.split("_")[1]) for name in columns), default=0)
     if pieces:
         _read_segments(draft, table, columns, pieces)
     elif "capacity" not in draft.given:
         draft.broken.add("capacity")
-
-
-def _has_segments(path: Path) -> bool:
-    return "width_1" in tables.header(path)
-
-
-# with segments, capacity is their total width and may be left out
-USERS_OF = {
-    True: tables.Layout(
-        required=("id", "cost", "value", "width_1", "slope_1"),
-        optional=("capacity", *_OPTIONAL),
-        text=_TEXT,
-        pattern=USERS.pattern,
-        blanks=_BLANKS,
-    )
-}
 
 
 def _read_segments(
@@ -290,7 +306,7 @@ def _read_segments(
     wanted = [f"{part}_{j}" for j in range(1, pieces + 1) for part in ("width", "slope")]
     missing = [name for name in wanted if name not in columns]
     for name in missing:
-        if name not in USERS_OF[True].required:
+        if name not in SEGMENTED.required:
             draft.problems.append(f"{table.path}: column {name!r} is missing")
     if missing:
         draft.broken.update(("segments", "capacity"))

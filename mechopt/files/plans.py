@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from decimal import Context, Decimal, Inexact, localcontext
 from fractions import Fraction
@@ -15,20 +14,20 @@ import numpy as np
 from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
-from mechopt.errors import InvalidFile, InvalidPlan
-from mechopt.files import documents, instances, schema, tables
+from mechopt.atomic import STANDARD
+from mechopt.errors import InvalidPlan
+from mechopt.files import documents, instances, tables
 from mechopt.problem import numbers
-from mechopt.problem.instance import Instance
-from mechopt.status import Status
 
 COLUMNS = tables.Layout(
     required=("id", "burden", "payment"),
     optional=("cost", "utility", "stays"),
     text=("id", "stays"),
+    blanks={"utility": 0.0},
 )
 # Up to this many users a JSON plan carries its instance; larger ones name its file.
 INLINE = 1000
-_HEAD = (
+HEAD = (
     "status",
     "mechanism",
     "protocol",
@@ -53,7 +52,7 @@ _HEAD = (
     "seconds",
     "seed",
 )
-_DERIVED = ("gap", "level", "share", "total", "metrics")
+DERIVED = ("gap", "level", "share", "total", "metrics")
 
 
 # -- the numbers that are written ---------------------------------------------------------------
@@ -111,6 +110,40 @@ def _raised(plan: Plan, binary: Fraction, decimal: Fraction) -> FloatArray:
     return arrays.freeze(burden)
 
 
+def paid(plan: Plan) -> FloatArray:
+    """Payments as floats whose sum keeps to the budget in binary and in decimal digits, (n,).
+
+    Where rounding alone has taken it beyond, the largest payments are lowered by the last digits.
+    """
+    assert plan.payment is not None
+    budget, payment = plan.instance.budget, plan.payment
+    total = fsum(payment.tolist()) if budget < inf and plan.instance.payment_step == 0 else 0.0
+    if total < budget * (1 - 1e-14) or total > budget * (1 + tolerances.REACH):
+        return payment  # well within, or beyond by itself
+    exact = Fraction(plan.instance.exact("budget").item())
+    contact = Fraction(0)
+    if "contact_cost" in plan.instance.said:
+        assert plan.burden is not None
+        contact = _decimal_sum(plan.instance.contact_cost[plan.burden > 0])
+    positive = payment[payment > 0]
+    binary = _binary_sum(positive) + contact - min(exact, Fraction(budget))
+    decimal = _decimal_sum(positive) + contact - min(exact, Fraction(repr(budget)))
+    payment = payment.copy()
+    for user in np.argsort(-payment, kind="stable").tolist():
+        if (binary <= 0 and decimal <= 0) or not payment[user]:
+            break
+        old = float(payment[user])
+        goal, spelled = Fraction(old) - binary, Fraction(repr(old)) - decimal
+        new = min(old, float(goal), float(spelled))
+        while new > 0 and (Fraction(new) > goal or Fraction(repr(new)) > spelled):
+            new = nextafter(new, -inf)
+        new = max(new, 0.0)
+        binary += Fraction(new) - Fraction(old)
+        decimal += Fraction(repr(new)) - Fraction(repr(old))
+        payment[user] = new
+    return arrays.freeze(payment)
+
+
 def _binary_sum(entries: FloatArray) -> Fraction:
     """The exact sum of floats: mantissas are added per exponent, in halves that fit an int64."""
     mantissa, exponent = np.frexp(entries)
@@ -133,11 +166,11 @@ def _decimal_sum(entries: FloatArray) -> Fraction:
 _EXACTLY = Context(prec=1400, traps=[Inexact])
 
 
-def columns(plan: Plan, burden: FloatArray) -> dict[str, Any]:
+def shown(plan: Plan, burden: FloatArray, payment: FloatArray | None = None) -> dict[str, Any]:
     """id, burden, payment, cost, utility, stays: what happens under the plan's protocol, (n,).
 
-    `burden` is the plan's, or as `written`. `cost` is C_i(x_i), `utility` the payoff of
-    FORMULATION section 2 in that outcome, money.
+    `burden` and `payment` are the plan's, or as `written` and `paid`. `cost` is C_i(x_i), `utility`
+    the payoff of FORMULATION section 2 in that outcome, money.
     """
     instance = plan.instance
     outcome = plan.withdrawal().outcome
@@ -150,7 +183,7 @@ def columns(plan: Plan, burden: FloatArray) -> dict[str, Any]:
     return {
         "id": instance.ids,
         "burden": burden,
-        "payment": plan.payment,
+        "payment": plan.payment if payment is None else payment,
         "cost": cost,
         "utility": utility,
         "stays": outcome.stay,
@@ -162,7 +195,7 @@ def columns(plan: Plan, burden: FloatArray) -> dict[str, Any]:
 
 def head(plan: Plan) -> dict[str, Any]:
     """Everything known about the answer but the users' columns."""
-    known = {name: getattr(plan, name) for name in _HEAD}
+    known = {name: getattr(plan, name) for name in HEAD}
     if plan.is_exact:
         known["failure_bonus"] = numbers.spelled(plan.exact("failure_bonus").item())
     order = plan.order
@@ -180,194 +213,61 @@ def document(
     *,
     instance_path: Path | None = None,
     folder: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    users: str | None = None,
     inline: float = INLINE,
 ) -> dict[str, Any]:
     """The JSON document of a plan.
 
     It carries the instance up to `inline` users. Larger instances are named by their file
-    `instance_path` if that lies in the `folder` of the plan, and otherwise left to the reader.
+    `instance_path` (a table with the headings `columns`) if that lies in the `folder` of the plan,
+    and otherwise left to the reader. `users` names a table that holds the users' part instead.
     """
     found: Any = None
     if plan.instance.n <= inline:
         found = instances.document(plan.instance)
-    elif instance_path is not None and folder is not None:
+    elif instance_path is not None and folder is not None and str(instance_path) not in STANDARD:
         found = instances.reference(instance_path, folder)
-        if found is not None and instance_path.suffix.lower() in tables.SUFFIXES:
+        if found is not None and documents.suffix(instance_path) in tables.SUFFIXES:
             found = instances.document(plan.instance, users=found)
-    users = None
-    if plan.has_answer:
-        users = columns(plan, written(plan))
+    part: Any = users
+    if plan.has_answer and users is None:
+        part = shown(plan, written(plan), paid(plan))
         if plan.is_exact:
-            for name in ("burden", "payment"):
-                users[name] = numbers.column_spelled(plan.exact(name))
-    return {**head(plan), "instance": found, "users": users}
+            exact = {
+                name: numbers.column_spelled(plan.exact(name)) for name in ("burden", "payment")
+            }
+            if all(
+                len(str(entry)) <= numbers.LONGEST_NUMBER for one in exact.values() for entry in one
+            ):
+                part |= exact  # else what is written are the floats that reach the threshold
+    about = {"columns": dict(columns)} if columns and isinstance(found, dict) else {}
+    return {**head(plan), **about, "instance": found, "users": part}
 
 
-def table(plan: Plan) -> dict[str, Any]:
-    """The columns of CSV and Parquet; InvalidPlan if there is no answer to write."""
+def table(plan: Plan, *, people: bool = False, only_asked: bool = False) -> dict[str, Any]:
+    """The columns of a table; InvalidPlan if there is no answer to write.
+
+    `people`: also what the users' table says of them besides; `only_asked`: those with a burden.
+    """
     if not plan.has_answer:
         raise InvalidPlan(
             f"the plan is {plan.status} and has no burdens to write as a table; write it as .json"
         )
-    return columns(plan, written(plan))
+    found = shown(plan, written(plan), paid(plan))
+    if people:
+        taken = set(map(tables.plain, found))
+        found |= {
+            name: column
+            for name, column in plan.instance.others.items()
+            if tables.plain(name) not in taken
+        }
+    if only_asked:
+        asked = (found["burden"] > 0) | (found["payment"] > 0)
+        found = {name: np.asarray(column)[asked] for name, column in found.items()}
+    return found
 
 
-def metadata(plan: Plan) -> str:
-    """What a Parquet file stores besides its columns: the head of the plan, as JSON."""
-    return json.dumps(documents.strict(head(plan)), ensure_ascii=False, allow_nan=False)
-
-
-# -- reading ------------------------------------------------------------------------------------
-
-
-def read_document(
-    path: Path, found: dict[str, Any], instance: Instance | None, *, allow_outside: bool
-) -> Plan:
-    """The plan in a JSON document, with the given instance or the one it carries or names."""
-    problems = [f"{path}: {text}" for _, text in schema.faults(schema.PlanFile, found)]
-    tables.stop_if(problems, InvalidPlan)
-    if instance is None:
-        instance = _own_instance(path, found.get("instance"), allow_outside)
-    _check_hash(path, found["instance_hash"], instance)
-    users = found["users"]
-    if users is None:
-        return Plan(instance=instance, **_fields(path, found))
-    sizes = {name: len(users[name]) for name in users if isinstance(users[name], list)}
-    odd = [
-        f"{path}: users.{name} has {size} entries, but the instance has {instance.n} users"
-        for name, size in sizes.items()
-        if size != instance.n
-    ]
-    tables.stop_if(odd, InvalidPlan)
-    cells: dict[str, Any] = {}
-    for name in ("burden", "payment"):
-        if not isinstance(users[name], list):
-            raise InvalidPlan(f"{path}: users.{name}: expected a list")
-        cells[name], faults = numbers.column(users[name], exact=False)
-        problems += [f"{path}: users.{name}[{at}]: {why}" for at, why in faults]
-    tables.stop_if(problems, InvalidPlan)
-    names = [str(name) for name in users["id"]]
-    if names != instance.ids.tolist():
-        at = next(at for at, name in enumerate(instance.ids.tolist()) if name != names[at])
-        raise InvalidPlan(
-            f"{path}: users.id[{at}] is {names[at]!r}, but the instance has "
-            f"{str(instance.ids[at])!r} there"
-        )
-    return _plan(path, instance, cells, _fields(path, found))
-
-
-def _own_instance(path: Path, found: Any, allow_outside: bool) -> Instance:
-    if found is None:
-        raise InvalidPlan(f"{path}: does not carry its instance; give it (--instance FILE)")
-    if isinstance(found, dict):
-        return instances.read(path, found, exact=False, allow_outside=allow_outside)
-    target = path.parent / found
-    if "\0" in found or not documents.inside(target, path.parent, allow_outside):
-        raise InvalidFile(
-            f"{path}: instance: {found[:80]!r} lies outside the folder of this file; give it "
-            "(--instance FILE) or allow it with allow_outside=True (--allow-outside)"
-        )
-    document = documents.load(target)
-    documents.kind_of(document, target, ("instance",))
-    return instances.read(target, document, exact=False, allow_outside=allow_outside)
-
-
-def _check_hash(path: Path, stated: str, instance: Instance) -> None:
-    if stated != instance.hash:
-        raise InvalidPlan(
-            f"{path}: does not match its instance: it was made for the instance with hash "
-            f"{stated[:12]}…, and this one has {instance.hash[:12]}…"
-        )
-
-
-def _fields(path: Path, found: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {name: found[name] for name in _HEAD if name in found and name not in _DERIVED}
-    fields["status"] = Status(fields["status"])
-    if "failure_bonus" in fields:
-        try:
-            bonus = numbers.one(fields["failure_bonus"])
-        except ValueError as error:
-            raise InvalidPlan(f"{path}: failure_bonus: {error}") from None
-        fields["failure_bonus"] = bonus if isinstance(bonus, int) else float(bonus)
-    return fields
-
-
-def _plan(path: Path, instance: Instance, cells: Mapping[str, Any], fields: dict[str, Any]) -> Plan:
-    try:
-        return Plan.from_arrays(instance, cells["burden"], cells["payment"], **fields)
-    except InvalidPlan as error:
-        raise InvalidPlan(f"{path}: {problem}" for problem in error.problems) from None
-
-
-def read_table(path: Path, instance: Instance | None) -> Plan:
-    """The plan in a CSV or Parquet table for the given instance, whose ids it must have."""
-    if instance is None:
-        raise InvalidPlan(
-            f"{path}: a plan in a table needs its instance: read(path, instance=…), "
-            "or --instance FILE"
-        )
-    found = tables.read(path, COLUMNS)
-    problems = list(found.problems)
-    fields: dict[str, Any] = {}
-    if found.metadata is not None:
-        try:
-            stored = json.loads(found.metadata)
-        except (ValueError, RecursionError):
-            raise InvalidPlan(f"{path}: what mechopt stored with the table is damaged") from None
-        if isinstance(stored, dict):
-            faults = schema.faults(schema.PlanFile, {**stored, "users": None})
-            problems += [f"{path}: stored metadata: {text}" for _, text in faults]
-            tables.stop_if(problems, InvalidPlan)
-            _check_hash(path, stored["instance_hash"], instance)
-            fields = _fields(path, stored)
-    tables.stop_if(problems, InvalidPlan)
-    rows = _aligned(found, instance)
-    cells = {name: np.asarray(found.columns[name])[rows] for name in ("burden", "payment")}
-    plan = _plan(path, instance, cells, fields)
-    _check_cost(found, plan, rows)
-    return plan
-
-
-def _aligned(found: tables.Table, instance: Instance) -> Any:
-    """For every user of the instance the row of the table; InvalidPlan if the ids differ."""
-    names = np.asarray(found.columns["id"]).tolist()
-    if names == instance.ids.tolist():
-        return np.arange(instance.n)
-    place: dict[str, int] = {}
-    problems = []
-    for row, name in enumerate(names):
-        if name in place:
-            problems.append(f"{found.where(row)}: id {name!r} occurs twice")
-        place[name] = row
-    known = set(instance.ids.tolist())
-    problems += [
-        f"{found.where(row)}: id {name!r} is no user of the instance"
-        for row, name in enumerate(names)
-        if name not in known
-    ]
-    problems += [f"{found.path}: {name!r} is missing" for name in known if name not in place]
-    if problems:
-        more = [f"{found.path}: and {len(problems) - tables.SHOWN} more like these"]
-        raise InvalidPlan(
-            [
-                f"{found.path}: does not match its instance",
-                *problems[: tables.SHOWN],
-                *(more if len(problems) > tables.SHOWN else []),
-            ]
-        )
-    return np.array([place[name] for name in instance.ids.tolist()])
-
-
-def _check_cost(found: tables.Table, plan: Plan, rows: Any) -> None:
-    """The stated costs must be those of the instance, or the plan belongs to another one."""
-    if "cost" not in found.columns:
-        return
-    assert plan.burden is not None
-    stated = np.asarray(found.columns["cost"], dtype=np.float64)[rows]
-    actual = plan.instance.cost_of(plan.burden)
-    wrong = np.abs(stated - actual) > tolerances.MONEY * np.maximum(np.abs(actual), 1)
-    for user in np.flatnonzero(wrong | ~np.isfinite(stated))[:1].tolist():
-        raise InvalidPlan(
-            f"{found.where(int(rows[user]))}: does not match its instance: the cost is "
-            f"{stated[user]:g}, but this burden costs {plan.instance.name(user)} {actual[user]:g}"
-        )
+def side(path: Path) -> Path:
+    """The file beside a table of a plan that says what the plan is for, and how it was made."""
+    return path.with_name(path.name + ".json")

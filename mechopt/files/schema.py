@@ -101,7 +101,9 @@ class InstanceFile(_Part):
     users: Annotated[
         Annotated[Users, Tag("here")] | Annotated[str, Tag("file")],  # type: ignore[valid-type]
         Discriminator(_form),
-    ] = Field(description="columns, or the name of a .csv or .parquet file beside this one")
+    ] = Field(
+        description="columns, or the name of a table (.csv, .parquet, .xlsx) beside this file"
+    )
 
 
 class PlanUsers(_Part):
@@ -157,7 +159,15 @@ class PlanFile(_Part):
     instance: dict[str, Any] | str | None = Field(
         default=None, description="the instance, or the name of its file beside this one"
     )
-    users: PlanUsers | None = Field(description="null if there is no answer to act on")
+    columns: dict[str, str] | None = Field(
+        default=None, description="headings of the instance's table, by our names"
+    )
+    users: (
+        Annotated[
+            Annotated[PlanUsers, Tag("here")] | Annotated[str, Tag("file")], Discriminator(_form)
+        ]
+        | None
+    ) = Field(description="columns, or their file beside this one; null without an answer")
 
 
 class GroupProvider(Provider):

@@ -126,7 +126,7 @@ TABLE = "id,cost,value,capacity\na,1,6,10\nb,2,6,10\nc,4,6,10\n"
         (TABLE.replace("id,cost", "id,price"), "column 'cost' is missing"),
         ("id,cost,value\na,1,6\n", "column 'capacity' is missing"),
         (TABLE.replace("id,", "name,"), "column 'id' is missing"),
-        ("id,cost,value,capacity,age\na,1,6,10,3\n", "column 'age' is not known"),
+        ("id,cost,value,capacity,removible\na,1,6,10,1\n", "column 'removible' is not known"),
         ("id,cost,value,capacity,cost\na,1,6,10,3\n", "column 'cost' occurs twice"),
         (TABLE.replace("b,2", "b,-2"), "row 2 (line 3): cost (id 'b'): must be > 0"),
         (TABLE.replace("b,2", "b,nan"), "row 2 (line 3): cost (id 'b'): must be > 0"),
@@ -138,7 +138,10 @@ TABLE = "id,cost,value,capacity\na,1,6,10\nb,2,6,10\nc,4,6,10\n"
         (TABLE.replace("c,4", f"{'c' * 201},4"), "row 3 (line 4): id has 201 characters"),
         (TABLE.replace(",10\n", ",0\n"), "capacity: is 0 for every user"),
         ("id,cost,value,capacity\n", "users: there are none"),
-        (TABLE.replace(",", ";"), "columns must be separated by commas"),
+        (
+            "id,a;cost\na,1;3\n",
+            "its columns may be separated by commas or by semicolons",
+        ),
         ('id,cost,value,capacity\n"a,1,6,10\n', "line 2: is not CSV"),
         (
             "id,cost,value,width_1,slope_1,width_2,slope_2\na,1,6,1,2,1,1\n",
@@ -170,8 +173,6 @@ def test_all_faults_of_a_file_are_reported_together(
     path.write_text('id,cost,valu,capacity\na,1,2,3\n"b\nb",x,2,-3\n\na,-1,2,3\nd,1,2\n')
     command = ["solve", str(path), "--threshold", "8", "--threshold", "3", "--budget", "-1"]
     assert refused(command, capfd, tmp_path) == [
-        f"{path}: column 'value' is missing; expected "
-        "id,cost,value,capacity[,reversibility,removable,exclusion,committed,least,unit,contact_cost,fixed,group,width_1,slope_1]",
         f"{path}: column 'valu' is not known; did you mean 'value'?",
         f"{path}: row 4 (line 7): the row has 3 cells, but the header has 4",
         f"{path}: row 2 (line 3): cost 'x' is not a number",
@@ -204,9 +205,9 @@ def test_many_faults_are_counted(tmp_path: Path, capfd: pytest.CaptureFixture[st
         ("x.json", b"[" * 200_000, "is nested too deeply"),
         ("x.json", b'{"a":' * 200_000, "is nested too deeply"),
         ("x.json", b'{"a": ' + b"1" * 5000 + b"}", "a number has 5,000 digits"),
-        ("x.csv", b"id,cost,value,capacity\n\xe9,1,2,3\n", "is not UTF-8 text (byte 0xe9)"),
+        ("x.csv", b"id,cost,value,capacity\n\x81,1,2,3\n", "line 2: is neither UTF-8 nor Windows"),
         ("x.parquet", b"PAR1", "is not Parquet, or damaged"),
-        ("x.txt", b"abc", "must be a .json, .csv or .parquet file"),
+        ("x.doc", b"abc", "must be a .json, .csv, .parquet or .xlsx file"),
     ],
 )
 def test_file_that_cannot_be_read(
@@ -300,7 +301,7 @@ def test_users_stay_in_the_folder_of_the_instance(
     ("name", "expected"),
     [
         ("none.csv", "there is no such file"),
-        ("instance.json", "must be a .csv or .parquet file"),
+        ("instance.json", "must be a .csv, .parquet or .xlsx file"),
         ("", "is no file name"),
         ("a\0b.csv", "is no file name"),
     ],
@@ -344,10 +345,17 @@ def test_plan_of_another_instance(
     ("text", "expected"),
     [
         ("id,burden\na,1\n", "column 'payment' is missing"),
-        ("id,burden,payment,bonus\na,1,1,1\n", "column 'bonus' is not known"),
-        ("id,burden,payment\na,1,0\nb,2,0\n", "does not match its instance"),
-        ("id,burden,payment\na,1,0\nb,2,0\nz,2,0\n", "does not match its instance"),
-        ("id,burden,payment\na,1,0\na,2,0\nc,2,0\n", "does not match its instance"),
+        ("id,burden,payment,utilty\na,1,1,1\n", "column 'utilty' is not known"),
+        (
+            "id,burden,payment\na,6,0\nb,0,0\nz,2,0\n",
+            "1 listed there are missing from the users' table: without their 2 of data 6 of 8 "
+            "remain, 2 short. Put them back into the table, or solve again: the others can",
+        ),
+        (
+            "id,burden,payment\na,8,0\nz,2,0\n",
+            "1 listed there are missing from the users' table; th",
+        ),
+        ("id,burden,payment\na,1,0\na,2,0\nc,2,0\n", "row 1 (line 2): id 'a' occurs twice"),
         ("id,burden,payment\na,-1,0\nb,2,0\nc,2,0\n", "burden[0] (user 0 (id 'a')): must be ≥ 0"),
         ("id,burden,payment\na,x,0\nb,2,0\nc,2,0\n", "row 1 (line 2): burden 'x' is not a number"),
     ],
@@ -378,9 +386,13 @@ def test_plan_table_needs_its_instance(tmp_path: Path, capfd: pytest.CaptureFixt
     [
         ("status", "best", "status: should be"),
         ("instance_hash", "abc", "instance_hash: "),
-        ("users", {"id": ["a"], "burden": [1], "payment": [0]}, "users.id has 1 entries"),
+        ("users", {"id": ["a"], "burden": [1, 2], "payment": [0]}, "users.burden has 2 entries"),
         ("users", {"id": ["a"] * 3, "burden": [1, 2, "x"], "payment": [0] * 3}, "users.burden[2]"),
-        ("users", {"id": ["a"] * 3, "burden": [1, 2, 3], "payment": [0] * 3}, "users.id[1] is 'a'"),
+        (
+            "users",
+            {"id": ["a"] * 3, "burden": [1, 2, 3], "payment": [0] * 3},
+            "row 1: id 'a' occurs twice",
+        ),
         ("instance", "../../etc/passwd", "instance: '../../etc/passwd' lies outside the folder"),
         ("instance", 3, "instance"),
         ("secret", 3, "secret: is not a field"),
@@ -421,9 +433,9 @@ def test_output_that_cannot_be_written(
     for out, expected in (
         (tmp_path / "none" / "plan.json", "there is no folder"),
         (tmp_path / "folder.json", "it is a folder"),
-        (tmp_path / "plan.xlsx", "the name must end in .json or .csv or .parquet"),
+        (tmp_path / "plan.xls", "the name must end in .json or .csv or .parquet or .xlsx"),
         (Path("/proc/plan.json"), "cannot write /proc/plan.json"),
-        (Path("/dev/full"), "the name must end in"),
+        (Path("/dev/full"), "No space left on device"),
     ):
         command = ["solve", str(tmp_path / "instance.json"), "--out", str(out)]
         lines = refused(command, capfd, tmp_path)

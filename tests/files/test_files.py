@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mechopt as mo
-from mechopt.files import documents, replacing, tables
+from mechopt.files import csv_tables, documents, replacing, tables
 from mechopt.files.plans import COLUMNS
 from mechopt.problem import numbers
 
@@ -290,7 +290,7 @@ def test_rows_of_a_plan_may_be_sorted_by_hand(tmp_path: Path, suffix: str) -> No
     path = tmp_path / f"plan{suffix}"
     if suffix == ".csv":
         with open(path, "w") as stream:
-            tables.write_csv(stream, columns)
+            csv_tables.write(stream, columns)
     else:
         pq.write_table(pa.table(columns), path)
     assert mo.read(path, instance=example()).burden.tolist() == [6, 2, 0]
@@ -395,7 +395,7 @@ def test_no_id_is_written_as_a_formula(tmp_path: Path) -> None:
     with open(tmp_path / "plan.csv", newline="") as stream:
         cells = [row["id"] for row in csv.DictReader(stream)]
     assert all(cell[0] not in "=+-@" for cell in cells)
-    found = tables.read(tmp_path / "plan.csv", COLUMNS)
+    found = tables.opened(tmp_path / "plan.csv").read(COLUMNS)
     assert found.columns["id"].tolist() == names
 
 

@@ -1,0 +1,150 @@
+"""Parquet, and Arrow data of any origin, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from mechopt.atomic import protect
+from mechopt.errors import InvalidFile, NotSupported
+from mechopt.files import documents, tables
+from mechopt.files.tables import LARGEST_TABLE, Layout, Opened, Table
+from mechopt.problem import numbers
+
+
+@dataclass
+class ParquetFile(Opened):
+    """A Parquet file, its schema read."""
+
+    file: Any = None
+
+    def _fill(self, table: Table, layout: Layout, exact: bool) -> None:
+        file = self.file
+        table.rows = file.metadata.num_rows
+        groups = range(file.metadata.num_row_groups)
+        size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+        if max(size, table.rows * 8) > LARGEST_TABLE:
+            raise InvalidFile(
+                f"{self.path}: unpacks to {max(size, table.rows * 8):,} bytes; "
+                f"tables are read up to {LARGEST_TABLE:,}"
+            )
+        stored = (file.schema_arrow.metadata or {}).get(b"mechopt")
+        table.metadata = stored.decode("utf-8", "replace") if stored else None
+        with _decoding(self.path):
+            data = file.read(use_pandas_metadata=False)
+        fill(table, self.names, data, layout, exact)
+
+
+def fill(table: Table, names: list[str], data: Any, layout: Layout, exact: bool) -> None:
+    """Read the columns of an Arrow table, called `names`, into `table`."""
+    for at, name in enumerate(names):
+        if names.index(name) != at:
+            continue
+        column = data.column(at)
+        if not layout.knows(name):
+            table.others[name] = _carried(column)
+            continue
+        if name in layout.blanks and not _arrow().types.is_string(column.type):
+            column = column.fill_null(layout.blanks[name])
+        read_column = _names if name in layout.text else _numbers
+        table.columns[name], faults = read_column(column, exact)
+        table.faults(name, faults)
+
+
+def opened(path: Path, found: bytes | None) -> ParquetFile:
+    """The Parquet file at `path`, or of this content."""
+    pa = _arrow()
+    if found is None:
+        documents.check_size(path, LARGEST_TABLE)
+        protect(path)
+    with _decoding(path):
+        file = pa.parquet.ParquetFile(path if found is None else pa.BufferReader(found))
+        return ParquetFile(path, list(file.schema_arrow.names), file=file)
+
+
+def _arrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise NotSupported(
+            "Parquet needs pyarrow: pip install 'mechopt[parquet]' (or use CSV)"
+        ) from None
+    return pyarrow
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises for a file that is not, or no longer, Parquet into InvalidFile."""
+    with documents.reading(path):
+        try:
+            yield
+        except (_arrow().ArrowException, OSError) as error:
+            if getattr(error, "errno", None):
+                raise
+            why = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise InvalidFile(f"{path}: is not Parquet, or damaged: {why}") from None
+
+
+def _nulls(column: Any) -> list[tuple[int, str]]:
+    if not column.null_count:
+        return []
+    return [(int(row), "is empty") for row in np.flatnonzero(column.is_null().to_numpy())]
+
+
+def _carried(column: Any) -> list[str]:
+    """A column that is not read, as text."""
+    pa = _arrow()
+    try:
+        return list(column.cast(pa.string()).fill_null("").to_pylist())
+    except (pa.ArrowException, UnicodeDecodeError):
+        return ["" if entry is None else str(entry) for entry in column.to_pylist()]
+
+
+def _names(column: Any, exact: bool) -> tuple[Any, list[tuple[int, str]]]:
+    del exact
+    pa = _arrow()
+    if pa.types.is_floating(column.type):  # whole numbers beside empty cells
+        try:
+            column = column.cast(pa.int64())
+        except pa.ArrowException:
+            return np.arange(len(column)).astype(str), [(0, "is no name (a decimal number)")]
+    try:
+        names = column.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False)
+    except (pa.ArrowException, UnicodeDecodeError):
+        return np.arange(len(column)).astype(str), [(0, f"cannot be read as text ({column.type})")]
+    faults = _nulls(column)
+    listed = names.tolist()
+    for row, _ in faults:
+        listed[row] = f"\ufffd{row}"  # distinct, and never shown
+    faults += tables.too_long(listed)
+    return tables.text_array(listed), faults
+
+
+def _numbers(column: Any, exact: bool) -> tuple[Any, list[tuple[int, str]]]:
+    types = _arrow().types
+    faults = _nulls(column)
+    if types.is_floating(column.type) or types.is_integer(column.type):
+        if faults:
+            column = column.fill_null(1)
+        values = column.to_numpy()
+        if values.dtype.kind == "f" or (len(values) > numbers.EXACT_ROWS and not exact):
+            values = values.astype(np.float64, copy=False)
+        return values, faults
+    if types.is_dictionary(column.type):
+        return _numbers(column.cast(column.type.value_type), exact)
+    if types.is_decimal(column.type) or types.is_string(column.type):
+        return numbers.column(column.to_pylist(), exact=exact)
+    return np.ones(len(column)), [(0, f"is no number (the column is {column.type})")]
+
+
+def write(stream: IO[bytes], columns: dict[str, Any], metadata: str) -> None:
+    """Columns as Parquet, with `metadata` (JSON text) stored in the schema under 'mechopt'."""
+    pa = _arrow()
+    table = pa.table({name: pa.array(column) for name, column in columns.items()})
+    pa.parquet.write_table(table.replace_schema_metadata({"mechopt": metadata}), stream)
