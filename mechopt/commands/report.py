@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,8 @@ def report(
     results: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RESULTS...", help="Comparisons (.parquet) and findings on claims (.jsonl.gz)."
+            metavar="PLAN | RESULTS...",
+            help="A plan (.json, .csv), or comparisons (.parquet) and findings (.jsonl.gz).",
         ),
     ],
     out: Annotated[
@@ -25,12 +26,22 @@ def report(
         Path | None,
         typer.Option(metavar="FOLDER", help="Also write each picture as PNG, PDF and SVG here."),
     ] = None,
+    instance: Annotated[
+        Path | None,
+        typer.Option("--instance", metavar="FILE", help="Of a plan that has no instance."),
+    ] = None,
+    dropout: cli.Dropout = None,
+    shock: cli.Shock = None,
     quiet: cli.Quiet = False,
 ) -> None:
-    """Write results as one self-contained HTML page (charts inline, light and dark)."""
+    """Write a plan, or results, as one self-contained HTML page (light, dark, phone, print)."""
+    check_out(out, *results)
+    if len(results) == 1 and _is_plan(results[0], instance):
+        _plan_page(results[0], instance, out, *cli.hazards(dropout, shock))
+        note(f"mechopt: wrote {out}", quiet=quiet)
+        return
     from mechopt.studies.report_html import write_report
 
-    check_out(out, *results)
     write_report(results, out)
     note(f"mechopt: wrote {out}", quiet=quiet)
     if figures is not None:
@@ -41,3 +52,21 @@ def report(
             if path.suffix == ".parquet":
                 for name in write_figures(read_table(path), figures):
                     note(f"mechopt: wrote {name}", quiet=quiet)
+
+
+def _is_plan(path: Path, instance: Path | None) -> bool:
+    return path.suffix.lower() in (".json", ".csv") or instance is not None
+
+
+def _plan_page(path: Path, instance: Path | None, out: Path, dropout: Any, shock: Any) -> None:
+    import mechopt as mo
+    from mechopt.errors import InvalidFile
+    from mechopt.studies.plan_page import write_plan_page
+
+    given = None
+    if instance is not None:
+        given = cli.read_problem(instance, None, None, None, None, False)
+    plan = mo.read(path, instance=given)
+    if not isinstance(plan, mo.Plan):
+        raise InvalidFile(f"{path}: is {cli.kind_of(plan)}; expected a plan or results")
+    write_plan_page(plan, out, dropout=dropout, shock=shock)

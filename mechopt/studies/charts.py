@@ -96,6 +96,36 @@ def dot_chart(dots: Sequence[Dot], name: str) -> str:
     return _svg(parts, height, name)
 
 
+def histogram(values: Sequence[float], name: str, unit: str, style: int = 0) -> str:
+    """How many values lie in each of at most 12 equal intervals; counts above the bars."""
+    marks = ticks(min(0.0, *values), max(values), 8) if len(values) else [0.0, 1.0]
+    low, high, bins = marks[0], marks[-1], len(marks) - 1
+    counts = [0] * bins
+    for value in values:
+        counts[min(int((value - low) / (high - low) * bins), bins - 1)] += 1
+    most = max([*counts, 1])
+    wide = (WIDTH - _LEFT - _RIGHT) / bins
+    floor_ = HEIGHT - _BOTTOM
+    parts = []
+    for place, count in enumerate(counts):
+        x, tall = _LEFT + place * wide, count / most * (floor_ - _TOP - 12)
+        title = f"{number(marks[place])} to {number(marks[place + 1])}: {count:,}"
+        parts.append(
+            f'<rect class="b{style}" x="{x + 1:.1f}" y="{floor_ - tall:.1f}" '
+            f'width="{wide - 2:.1f}" height="{tall:.1f}"><title>{escape(title)}</title></rect>'
+        )
+        if count:
+            parts.append(_text(x + wide / 2, floor_ - tall - 3, f"{count:,}", "middle"))
+    for place, mark in enumerate(marks):
+        if place % 2 == 0 or bins <= 5:
+            parts.append(_text(_LEFT + place * wide, floor_ + 14, number(mark), "middle"))
+    parts.append(
+        f'<line class="grid" x1="{_LEFT}" y1="{floor_}" x2="{WIDTH - _RIGHT}" y2="{floor_}"/>'
+    )
+    parts.append(_text((WIDTH + _LEFT) / 2, HEIGHT - 4, unit, "middle", "axis"))
+    return _svg(parts, HEIGHT, name)
+
+
 def share_bar(share: float, low: float, high: float) -> str:
     """A small bar for a share in [0, 1] with its interval."""
     parts = [

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import mechopt as mo
-from mechopt.campaign import replay
+from mechopt.campaign.state import replay
 
 WRITER = """
 import json, sys
@@ -49,11 +49,11 @@ def events_of(rng: random.Random, users: int, count: int) -> list[dict[str, Any]
     return found
 
 
-def one(seed: int, folder: Path, suffix: str) -> tuple[int, int]:
+def one(seed: int, folder: Path, suffix: str, size: int = 60) -> tuple[int, int]:
     """One log: (events in it, writers killed); raises AssertionError if anything was lost."""
     rng = random.Random(seed)
     plan = plan_of(6)
-    events = events_of(rng, 6, 60)
+    events = events_of(rng, 6, size)
     log = folder / f"log{seed}{suffix}"
     shares = [events[k::3] for k in range(3)]
     killed, acknowledged = 0, set()

@@ -14,8 +14,8 @@ from scipy.optimize import linprog
 
 import mechopt as mo
 from mechopt import cli
-from mechopt.campaign import replay
 from mechopt.campaign.events import InvalidEvent
+from mechopt.campaign.state import replay
 from tests.campaign import faulty_logs
 
 
@@ -212,8 +212,8 @@ def test_payments_and_go() -> None:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".sqlite"])
 def test_killed_writers_lose_nothing(suffix: str, tmp_path: Path) -> None:
-    events, _ = faulty_logs.one(1, tmp_path, suffix)
-    assert events == 60
+    events, _ = faulty_logs.one(1, tmp_path, suffix, size=18)
+    assert events == 18
 
 
 def test_files_and_database_mean_the_same(tmp_path: Path) -> None:
