@@ -47,6 +47,8 @@ _PUBLIC = {
     "compare": "mechopt.studies.comparing",
     "Table": "mechopt.studies.results",
     "read_table": "mechopt.studies.results",
+    "rights": "mechopt.studies.rights",
+    "RightsTable": "mechopt.studies.rights",
     "frontier": "mechopt.studies.frontiers",
     "Frontier": "mechopt.studies.frontiers",
     "generate": "mechopt.cases.generators",

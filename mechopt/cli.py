@@ -36,6 +36,7 @@ COMMANDS = {
     "calibrate": "mechopt.commands.calibrate:calibrate",
     "calibrate-population": "mechopt.commands.calibrate:calibrate_population",
     "compare": "mechopt.commands.compare:compare",
+    "rights": "mechopt.commands.rights:rights",
     "update": "mechopt.commands.update:update",
     "report": "mechopt.commands.report:report",
     "export-model": "mechopt.commands.export_model:export_model",

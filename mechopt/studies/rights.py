@@ -1,0 +1,197 @@
+"""What each right costs: one row per right and protocol (FORMULATION section 10).
+
+For every right the burdens are designed anew: nobody may leave ("none"), leave with everything
+("whole"), take back any amount ("part"), leave and lose the benefit ("excluded"), or refuse and be
+replaced ("reassign"). Beside what the design reaches and pays stands who would leave if the right
+were granted on the plan that was made for nobody leaving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mechopt import words
+from mechopt.answer.plan import Plan
+from mechopt.errors import NotSupported, OutputError, TooLarge
+from mechopt.problem.instance import Instance
+from mechopt.solving import solve
+from mechopt.withdrawal import check_withdrawal
+
+RIGHTS = ("none", "whole", "part", "excluded", "reassign")
+COLUMNS = (
+    "right",
+    "protocol",
+    "status",
+    "share",
+    "expenditure",
+    "social_cost",
+    "objective",
+    "bound",
+    "would_leave",
+    "note",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RightsTable:
+    """One row per right and protocol, each a mapping over `COLUMNS`.
+
+    share : B(X) reached; expenditure, social_cost : money; would_leave : users who gain by using
+    the right on the plan for nobody leaving (None where there is no such plan, or it is too large
+    to decide); note : why there is no answer
+    """
+
+    rows: tuple[Mapping[str, Any], ...]
+    objective: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self.rows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return COLUMNS
+
+    def column(self, name: str) -> list[Any]:
+        """One column; InvalidOption with the nearest name if there is none."""
+        words.choose("column", name, COLUMNS)
+        return [row[name] for row in self.rows]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows as plain dictionaries."""
+        return [dict(row) for row in self.rows]
+
+    def __str__(self) -> str:
+        titles = ("right", "protocol", "status", "share", "payments", "social cost", "would leave")
+        lines = [titles]
+        for row in self.rows:
+            numbers = (row["share"], row["expenditure"], row["social_cost"], row["would_leave"])
+            shown = ["–" if number is None else f"{number:.6g}" for number in numbers]
+            lines.append((row["right"], row["protocol"], row["status"], *shown))
+        widths = [max(len(line[place]) for line in lines) for place in range(len(titles))]
+        text = []
+        for line in lines:
+            cells = [
+                cell.ljust(width) if place < 3 else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(line, widths))
+            ]
+            text.append("  ".join(cells).rstrip())
+        notes = {f"{row['right']}: {row['note']}" for row in self.rows if row["note"]}
+        return "\n".join([f"Rights by {self.objective}", *text, *sorted(notes)])
+
+    def plot(self, path: str | PathLike[str] | None = None) -> Any:
+        """Payments and social cost by right (a Matplotlib figure), written to `path` if given.
+
+        Raises NotSupported without Matplotlib, OutputError if the file cannot be written.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise NotSupported('figures need Matplotlib: pip install "mechopt[plot]"') from None
+        figure = Figure(figsize=(6.4, 2.8), layout="constrained")
+        axes = figure.subplots(1, 2)
+        protocols = list(dict.fromkeys(row["protocol"] for row in self.rows))
+        for panel, (name, title) in zip(
+            axes, (("expenditure", "payments"), ("social_cost", "social cost"))
+        ):
+            for place, protocol in enumerate(protocols):
+                mine = {row["right"]: row[name] for row in self.rows if row["protocol"] == protocol}
+                at = [RIGHTS.index(right) + 0.38 * place - 0.19 for right in mine]
+                heights = [np.nan if value is None else value for value in mine.values()]
+                panel.bar(at, heights, width=0.36, label=protocol)
+            panel.set_title(title)
+            panel.set_xticks(range(len(RIGHTS)), RIGHTS, rotation=30)
+        axes[0].legend(frameon=False)
+        if path is not None:
+            try:
+                figure.savefig(Path(path), metadata={"Date": None})
+            except (OSError, ValueError) as error:
+                raise OutputError(f"{path}: the picture cannot be written ({error})") from error
+        return figure
+
+
+def rights(
+    instance: Instance,
+    *,
+    objective: str | None = None,
+    protocols: Sequence[str] = ("simultaneous", "sequential"),
+    exclusion: float = 1.0,
+    **options: Any,
+) -> RightsTable:
+    """What each right costs the provider, and who would use it.
+
+    objective : default as for `solve`
+    exclusion : η of the right "excluded", for everybody
+    options : of the mechanism `burdens` (target, transfers, order, time_limit, …)
+
+    Rights that do not apply to this instance (re-assignment with several thresholds) have a row
+    with a note. Raises what `solve` raises for options that cannot be.
+    """
+    said = {**options, **({} if objective is None else {"objective": objective})}
+    free = solve(instance, "burdens", protocol="none", **said)
+    rows = [_row("none", "", free, free, instance)]
+    barred = instance.replace(exclusion=exclusion)
+    for protocol in protocols:
+        words.choose("protocol", protocol, ("simultaneous", "sequential", "coalition"))
+        for right, problem, more in (
+            ("whole", instance, {}),
+            ("part", instance, {"withdrawal": "part"}),
+            ("excluded", barred, {}),
+        ):
+            plan = _attempt(problem, {**said, **more, "protocol": protocol})
+            rows.append(_row(right, protocol, plan, free, problem, more))
+    plan = _attempt(instance, {**said, "protocol": "reassign"})
+    rows.append(_row("reassign", "reassign", plan, free, instance))
+    return RightsTable(tuple(rows), str(free.objective_name))
+
+
+def _attempt(instance: Instance, options: dict[str, Any]) -> Plan | str:
+    """The plan, or why there is none to be had."""
+    try:
+        plan: Plan = solve(instance, "burdens", **options)
+    except (NotSupported, TooLarge) as reason:
+        return str(reason)
+    return plan
+
+
+def _row(
+    right: str,
+    protocol: str,
+    plan: Plan | str,
+    free: Plan,
+    instance: Instance,
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    row = {**dict.fromkeys(COLUMNS), "right": right, "protocol": protocol, "note": ""}
+    if isinstance(plan, str):
+        row |= {"status": "not supported", "note": plan}
+    else:
+        row |= {"status": str(plan.status), "objective": plan.objective, "bound": plan.bound}
+        row["note"] = plan.reason
+        if plan.has_answer:
+            row |= {name: plan.metrics[name] for name in ("expenditure", "social_cost")}
+            row["share"] = plan.share
+    if free.has_answer and free.level:
+        row["would_leave"] = _leavers(instance, free, protocol, more or {})
+    return row
+
+
+def _leavers(instance: Instance, free: Plan, protocol: str, more: Mapping[str, Any]) -> int | None:
+    """How many do not keep everything in the outcome of the plan made for nobody leaving."""
+    if not protocol:
+        return 0
+    granted = free.replace(instance=instance)
+    try:
+        report = check_withdrawal(instance, granted, protocol, free.order, **more)
+    except (NotSupported, TooLarge):
+        return None
+    return int((~report.outcome.stay).sum())
