@@ -26,6 +26,7 @@ from mechopt.problem.instance import Instance
 from mechopt.problem.practice import Practice, ceiling, counted, flooring
 
 MOST_POINTS = 4_000_000  # beyond, steps (or mixed units) are relaxed and met by rounding up
+MOST_STAIRS = 200_000  # beyond, a line through their corners stands for them
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,6 @@ class Asked:
     curves: LevelCurves
     scale: float
     borne: FloatArray
-    rounding: float  # money by which a payment may exceed its curve (steps that were relaxed)
 
 
 def asked_curves(terms: Terms, excess: float) -> Asked:
@@ -113,21 +113,16 @@ def asked_curves(terms: Terms, excess: float) -> Asked:
     curves = _sorted(instance.n, *(np.concatenate(parts) for parts in zip(*found)))
     if not terms.transfers:
         curves = curves.keep(curves.need <= 0)
-    rounding = 0.0
     if practice.step and terms.transfers:
-        rise = np.where(curves.joined, np.append(np.diff(curves.need), 0.0), 0.0)
-        steps = float(np.ceil(rise[rise > 0] / practice.step).sum())
-        if steps <= MOST_POINTS:
-            curves = _in_steps(curves, practice.step, common > 0, MARGIN * float(terms.goal))
-        else:
-            rounding = practice.step
+        margin = MARGIN * float(terms.goal)
+        curves = _in_steps(curves, practice.step, common > 0, margin)
     some = curves.burden > 0
     some |= ~free[curves.user] & (practice.fixed[curves.user] > 0)
     contact = np.where(some, practice.contact[curves.user], 0.0)
     cost = curves.cost + contact if terms.charged else curves.cost
     borne = curves.cost
     curves = replace(curves, cost=cost, need=curves.need + contact)
-    return Asked(curves, common or 1.0, borne, rounding)
+    return Asked(curves, common or 1.0, borne)
 
 
 Points = tuple[IntArray, FloatArray, FloatArray, FloatArray, BoolArray]
@@ -243,55 +238,85 @@ def _level_after(terms: Terms, burden: FloatArray, excess: float, users: IntArra
 
 
 def _in_steps(curves: LevelCurves, step: float, whole: bool, margin: float) -> LevelCurves:
-    """Needs rounded up to multiples of `step`: each rising line becomes stairs.
+    """Needs rounded up to multiples of `step`.
 
-    A stair starts just beyond (`margin`) the end of the one below it, or one unit beyond.
+    In whole units every unit becomes a point; else each rising line becomes stairs, or, where they
+    are too many, its first and its last stair and the line through the corners between them: a
+    lower bound, met at the corners.
     """
     lines = np.flatnonzero(curves.joined)
     begin, end = curves.burden[lines], curves.burden[lines + 1]
     low, high = curves.need[lines], curves.need[lines + 1]
-    first, last = ceiling(low, step), np.maximum(ceiling(high, step), ceiling(low, step))
-    number = (last - first).astype(np.int64) + 1
-    line = np.repeat(np.arange(lines.size), number)
-    start = np.cumsum(number) - number
-    stair = np.arange(line.size) - np.repeat(start, number)
-    paid = first[line] + stair
-    rise = np.where(high > low, high - low, 1.0)
+    cost, dearer = curves.cost[lines], curves.cost[lines + 1]
+    if whole:
+        number = np.rint(end - begin).astype(np.int64) + 1
+        if number.sum() > MOST_POINTS:
+            return curves
+        line, place = _repeated(number)
+        left = right = begin[line] + place
+        part = place / np.maximum(end - begin, 1.0)[line]
+        paid = more = ceiling(low[line] + part * (high - low)[line], step)
+    else:
+        first = ceiling(low, step)
+        last = np.maximum(ceiling(high, step), first)
+        stairs = (last - first).astype(np.int64) + 1
+        number = stairs if stairs.sum() <= MOST_STAIRS else np.minimum(stairs, 3)
+        line, place = _repeated(number)
+        final = place == number[line] - 1
+        more = np.where(final, last[line], first[line] + place)
+        chord = (stairs[line] > number[line]) & (place == 1)
+        more = np.where(chord, last[line] - 1, more)
+        paid = np.where(chord, first[line], more)
+        rise = np.where(high > low, high - low, 1.0)
 
-    def reach(count: FloatArray) -> FloatArray:
-        part = np.clip((count * step - low[line]) / rise[line], 0.0, 1.0)
-        data = begin[line] + part * (end - begin)[line]
-        data = np.where(count >= last[line], end[line], data)
-        return flooring(data, 1.0) if whole else data
+        def reach(count: FloatArray) -> FloatArray:
+            share = np.clip((count * step - low[line]) / rise[line], 0.0, 1.0)
+            return begin[line] + share * (end - begin)[line]
 
-    right = reach(paid)
-    left = np.where(stair > 0, reach(paid - 1) + (1.0 if whole else margin), begin[line])
-    kept = (left < right) | ((left == right) & (whole | (stair == 0)))
-    line, paid, left, right = line[kept], paid[kept], left[kept], right[kept]
-    at = lines[line]
-    width = curves.burden[at + 1] - curves.burden[at]
-    slope = (curves.cost[at + 1] - curves.cost[at]) / np.where(width > 0, width, 1.0)
-    costs = [curves.cost[at] + (x - curves.burden[at]) * slope for x in (left, right)]
+        right = np.where(final, end[line], reach(more))
+        before = np.where(chord, reach(paid), reach(paid - 1) + margin)
+        left = np.where(place == 0, begin[line], before)
+        kept = (left < right) | ((left == right) & (place == 0))
+        line, paid, more, left, right = (column[kept] for column in (line, paid, more, left, right))
+    slope = (dearer - cost)[line] / np.where(end > begin, end - begin, 1.0)[line]
+    costs = [cost[line] + (x - begin[line]) * slope for x in (left, right)]
+    user = curves.user[lines][line]
     lone = np.flatnonzero(~curves.joined & ~np.append(False, curves.joined[:-1]))
-    needs = [paid * step, paid * step, ceiling(curves.need[lone], step) * step]
-    user = np.concatenate((curves.user[at], curves.user[at], curves.user[lone]))
-    burden = np.concatenate((left, right, curves.burden[lone]))
-    cost = np.concatenate((*costs, curves.cost[lone]))
-    need = np.concatenate(needs)
-    joined = np.concatenate((left < right, np.zeros(right.size, bool), np.zeros(lone.size, bool)))
-    order = np.lexsort((~joined, need, burden, user))
-    user, burden, cost, need, joined = (
-        column[order] for column in (user, burden, cost, need, joined)
+    none = np.zeros(user.size + lone.size, dtype=bool)
+    parts = (
+        (user, user, curves.user[lone]),
+        (left, right, curves.burden[lone]),
+        (*costs, curves.cost[lone]),
+        (paid * step, more * step, ceiling(curves.need[lone], step) * step),
+        (left < right, none),
     )
-    # One point where a stair goes on into the next line, or where a stair is one point.
+    user, burden, cost, need, joined = (np.concatenate(part) for part in parts)
+    return _merged(curves.n, user, burden, cost, need, joined)
+
+
+def _repeated(number: IntArray) -> tuple[IntArray, IntArray]:
+    """Every line as often as `number` says, and which of its repetitions it is."""
+    line = np.repeat(np.arange(number.size), number)
+    return line, np.arange(line.size) - np.repeat(np.cumsum(number) - number, number)
+
+
+def _merged(
+    n: int,
+    user: IntArray,
+    burden: FloatArray,
+    cost: FloatArray,
+    need: FloatArray,
+    joined: BoolArray,
+) -> LevelCurves:
+    """Curves from points, where those that are the same become one that is joined as either was."""
+    order = np.lexsort((~joined, need, burden, user))
+    user, burden, cost = user[order], burden[order], cost[order]
+    need, joined = need[order], joined[order]
     same = (user[1:] == user[:-1]) & (burden[1:] == burden[:-1]) & (need[1:] == need[:-1])
     fresh = np.append(True, ~same)
-    group = np.cumsum(fresh) - 1
-    linked = np.zeros(int(group[-1]) + 1 if group.size else 0, dtype=bool)
-    np.logical_or.at(linked, group, joined)
-    user = user[fresh]
-    starts = np.searchsorted(user, np.arange(curves.n + 1))
-    return LevelCurves(user, burden[fresh], cost[fresh], need[fresh], linked, starts)
+    linked = np.logical_or.reduceat(joined, np.flatnonzero(fresh))
+    start = np.searchsorted(user[fresh], np.arange(n + 1))
+    return LevelCurves(user[fresh], burden[fresh], cost[fresh], need[fresh], linked, start)
 
 
 def split_at_bends(curves: LevelCurves) -> tuple[LevelCurves, IntArray]:

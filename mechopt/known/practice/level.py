@@ -39,7 +39,7 @@ from mechopt.known.practice.curves import (
 from mechopt.known.practice.rows import Row, minimise_rows
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.instance import Instance
-from mechopt.problem.practice import counted, multiples, units_to_reach
+from mechopt.problem.practice import ceiling, counted, multiples, units_to_reach
 
 _ACCURACY = 1e-10  # of the level's money: when the search stops
 _TIE = 1e-11  # weight of the cost among equal payments
@@ -79,7 +79,11 @@ def solve_level(
         relaxed.run()
         bound = min(bound, relaxed.bound)
     burden, payment, value = search.burden, search.payment, search.value
-    if quantity == "pay" and terms.practice.has_groups:  # among equal payments the least cost
+    step, contact = terms.practice.step, terms.practice.contact
+    if quantity == "pay" and step and np.allclose(contact, np.rint(contact / step) * step, 1e-12):
+        bound = max(bound, float(ceiling(np.array(bound), step)) * step)  # money comes in steps
+    if quantity == "pay" and terms.practice.has_groups and perf_counter() < deadline:
+        # among equal payments the least cost
         limit = value + tolerances.REACH * max(value, exact_sum(instance.cost_of(burden)))
         second = _Search(terms, "cost", deadline, seed, limit)
         second.run()
