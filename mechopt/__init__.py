@@ -37,6 +37,7 @@ _PUBLIC = {
     "read": "mechopt.files",
     "build_model": "mechopt.studies.models",
     "export_model": "mechopt.studies.models",
+    "solve_model": "mechopt.studies.own_model",
     "StepCurve": "mechopt.problem.improvement_curves",
     "step_curve_from_losses": "mechopt.problem.improvement_curves",
     "step_curve_from_distribution": "mechopt.problem.improvement_curves",

@@ -29,7 +29,9 @@ def problem(n: int, seed: int, *, levels: int = 1, groups: int = 0, **terms: Any
     free = float(np.minimum(capacity, value / cost).sum())
     if groups:
         terms["group"] = np.array([f"g{label}" for label in rng.integers(0, groups, n)])
-        terms["group_least"] = {f"g{label}": 1.3 * 1.1 * free / groups for label in range(groups // 4)}
+        terms["group_least"] = {
+            f"g{label}": 1.3 * 1.1 * free / groups for label in range(groups // 4)
+        }
         terms["group_most"] = {f"g{groups - 1}": 0.6 * free / groups}
     thresholds, shares = [1.1 * free], [1.0]
     if levels == 2:

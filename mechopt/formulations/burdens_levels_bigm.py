@@ -43,14 +43,7 @@ def build(
 ) -> Model:
     """The MILP for all levels. Options as for `burdens.solve`; InvalidOption if they are not."""
     lowest = check_options(instance, objective, target, reserve)
-    coefficients = instance.n**2 * instance.levels * instance.widths.shape[1]
-    memory.refuse_beyond(
-        "formulation burdens-levels-bigm",
-        f"a Pyomo model with {coefficients:,} coefficients ({instance.n:,} users in all rows, "
-        f"{instance.levels} thresholds)",
-        memory.PER_COEFFICIENT * coefficients,
-        "It is the reference for small instances: use burdens-levels, or `solve`",
-    )
+    refuse_large(instance)
     model = parts.new_model(instance, "burdens-levels-bigm")
     parts.add_burdens(model, instance)
     parts.add_payments(model, instance, transfers=transfers)
@@ -64,6 +57,18 @@ def build(
     parts.add_no_leakage(model, instance)
     parts.add_objective(model, instance, objective)
     return model
+
+
+def refuse_large(instance: Instance) -> None:
+    """TooLarge where the rows of users times users do not fit into memory."""
+    coefficients = instance.n**2 * instance.levels * instance.widths.shape[1]
+    memory.refuse_beyond(
+        "formulation burdens-levels-bigm",
+        f"a Pyomo model with {coefficients:,} coefficients ({instance.n:,} users in all rows, "
+        f"{instance.levels} thresholds)",
+        memory.PER_COEFFICIENT * coefficients,
+        "It is the reference for small instances: use burdens-levels, or `solve`",
+    )
 
 
 def add_level_above(model: Model, instance: Instance, reserve: float) -> None:

@@ -109,13 +109,20 @@ def add_budget(model: Model, instance: Instance) -> None:
     """Payments within the budget; no row if there is none."""
     if instance.budget < float("inf"):
         model.budget = pyo.Constraint(
-            expr=sum(model.pay[i] for i in model.USERS) <= instance.budget, doc="(A4) budget"
+            expr=sum(model.pay[i] for i in model.USERS) + _contacts(model) <= instance.budget,
+            doc="(A4) budget",
         )
+
+
+def _contacts(model: Model) -> Any:
+    """What asking costs, in models that know who is asked (section 11)."""
+    return getattr(model, "contacts", 0.0)
 
 
 def add_objective(model: Model, instance: Instance, objective: str) -> None:
     """The objective of section 4, with payments and cost summed over the users."""
-    model.expenditure = pyo.Expression(expr=sum(model.pay[i] for i in model.USERS))
+    paid = sum(model.pay[i] for i in model.USERS)
+    model.expenditure = pyo.Expression(expr=paid + _contacts(model))
     model.social_cost = pyo.Expression(expr=sum(model.cost[i] for i in model.USERS))
     add_objective_of(model, instance, objective)
 
@@ -125,7 +132,10 @@ def add_objective_of(model: Model, instance: Instance, objective: str) -> None:
     provider, everyone = instance.provider_value, float(instance.value.sum())
     expressions = {
         "provider-surplus": (provider * model.share - model.expenditure, pyo.maximize),
-        "welfare": ((provider + everyone) * model.share - model.social_cost, pyo.maximize),
+        "welfare": (
+            (provider + everyone) * model.share - model.social_cost - _contacts(model),
+            pyo.maximize,
+        ),
         "expenditure": (model.expenditure, pyo.minimize),
         "social-cost": (model.social_cost, pyo.minimize),
         "improvement": (model.share, pyo.maximize),

@@ -44,7 +44,20 @@ def build_model(problem: Any, name: str = "burdens", **options: Any) -> Any:
 
     with paused_gc():
         build = words.load(registry.FORMULATIONS[name])
-        return words.call(build, name, problem, with_defaults(problem, build, options))
+        options = with_defaults(problem, build, options)
+        model = words.call(build, name, problem, options)
+    return _signed(model, problem, name, options)
+
+
+def _signed(model: Any, problem: Any, name: str, options: dict[str, Any]) -> Any:
+    """The model with where it came from, for `solve_model`."""
+    import pyomo.environ as pyo
+
+    from mechopt.studies.own_model import Source
+
+    rows = frozenset(part.name for part in model.component_objects(pyo.Constraint))
+    model.mechopt_source = Source(problem, name, dict(options), rows)
+    return model
 
 
 def formulation_of(name: str, options: dict[str, Any]) -> str:
