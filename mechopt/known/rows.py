@@ -58,7 +58,10 @@ def _fault(plan: Plan, level: int) -> str:
     if (over > tolerances.DATA * instance.capacity).any():
         return f"{instance.name(int(np.argmax(over)))} gives more than the capacity (A2)"
     total = float(instance.thresholds[level - 1])
-    excess = exact_sum(x, -total, -plan.reserve)
+    excess, practice = exact_sum(x, -total, -plan.reserve), instance.practice
+    contact = 0.0 if practice is None else practice.contact_of(x)
+    if practice is not None:  # whole units are counted as such
+        excess = float(practice.total(x) - practice.goal(total, plan.reserve))
     if excess < 0:
         return "the total is short of the threshold (A1)"
     cost = instance.cost_of(x)
@@ -67,7 +70,7 @@ def _fault(plan: Plan, level: int) -> str:
     lost = cost - gain - t
     if (lost > money).any():
         return f"{instance.name(int(np.argmax(lost - money)))} loses by taking part (A3)"
-    if exact_sum(t, -instance.budget) > tolerances.MONEY * instance.budget:
+    if exact_sum(t, contact, -instance.budget) > tolerances.MONEY * instance.budget:
         return "payments exceed the budget (A4)"
     if plan.mechanism != "burdens" or plan.protocol == "none":
         return ""

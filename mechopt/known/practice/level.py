@@ -42,7 +42,8 @@ from mechopt.problem.instance import Instance
 from mechopt.problem.practice import ceiling, counted, multiples, units_to_reach
 
 _ACCURACY = 1e-10  # of the level's money: when the search stops
-_TIE = 1e-11  # weight of the cost among equal payments
+_PROOF = 2e-10  # of the value: when it stops if little of the money is at stake
+_TIE = 1e-12  # weight of the cost among equal payments
 _MOST_ROWS = 50_000  # users of a MILP; beyond, a budget on whole units is priced
 
 
@@ -71,6 +72,11 @@ def solve_level(
     )
     search = _Search(terms, quantity, deadline, seed)
     search.run()
+    if search.value - search.bound > 2 * _PROOF * search.value and not search.whole_steps:
+        again = _Search(terms, quantity, deadline, seed)
+        again.accuracy, again.tie = min(again.accuracy, _PROOF * search.value), 0.0
+        again.run()
+        search = again if again.value <= search.value else search
     if search.burden is None:
         return _nothing(search)
     bound = search.bound
@@ -79,9 +85,9 @@ def solve_level(
         relaxed.run()
         bound = min(bound, relaxed.bound)
     burden, payment, value = search.burden, search.payment, search.value
-    step, contact = terms.practice.step, terms.practice.contact
-    if quantity == "pay" and step and np.allclose(contact, np.rint(contact / step) * step, 1e-12):
-        bound = max(bound, float(ceiling(np.array(bound), step)) * step)  # money comes in steps
+    if search.whole_steps:
+        step = terms.practice.step
+        bound = max(bound, float(ceiling(np.array(bound), step)) * step)
     if quantity == "pay" and terms.practice.has_groups and perf_counter() < deadline:
         # among equal payments the least cost
         limit = value + tolerances.REACH * max(value, exact_sum(instance.cost_of(burden)))
@@ -120,11 +126,17 @@ class _Search:
         able = self.low <= self.high * (1 + 1e-12)
         self.high = np.where(able, self.high, 0.0)
         money = instance.cost_of(self.high) + practice.contact
-        self.accuracy = (
-            _ACCURACY
-            * exact_sum(money)
-            * min(1.0, float(self.goal) / max(exact_sum(self.high), 1e-300))
+        part = min(1.0, float(self.goal) / max(exact_sum(self.high), 1e-300))
+        self.accuracy, self.tie = _ACCURACY * part * exact_sum(money), _TIE
+        step, contact = practice.step, practice.contact
+        # Then all that is spent comes in steps, and so does what must be spent at least.
+        self.whole_steps = bool(
+            quantity == "pay"
+            and step > 0
+            and np.allclose(contact, np.rint(contact / max(step, 1e-300)) * step, 1e-12)
         )
+        if self.whole_steps:
+            self.accuracy = max(self.accuracy, 0.4 * step)
 
     def widest(self) -> float:
         """The largest excess worth looking at, data."""
@@ -194,7 +206,7 @@ class _Search:
             return Choice(None, inf, inf)
         room = min(high - low, max(most_of(curves) - low, 0.0))
         if self.quantity == "pay":
-            curves = replace(curves, need=curves.need + _TIE * curves.cost)
+            curves = replace(curves, need=curves.need + self.tie * curves.cost)
         found = self._minimise(replace(asked, curves=curves), low, room)
         if found.burden is None:
             return found
@@ -202,7 +214,7 @@ class _Search:
         scaled = found.burden
         burden = scaled[: terms.instance.n] * scale
         if self.quantity == "pay":
-            dust = _TIE * exact_sum(terms.instance.cost_of(self.high))
+            dust = self.tie * exact_sum(terms.instance.cost_of(self.high))
             found = replace(found, bound=max(0.0, found.bound - dust))
         return replace(found, burden=self._askable(burden, scaled))
 
