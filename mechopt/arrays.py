@@ -186,6 +186,17 @@ def exact_parts(column: FloatArray) -> list[float]:
     return parts
 
 
+def sum_without(column: FloatArray, entries: FloatArray) -> FloatArray:
+    """Σ column − entry for each of `entries`, to a few ulps of the result (no cancellation)."""
+    parts = exact_parts(column)
+    total = fsum(parts)
+    rest = fsum([*parts, -total])  # total + rest is the sum to twice the precision
+    left = total - entries
+    taken = left - total  # the error of the difference (Knuth's two-sum) is added back
+    error = (total - (left - taken)) - (entries + taken)
+    return left + (error + rest)
+
+
 _BLOCK = 2**14  # entries that stay in the processor's cache while they are split
 
 

@@ -69,7 +69,7 @@ def best_amounts(instance: Instance, stage: Stage) -> tuple[Array, Array, IntArr
     users = stage.movers
     level = int(stage.level_of(stage.total))
     free = (stage.x - stage.committed)[users]
-    after = np.asarray(stage.level_of(stage.total - stage.removed[users]), dtype=np.int64)
+    after = np.asarray(stage.level_of(stage.without(users)), dtype=np.int64)
     best, taken = stage.leaving_pays(users, after), free
     delta = field_of(instance, "removable", stage.exact)[users]
     rho = field_of(instance, "reversibility", stage.exact)[users]

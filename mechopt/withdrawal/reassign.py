@@ -30,7 +30,7 @@ def reassign_slack(instance: Instance, plan: Plan, stage: Stage) -> tuple[Array,
     """What each of `stage.movers` loses by not taking part, money, and the level reached then."""
     users = stage.movers
     level = int(stage.level_of(stage.total))
-    after = np.asarray(stage.level_of(stage.total - stage.removed[users]), dtype=np.int64)
+    after = np.asarray(stage.level_of(stage.without(users)), dtype=np.int64)
     again = levels_without(instance, plan, users[after < level])
     after[after < level] = np.maximum(after[after < level], np.minimum(again, level))
     cost = contribution_cost(instance, stage.x, exact=stage.exact)

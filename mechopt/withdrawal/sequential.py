@@ -139,7 +139,9 @@ def one_threshold(stage: Stage, order: IntArray) -> Path:
     removed, r = stage.removed[movers], stage.r[movers]
     tolerance = stage.money_tolerance[movers]
     willing = stage.v[movers] * stage.shares[1] - r >= -tolerance
-    spare = stage.total - removed[~willing].sum() - stage.reached[0]
+    stay = np.ones(stage.n, dtype=bool)
+    stay[movers] = willing
+    spare = stage.total_of(stay) - stage.reached[0]
     trains = bool(spare >= 0)
     eager = r - stage.lost[movers] * stage.shares[1] > tolerance  # leaves unless needed
     takes = willing & eager if trains else ~willing

@@ -32,7 +32,7 @@ def all_stay_slack(stage: Stage) -> tuple[Array, IntArray]:
     if users.size == stage.n:
         users = slice(None)
     level = int(stage.level_of(stage.total))
-    without = stage.level_of(stage.total - stage.removed[users])
+    without = stage.level_of(stage.without(users))
     slack = stage.staying_pays(users, level) - stage.leaving_pays(users, without)
     return slack, without
 

@@ -168,8 +168,26 @@ class Stage:
 
     def total_of(self, stay: BoolArray) -> Any:
         """X_S of a stay-set (n,) bool."""
-        gone = self.removed[~stay]
-        return self.total - gone.sum() if gone.size else self.total
+        gone = ~stay
+        if not gone.any():
+            return self.total
+        return self.x[stay].sum() + (self.x[gone] - self.removed[gone]).sum()
+
+    def without(self, users: Any) -> Array:
+        """The totals when each of `users` leaves alone: Σ_{j≠i} x_j + (1 − δ_i) x_i.
+
+        X − δ_i x_i, whose digits cancel where he gives nearly everything. Where that could decide
+        about a level the sum is taken without him, as good as exactly.
+        """
+        totals = self.total - self.removed[users]
+        if self.exact or not self.n:
+            return totals
+        error = 2 * tolerances.rounding(self.n) * self.total
+        near = np.flatnonzero(self.level_of(totals - error) != self.level_of(totals + error))
+        if near.size:
+            x, removed = self.x[users][near], self.removed[users][near]
+            totals[near] = arrays.sum_without(self.x, x) + (x - removed)
+        return totals
 
     def staying_pays(self, users: Any, level: Any) -> Array:
         """Payoff of staying when `level` is reached, money."""

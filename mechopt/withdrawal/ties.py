@@ -63,7 +63,7 @@ def total_ties(stage: Stage) -> list[Tie]:
     if stage.exact:
         return []
     users = stage.movers
-    totals = np.concatenate(([stage.total], stage.total - stage.removed[users]))
+    totals = np.concatenate(([stage.total], stage.without(users)))
     names = np.concatenate(([-1], users))
     level = stage.level_of(totals)
     low = stage.counting_ties(reached=False).level_of(totals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from tests.conftest import SHARED
+from tests.conftest import ROOT, SHARED
 
 HARD = json.loads((SHARED / "data/hard_cases.json").read_text())
 MINIMISED = ("expenditure", "social-cost")
@@ -39,4 +40,142 @@ def test_hard_cases(case: dict[str, Any]) -> None:
     assert sign * plan.bound >= sign * attained - room
     if plan.status is mo.Status.OPTIMAL:
         assert sign * plan.objective >= sign * attained - room
+    assert mo.audit(instance, plan).ok
+
+
+def driver() -> Any:
+    """benchmarks/units/run.py, whose long counts these are the beginning of."""
+    place = importlib.util.spec_from_file_location("units_run", ROOT / "benchmarks/units/run.py")
+    assert place is not None
+    assert place.loader is not None
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module
+
+
+RUN = driver()
+
+
+@pytest.mark.parametrize(
+    ("what", "seeds"),
+    [("scales", range(30)), ("companions", range(60)), ("edges", range(70)), ("spread", range(60))],
+)
+def test_the_first_of_the_long_counts(what: str, seeds: range) -> None:
+    """Other units by powers of two: to the last bit. Users nobody asks; edges; 10^±9."""
+    found = [finding for seed in seeds for _, finding in getattr(RUN, what)(seed) if finding]
+    assert not found
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_in_thousands_it_is_the_same_to_rounding(seed: int) -> None:
+    rng = np.random.default_rng([7, seed])
+    levels = int(rng.integers(1, 4))
+    instance = RUN.instance_of(rng, levels, most=8)
+    mechanism = str(rng.choice(RUN.KNOWN))
+    options = RUN.options_of(rng, mechanism, levels)
+    if options.get("protocol") == "sequential":
+        options["protocol"] = "simultaneous"
+    first = mo.solve(instance, mechanism, **options)
+    again = mo.solve(counted(instance, 1000.0, 1e-3), mechanism, **options)
+    assert first.status is again.status
+    money = 1.0 if options["objective"] == "improvement" else 1e-3
+    size = abs(first.objective) + instance.provider_value + float(instance.value.sum())
+    assert again.objective / money == pytest.approx(first.objective, rel=1e-12, abs=1e-12 * size)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_another_order_of_users_is_the_same(seed: int) -> None:
+    rng = np.random.default_rng([8, seed])
+    levels = int(rng.integers(1, 4))
+    instance = RUN.instance_of(rng, levels, most=8)
+    options = {"objective": str(rng.choice(RUN.OBJECTIVES))}
+    order = rng.permutation(instance.n)
+    columns = ("cost", "value", "capacity", "reversibility", "removable")
+    other = instance.replace(**{name: getattr(instance, name)[order] for name in columns})
+    first, again = mo.solve(instance, **options), mo.solve(other, **options)
+    assert first.status is again.status
+    size = abs(first.objective) + instance.provider_value + float(instance.value.sum())
+    assert again.objective == pytest.approx(first.objective, rel=1e-12, abs=1e-12 * size)
+    if first.burden.any():
+        assert first.withdrawal().stable is again.withdrawal().stable is True
+
+
+@pytest.mark.parametrize("cost", [10**9, 10**12, 10**15])
+def test_one_extreme_user(cost: int) -> None:
+    """Another user's cost does not enter the answer by way of rounding."""
+    columns = {"cost": ["1/1000", cost], "value": [1000, cost], "capacity": ["2000000/3", 1]}
+    exact = mo.Instance(**columns, thresholds=["2000000/3"])
+    plan = mo.solve(exact, "burdens", objective="social-cost")
+    assert plan.status is mo.Status.OPTIMAL
+    assert plan.objective == pytest.approx(2000 / 3, rel=1e-12)
+    assert plan.bound == pytest.approx(2000 / 3, rel=1e-12)
+    assert mo.certify(exact, plan).agrees
+    for number in (int, float):
+        instance = mo.Instance(
+            cost=[number(cost), 2, 4], value=6, capacity=10, thresholds=[11], provider_value=100
+        )
+        plan = mo.solve(instance, "burdens")
+        assert plan.status is mo.Status.OPTIMAL
+        assert mo.audit(instance, plan).ok
+        assert mo.check_withdrawal(instance, plan).stable
+        assert mo.certify(instance, plan).agrees
+
+
+def test_a_wrong_answer_beside_an_extreme_user_is_contradicted() -> None:
+    """The certificate's tolerance is relative to the answer, not to all the money there is."""
+    instance = mo.Instance([1.0, 1e15], [10.0, 1e15], [5.0, 1.0], [4.0], provider_value=0.0)
+    plan = mo.solve(instance, "burdens", objective="social-cost")
+    assert mo.certify(instance, plan).agrees
+    assert not mo.certify(instance, plan.replace(objective=8.0, bound=8.0)).agrees
+
+
+def test_rounding_at_the_threshold() -> None:
+    instance = mo.Instance(cost=[1.0] * 3, value=1.0, capacity=0.1, thresholds=[0.1 + 0.2])
+    plan = mo.solve(instance, "burdens", objective="social-cost")
+    assert plan.status is mo.Status.OPTIMAL
+    assert plan.reason == "level 1 is reached up to rounding, 3e-17 of data short"
+    assert mo.audit(instance, plan).ok
+    far = mo.solve(instance.replace(thresholds=[0.3 * (1 + 1e-13)]), objective="social-cost")
+    assert far.status is mo.Status.NULL
+
+
+def test_margin_by_cancellation() -> None:
+    """Burdens that differ 10^8-fold: what remains without the large one is no difference."""
+    small = 0.0014285714285714286
+    instance = mo.Instance(cost=[1 / 7, 0.5], value=[1e9, 10.0], capacity=1e12, thresholds=[small])
+    plan = mo.Plan.from_arrays(instance, [428571.42857142858, small])
+    report = mo.check_withdrawal(instance, plan)
+    assert report.margin == pytest.approx(-61224.48979592, rel=1e-9)
+    assert report.ties
+
+
+@pytest.mark.parametrize("cost", [1e7, 1e8, 1e9, 1e12, 1e15])
+@pytest.mark.parametrize("randomized", [False, True])
+def test_types_far_apart_within_one_population(cost: float, randomized: bool) -> None:
+    group = mo.Group(1, [1, cost], [0.5, 0.5], value=0, capacity=1, reversibility=0)
+    population = mo.Population([group], thresholds=[0.9], provider_value=1000)
+    answer = mo.solve(population, "direct", objective="improvement", randomized=randomized)
+    assert answer.status is mo.Status.OPTIMAL
+    assert answer.objective == pytest.approx(1, abs=1e-9)
+    assert mo.audit(population, answer).ok
+
+
+@pytest.mark.parametrize("field", ["budget", "capacity", "value", "cost"])
+@pytest.mark.parametrize("large", [1e15, 1e19])
+@pytest.mark.parametrize("protocol", ["simultaneous", "sequential"])
+def test_large_numbers_that_mean_no_limit(field: str, large: float, protocol: str) -> None:
+    """They change nothing where they do not bind, and no solver sees them."""
+    columns: dict[str, Any] = {
+        "cost": np.array([1.0, 1.5, 2.0]),
+        "value": np.array([1.0, 2.0, 1.0]),
+        "capacity": np.array([3.0, 3.0, 3.0]),
+    }
+    rest = {"thresholds": [2.0, 4.0], "shares": [0.4, 1.0], "provider_value": 50.0}
+    if field == "budget":
+        rest["budget"] = large
+    else:
+        columns[field][0] = large
+    instance = mo.Instance(**columns, **rest)
+    plan = mo.solve(instance, "burdens", protocol=protocol, time_limit=5)
+    assert plan.status in (mo.Status.OPTIMAL, mo.Status.FEASIBLE)
     assert mo.audit(instance, plan).ok
