@@ -155,7 +155,7 @@ class DirectMechanism(Answer):
                 state, j = others.state[:, k], first + k
                 columns.append(
                     [
-                        float(others.probability @ curve)
+                        float(others.given(k) @ curve)
                         for curve in (
                             run[state].sum(axis=1),
                             burden[state, :, j].sum(axis=1),

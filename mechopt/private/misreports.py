@@ -139,7 +139,7 @@ class _Game:
             stay = group.value * shares * run - cost
             leave = left * run - (1 - group.reversibility) * cost
             better = np.where(given > 0, np.maximum(stay, leave), stay)
-            found[report] = weight @ better.sum(axis=1)
+            found[report] = weight[:, column - self.population.first_type[g]] @ better.sum(axis=1)
         return found
 
     def described(self, strategy: tuple[int, ...], *, found: bool) -> Equilibrium:

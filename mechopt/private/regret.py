@@ -69,7 +69,7 @@ def mechanism_regret(mechanism: DirectMechanism) -> Regret:
                     continue
                 pair = others.state[:, true], others.state[:, told]
                 gain = gains(mechanism, first + true, first + told, pair)
-                expected = float(others.probability @ gain)
+                expected = float(others.given(true) @ gain)
                 worst = max(worst, float(gain.max()))
                 if expected > best.interim:
                     best = Regret(expected, 0.0, first + true, first + told)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.errors import InvalidOption, TooLarge
+from mechopt.errors import InvalidOption, NotSupported, TooLarge
 from mechopt.private.regret import Regret
 from mechopt.private.rules import apply_rule, kept, stakes, sustainable
 from mechopt.problem.population import Population
@@ -64,7 +64,7 @@ def rule_regret(
             gain = outcomes(population, rule, g, abs(told), others) - honest
             gain[:, group.costs == abs(told)] = 0.0
             worst = max(worst, float(gain.max()))
-            expected = weight @ gain
+            expected = (weight * gain).sum(axis=0)
             true = int(np.argmax(expected))
             if expected[true] > best.interim:
                 error = 0.0 if samples is None else float(gain[:, true].std(ddof=1) / samples**0.5)
@@ -97,7 +97,8 @@ def _tried(
     group = population.groups[g]
 
     def most(place: int) -> float:
-        return float((weight @ outcomes(population, rule, g, float(critical[place]), others)).max())
+        found = outcomes(population, rule, g, float(critical[place]), others)
+        return float((weight * found).sum(axis=0).max())
 
     best = int(places[np.argmax([most(place) for place in places])])
     around = np.arange(max(0, best - few // 2), min(critical.size, best + few // 2))
@@ -179,16 +180,21 @@ def others_of(
     samples: int | None = None,
     random: np.random.Generator | None = None,
 ) -> tuple[IntArray, FloatArray]:
-    """Counts of everybody but one user of group g, (R, M), and their weights (R,)."""
+    """Counts of everybody but one user of group g, (R, M), and weights by her type (R, m_g)."""
     if samples is None or random is None:
         others = population.states.others[g]
         counts = population.states.counts[others.state[:, 0]].copy()
         counts[:, population.first_type[g]] -= 1
-        return counts, others.probability
+        types = range(population.groups[g].types)
+        return counts, np.column_stack([others.given(k) for k in types])
+    if population.law is not None:
+        raise NotSupported("regret: with a law of its own only exactly, without samples=")
     drawn = [
         random.multinomial(
             group.size - (h == g), group.probabilities / group.probabilities.sum(), size=samples
         )
         for h, group in enumerate(population.groups)
     ]
-    return np.concatenate(drawn, axis=1), np.full(samples, 1 / samples)
+    return np.concatenate(drawn, axis=1), np.full(
+        (samples, population.groups[g].types), 1 / samples
+    )

@@ -18,10 +18,11 @@ import numpy as np
 
 from mechopt import arrays, doors
 from mechopt.arrays import ExactArray, FloatArray, IntArray
-from mechopt.errors import InvalidFile, InvalidPopulation
+from mechopt.errors import InvalidFile, InvalidPopulation, NotSupported
 from mechopt.problem.arguments import Reader
 from mechopt.problem.group import Group as Group
 from mechopt.problem.instance import Instance
+from mechopt.problem.law import Law, read_law
 
 if TYPE_CHECKING:
     from mechopt.problem.discretise import Estimate
@@ -34,6 +35,7 @@ _POPULATION_FIELDS = (
     "provider_value",
     "budget",
     "expected_budget",
+    "law",
 )
 
 
@@ -48,6 +50,9 @@ class Population:
     provider_value : V ≥ 0, money
     budget : β ≥ 0, money, cap on the payments of every state; None for no limit
     expected_budget : cap on expected payments, money; None for no limit
+    law : None, users draw independently; else how they draw together, see `law.read_law`:
+        {"worlds": …, "probabilities": …}, a common shock, or {"counts": …, "probabilities": …},
+        a table over count states. The groups' probabilities are its marginals
 
     Users are numbered group after group. Raises InvalidPopulation naming every fault.
     """
@@ -58,6 +63,7 @@ class Population:
     provider_value: float
     budget: float
     expected_budget: float
+    law: Law | None
     _given: dict[str, Any]
 
     def __init__(
@@ -68,6 +74,7 @@ class Population:
         provider_value: Any = 0,
         budget: Any = None,
         expected_budget: Any = None,
+        law: Any = None,
     ) -> None:
         read = Reader(InvalidPopulation)
         members = (groups,) if isinstance(groups, Group) else tuple(groups)
@@ -96,12 +103,14 @@ class Population:
         assert levels is not None
         if given["shares"] is None:
             given["shares"] = 1
+        joint = law if law is None or isinstance(law, Law) else read_law(law, members)
         self.__dict__.update(
             _given=given,
             groups=members,
             thresholds=arrays.freeze(levels[0]),
             shares=arrays.freeze(levels[1]),
             provider_value=worth,
+            law=joint,
             **caps,
         )
 
@@ -159,9 +168,12 @@ class Population:
 
     def individual(self) -> Population:
         """The same users, each a group of her own (asymmetric mechanisms become possible)."""
-        return self.replace(
-            groups=[group.replace(size=1) for group in self.groups for _ in range(group.size)]
-        )
+        groups = [group.replace(size=1) for group in self.groups for _ in range(group.size)]
+        if self.law is None:
+            return self.replace(groups=groups)
+        if self.law.worlds is None:
+            raise NotSupported("a law given as a table over counts has no individual users")
+        return self.replace(groups=groups, law=self.law.individual(self.groups).to_dict())
 
     @cached_property
     def states(self) -> StateSpace:
@@ -196,8 +208,24 @@ class Population:
         )
 
     def sample_costs(self, draws: int, seed: int = 0) -> FloatArray:
-        """Independent cost profiles, money per data unit, shape (draws, n)."""
+        """Cost profiles drawn from the law, money per data unit, shape (draws, n)."""
         random = np.random.default_rng(seed)
+        if self.law is not None:
+            space = self.states
+            chance = space.probability / space.probability.sum()
+            drawn = space.counts[random.choice(len(space), size=draws, p=chance)]
+            ends = np.cumsum([group.types for group in self.groups])[:-1]
+            return np.array(
+                [
+                    np.concatenate(
+                        [
+                            random.permutation(np.repeat(group.costs, mine))
+                            for group, mine in zip(self.groups, np.split(row, ends))
+                        ]
+                    )
+                    for row in drawn
+                ]
+            )
         return np.concatenate(
             [
                 random.choice(
@@ -287,7 +315,10 @@ class Population:
                 f"{unknown[0]}: not a field of a population; fields are "
                 f"{', '.join(_POPULATION_FIELDS)}"
             )
-        return Population(**{**self._given, "groups": self.groups, **changes})
+        same = {**self._given, "groups": self.groups, "law": self.law}
+        if self.law is not None and "groups" in changes and "law" not in changes:
+            same["law"] = self.law.to_dict()  # checked against the new groups
+        return Population(**{**same, **changes})
 
     @cached_property
     def is_exact(self) -> bool:
@@ -357,6 +388,7 @@ class Population:
                 "shares": self.shares.tolist(),
             },
             "groups": [group.to_dict() for group in self.groups],
+            **({} if self.law is None else {"law": self.law.to_dict()}),
         }
 
     @classmethod
@@ -365,7 +397,7 @@ class Population:
 
         Raises InvalidFile on missing or unknown fields, InvalidPopulation on bad values.
         """
-        _expect(data, "", {"kind", "improvement", "groups"}, {"schema_version", "provider"})
+        _expect(data, "", {"kind", "improvement", "groups"}, {"schema_version", "provider", "law"})
         if data["kind"] != "population":
             raise InvalidFile(f"kind: expected 'population', got {data['kind']!r}")
         if data.get("schema_version", 1) != 1:
@@ -382,6 +414,7 @@ class Population:
             provider_value=provider.get("value", 0),
             budget=provider.get("budget"),
             expected_budget=provider.get("expected_budget"),
+            law=data.get("law"),
         )
 
     def write(self, path: str | PathLike[str]) -> None:

@@ -102,10 +102,16 @@ class Others:
 
     probability : q(ω_−i), shape (R,)
     state : index of ω_−i + e_k, the state if the user reports type k, shape (R, m_g)
+    by_type : q(ω_−i | own type k), shape (R, m_g); None if types are independent
     """
 
     probability: FloatArray
     state: IntArray
+    by_type: FloatArray | None = None
+
+    def given(self, true: int) -> FloatArray:
+        """q(ω_−i) for a user of type `true` (its number in the group), shape (R,)."""
+        return self.probability if self.by_type is None else self.by_type[:, true]
 
 
 class StateSpace:
@@ -145,6 +151,8 @@ class StateSpace:
         self.probability: FloatArray = np.prod(
             [law[index] for law, index in zip(self._laws, grid)], axis=0
         )
+        if population.law is not None:
+            self.probability = population.law.probability(population.groups, self.counts)
 
     def __len__(self) -> int:
         return int(self.counts.shape[0])
@@ -200,7 +208,13 @@ class StateSpace:
             if h != g:
                 base += stride * grid[h]
                 chance = chance * self._laws[h][grid[h]]
-        return Others(chance, base[:, None] + strides[g] * own[grid[g]])
+        state = base[:, None] + strides[g] * own[grid[g]]
+        if self.population.law is None:
+            return Others(chance, state)
+        first = self.population.first_type[g]
+        users = self.counts[state, np.arange(first, first + group.types)]
+        joint = self.probability[state] * users / group.size  # own type k and ω_−i
+        return Others(joint.sum(axis=1), state, joint / joint.sum(axis=0))
 
     def index(self, counts: IntArray) -> int:
         """Number of the state with these counts, shape (M,)."""

@@ -311,9 +311,9 @@ def add_incentives(layout: Layout, rows: Rows, pairs: str) -> None:
             _add_leaving(layout, rows, g, true, told)
 
 
-def _in_expectation(layout: Layout, g: int) -> tuple[IntArray, Any, int]:
+def _in_expectation(layout: Layout, g: int, true: int) -> tuple[IntArray, Any, int]:
     """Row of each ω_−i, its weight, number of rows: one per ω_−i (DSIC) or one in all (BIC)."""
-    chance = layout.space.others[g].probability
+    chance = layout.space.others[g].given(true)
     if layout.terms.incentive == "dsic":
         return np.arange(chance.size), np.ones(chance.size), chance.size
     return np.zeros(chance.size, dtype=np.int64), EXPECTATION * chance, 1
@@ -321,7 +321,7 @@ def _in_expectation(layout: Layout, g: int) -> tuple[IntArray, Any, int]:
 
 def _add_staying(layout: Layout, rows: Rows, g: int, true: int, told: int) -> None:
     honest, lying = deviation_cells(layout, g, true, told)
-    at, weight, size = _in_expectation(layout, g)
+    at, weight, size = _in_expectation(layout, g, true)
     dearer = layout.theta[lying[0]] - layout.theta[honest[0]]
     gain: list[Term] = []
     for k in range(layout.K):
@@ -381,7 +381,7 @@ def _add_second_thoughts(layout: Layout, rows: Rows, g: int, true: int, told: in
         leave = keep_terms(layout, k, at, lying)
         leave += shape_terms(layout, k, at, lying, sunk)
         rows.add("D6 withdraw", size, 0, inf, best + leave)
-    row, weight, count = _in_expectation(layout, g)
+    row, weight, count = _in_expectation(layout, g, true)
     gain: list[Term] = []
     for k in range(layout.K):
         gain += utility_terms(layout, k, row, honest, weight)
@@ -399,9 +399,9 @@ def add_participation(layout: Layout, rows: Rows) -> None:
                 rows.add("D4 participation", layout.C, 0, inf, terms)
         return
     for g, group in enumerate(layout.population.groups):
-        chance = EXPECTATION * layout.space.others[g].probability
-        at = np.zeros(chance.size, dtype=np.int64)
         for true in range(group.types):
+            chance = EXPECTATION * layout.space.others[g].given(true)
+            at = np.zeros(chance.size, dtype=np.int64)
             honest, _ = deviation_cells(layout, g, true, true)
             terms = []
             for k in range(layout.K):

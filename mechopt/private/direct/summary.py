@@ -94,7 +94,7 @@ def binding(mechanism: DirectMechanism) -> list[str]:
                     continue
                 pair = others.state[:, true], others.state[:, told]
                 gain = float(
-                    others.probability @ gains(mechanism, first + true, first + told, pair)
+                    others.given(true) @ gains(mechanism, first + true, first + told, pair)
                 )
                 if abs(gain) <= room:
                     held.append(f"a user of {name} is indifferent to reporting type {told + 1}")
