@@ -48,7 +48,10 @@ def audit_mechanism(population: Population, mechanism: DirectMechanism) -> Audit
     """Check every row; see `mechopt.audit`. InvalidPlan if the mechanism has another population."""
     from mechopt.audits.plans import Audit, Violation
 
-    if mechanism.population not in (population, population.individual()):
+    made_for = mechanism.population
+    if made_for != population and made_for.n == len(made_for.groups):  # users of a group each alone
+        population = population.individual()
+    if made_for != population:
         raise InvalidPlan("the mechanism was made for another population")
     violations: list[Violation] = []
     rows: dict[str, int] = {}
@@ -131,12 +134,31 @@ class _Numbers:
         return self.value * enjoyed
 
     def _law(self) -> FloatArray:
+        joint = self.population.law
+        if joint is None:
+            return self._independent(self.chance)
+        if joint.worlds is not None:
+            return np.asarray(
+                sum(
+                    weight * self._independent(np.concatenate(world))
+                    for weight, world in zip(joint.weight, joint.worlds)
+                )
+            )
+        assert joint.counts is not None
+        found = np.zeros(self.counts.shape[0])
+        for row, chance in zip(joint.counts, joint.weight):
+            found[(self.counts == row).all(axis=1)] = chance
+        return found
+
+    def _independent(self, chance: FloatArray) -> FloatArray:
+        """Probability of each state if users draw from `chance` (M,) independently."""
         factorial = np.array([lgamma(c + 1.0) for c in range(int(self.size.max()) + 1)])
         logs = np.zeros(self.counts.shape[0])
         for g, one in enumerate(self.population.groups):
             mine = self.counts[:, self.group == g]
             logs += factorial[one.size] - factorial[mine].sum(axis=1)
-            logs += (mine * np.log(one.probabilities)).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs += np.where(self.counts > 0, self.counts * np.log(chance), 0.0).sum(axis=1)
         return np.exp(logs)
 
     def _shape(self) -> FloatArray:

@@ -107,7 +107,10 @@ def _accepted(group: Group, cost: float, payment: float, floor: float) -> float:
 
 
 def _law(population: Population, given: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """(totals, probabilities), group after group."""
+    """(totals, probabilities), group after group, or state by state if types are correlated."""
+    if population.law is not None:
+        space = population.states
+        return np.asarray(space.counts @ np.concatenate(given), np.float64), space.probability
     totals: FloatArray = np.zeros(1)
     chances: FloatArray = np.ones(1)
     for group, amounts in zip(population.groups, given):

@@ -12,7 +12,7 @@ from mechopt.answer.mechanism import DirectMechanism
 from mechopt.certificates.draft import Draft
 from mechopt.checker.data import ONE, ZERO
 from mechopt.checker.mechanisms import MechanismProblem, Row, named
-from mechopt.errors import SolverError, TooLarge
+from mechopt.errors import NotSupported, SolverError, TooLarge
 from mechopt.exact import lp as exact_lp
 from mechopt.problem.direct_size import predict_size
 from mechopt.problem.direct_terms import PAYMENT_FACTOR
@@ -26,6 +26,11 @@ Values = dict[Any, Fraction]
 
 def draft(mechanism: DirectMechanism) -> Draft:
     """The exact optimum of a direct mechanism's problem, or an answer and a bound."""
+    if mechanism.population.law is not None or mechanism.terms.robust is not None:
+        raise NotSupported(
+            "certify: only mechanisms for independent types with a known law are certified; "
+            "audit checks every row of this one"
+        )
     terms = {**mechanism.terms.to_dict(), "payment_factor": decimal(PAYMENT_FACTOR)}
     if mechanism.population.levels == 1 or terms["withdrawal_rights"] is False:
         terms["levels"] = "safe"  # the two readings are the same

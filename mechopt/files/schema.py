@@ -199,6 +199,11 @@ class PopulationFile(_Part):
     provider: GroupProvider = GroupProvider()
     improvement: Improvement
     groups: list[Group]
+    law: dict[str, Any] | None = Field(
+        default=None,
+        description="if types are correlated: {worlds, probabilities}, a common shock, or "
+        "{counts, probabilities}, a table over count states",
+    )
 
 
 class States(_Part):

@@ -129,7 +129,10 @@ class _Sheet:
         self.law = space.probability.tolist()
         self.users = space.counts.tolist()  # [ω][j]
         self.state = [others.state.tolist() for others in space.others]  # [g][ω_−i][column of g]
-        self.chance = [others.probability.tolist() for others in space.others]  # [g][ω_−i]
+        self.chance = [  # [g][own type][ω_−i]
+            [others.given(k).tolist() for k in range(group.types)]
+            for others, group in zip(space.others, population.groups)
+        ]
         self.shares = [0.0, *population.shares.tolist()]
         self.thresholds = [0.0, *population.thresholds.tolist()]
         self.levels = range(1, population.levels + 1)
@@ -206,7 +209,7 @@ class _Sheet:
             ],
             dimen=4,
         )
-        self.faced = [(g, o) for g, chance in enumerate(self.chance) for o in range(len(chance))]
+        self.faced = [(g, o) for g, chance in enumerate(self.chance) for o in range(len(chance[0]))]
         model.FACED = pyo.Set(initialize=self.faced, dimen=2)
         self.lies = [
             (g, first + true, first + told)
@@ -386,7 +389,7 @@ class _Sheet:
                     linear(
                         *(
                             scaled(chance, self.regretted(g, true, told, o))
-                            for o, chance in enumerate(self.chance[g])
+                            for o, chance in enumerate(self.chance[g][true - self.first[g]])
                         )
                     )
                     >= 0
@@ -411,7 +414,7 @@ class _Sheet:
 
     def in_every_state(self, lies: list[tuple[int, int, int]]) -> list[tuple[int, int, int, int]]:
         """Each lie with each ω_−i that its group may face."""
-        return [(*lie, o) for lie in lies for o in range(len(self.chance[lie[0]]))]
+        return [(*lie, o) for lie in lies for o in range(len(self.chance[lie[0]][0]))]
 
     def regretted(self, g: int, true: int, told: int, o: int) -> Form:
         """Σ_k utility of the truth minus that of the lie."""
@@ -450,7 +453,7 @@ class _Sheet:
                     *(
                         scaled(chance, self.gain(k, self.state_when(g, o, j), j))
                         for g in [self.group_of[j]]
-                        for o, chance in enumerate(self.chance[g])
+                        for o, chance in enumerate(self.chance[g][j - self.first[g]])
                         for k in self.levels
                     )
                 )

@@ -37,6 +37,11 @@ ROBUST_STATES = 20_000  # a worst law is searched over all states, for every off
 
 def supply_law(population: Population, amounts: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
     """(totals X ascending, probabilities) when a user of group g and type k gives amounts[g][k]."""
+    if population.law is not None:
+        space = population.states
+        supply = np.asarray(space.counts @ np.concatenate(amounts), np.float64)
+        levels, where = np.unique(supply, return_inverse=True)
+        return levels, np.bincount(where, space.probability).astype(np.float64)
     totals, chances = np.zeros(1), np.ones(1)
     for group, given in zip(population.groups, amounts):
         levels, member = np.unique(given, return_inverse=True)

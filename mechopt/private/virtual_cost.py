@@ -24,6 +24,7 @@ def applies(population: Population, terms: DirectTerms) -> bool:
     """Whether the closed form answers these terms exactly."""
     return (
         population.levels == 1
+        and population.law is None
         and population.linear
         and population.budget == inf
         and population.expected_budget == inf

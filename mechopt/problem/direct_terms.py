@@ -139,6 +139,8 @@ def read_robust(
         given = np.asarray(radius, dtype=np.float64)
     except (TypeError, ValueError):
         given = np.full(1, np.nan)
+    if population.law is not None:
+        raise InvalidOption("robust: the ball is one of independent draws; leave out law=")
     groups = len(population.groups)
     fits = given.shape in ((), (groups,)) and not isinstance(radius, bool)
     if not (fits and bool(((given >= 0) & np.isfinite(given)).all())):

@@ -33,6 +33,7 @@ def applies(population: Population, terms: DirectTerms) -> bool:
         and terms.objective in OBJECTIVES
         and terms.incentive in ("dsic", "bic")
         and terms.robust is None
+        and population.law is None
         and all(group.exclusion == 0 for group in population.groups)
     )
 

@@ -124,5 +124,7 @@ def _nominal(
 
 
 def _few_profiles(population: Population) -> bool:
+    if population.law is not None and population.law.worlds is None:
+        return False  # a table over counts says nothing about single users
     profiles = prod(group.types**group.size for group in population.groups)
     return profiles <= PROFILE_LIMIT

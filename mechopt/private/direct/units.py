@@ -59,4 +59,5 @@ def _scaled(population: Population, data: float, money: float) -> Population:
         provider_value=population.provider_value / money,
         budget=cap(population.budget),
         expected_budget=cap(population.expected_budget),
+        law=population.law,
     )

@@ -66,6 +66,8 @@ def bracket(
         raise InvalidOption(f"transfers: must be True or False, got {transfers!r}")
     if population.levels > 1 or not population.linear:
         raise NotSupported("bracket: only for one threshold and linear costs (one segment)")
+    if population.law is not None:
+        raise NotSupported("bracket: only for independent types; this population has a law=")
     if any(group.exclusion for group in population.groups):
         raise NotSupported(
             "bracket: its upper bound takes the improvement as a public good; "
