@@ -6,7 +6,6 @@ Nor is a file written that the same call reads: `protecting` remembers what is r
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -81,7 +80,7 @@ def replacing(path: str | PathLike[str], *, binary: bool = False) -> Iterator[IO
             return
         if target.is_dir():
             raise IsADirectoryError(None, "it is a folder")
-        temporary = target.with_name(f".mechopt-{secrets.token_hex(6)}.tmp")
+        temporary = target.with_name(f".mechopt-{os.urandom(6).hex()}.tmp")
         _unfinished.add(temporary)
         try:
             with _open(temporary, "x", binary) as stream:

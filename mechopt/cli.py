@@ -50,8 +50,8 @@ INTERRUPTED = 130
 GRACE = 1.0  # seconds
 
 
-def build() -> typer.Typer:
-    """The application with every command of `COMMANDS`."""
+def build(only: str | None = None) -> typer.Typer:
+    """The application with every command of `COMMANDS`, or with one: that starts faster."""
     application = typer.Typer(
         name="mechopt",
         add_completion=False,
@@ -61,7 +61,8 @@ def build() -> typer.Typer:
     )
     application.callback(help=ABOUT)(_root)
     for name, place in COMMANDS.items():
-        application.command(name)(_guarded(load(place)))
+        if only in (None, name):
+            application.command(name)(_guarded(load(place)))
     return application
 
 
@@ -122,8 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # ids no terminal can show
     if arguments is None and os.name == "posix":
         _watch_signals()
+    # Typer reads options by pydantic, which would look for plugins in every installed package.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
-        build()(args=None if arguments is None else list(arguments), prog_name="mechopt")
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        asked = given[0] if given and given[0] in COMMANDS else None
+        build(asked)(args=given, prog_name="mechopt")
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Annotated, Any
 
 import typer
 
 from mechopt.commands import options as cli
 from mechopt.commands.output import emit
+from mechopt.commands.page import Page
 
 
 def models(
@@ -52,17 +54,15 @@ def _about(entry: Any) -> dict[str, Any]:
 
 
 def _listing(entries: list[Any]) -> str:
-    from io import StringIO
-
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("model", "question", "sample", box=None, padding=(0, 2, 0, 0))
+    page = Page()
     for entry in entries:
-        table.add_row(entry.name, entry.question, str(entry.value))
-    text = StringIO()
-    Console(file=text, width=100, highlight=False).print(table)
-    return text.getvalue() + "\nmechopt models NAME prints a sheet and solves its sample.\n"
+        page.line(f"{entry.name} (sample: {entry.value})")
+        page.lines += textwrap.wrap(
+            entry.question, page.width, initial_indent="    ", subsequent_indent="    "
+        )
+    page.gap()
+    page.line("mechopt models NAME prints a sheet and solves its sample.")
+    return page.text()
 
 
 def _solved(entry: Any) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from io import StringIO
 from math import isinf
 from typing import Any
 
@@ -14,10 +12,10 @@ import numpy as np
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.audits.plans import Audit
+from mechopt.commands.page import Page
 from mechopt.errors import NotSupported, TooLarge
 from mechopt.withdrawal import WithdrawalReport
 
-_WIDTH = 100
 _TOP = 10  # largest burdens shown
 _PATIENCE = 10.0  # seconds that `check` spends on the best and worst equilibrium each
 _NAMED = 6  # users named in a sentence; the rest are counted
@@ -119,7 +117,7 @@ def audit_dict(audit: Audit) -> dict[str, Any]:
 
 def plan_text(plan: Plan, benchmark: Plan | None = None, remark: str = "") -> str:
     """What `mechopt solve` prints: totals beside the benchmark, withdrawal check, burdens."""
-    page = _Page()
+    page = Page()
     page.line(f"{plan.mechanism} for {plan.instance.n:,} users: {_status(plan)}")
     if remark:
         page.line(remark)
@@ -138,7 +136,7 @@ def plan_text(plan: Plan, benchmark: Plan | None = None, remark: str = "") -> st
 
 def check_text(plan: Plan, audit: Audit) -> str:
     """What `mechopt check` prints: the verdict, its witnesses, totals and burdens."""
-    page = _Page()
+    page = Page()
     verdict = "every constraint holds" if audit.ok else "NOT every constraint holds"
     page.line(f"{plan.mechanism} plan for {plan.instance.n:,} users: {verdict}")
     page.line(f"claimed status: {plan.status}; protocol: {plan.protocol}")
@@ -158,7 +156,7 @@ def check_text(plan: Plan, audit: Audit) -> str:
 
 def answer_check_text(answer: Any, audit: Audit) -> str:
     """What `mechopt check` prints for an answer to a population: the verdict and the summary."""
-    page = _Page()
+    page = Page()
     page.line(str(audit))
     page.gap()
     page.line(str(answer.summary()))
@@ -167,7 +165,7 @@ def answer_check_text(answer: Any, audit: Audit) -> str:
 
 def answer_text(answer: Any, remark: str = "") -> str:
     """What `mechopt solve` prints for a population: the summary and the expected metrics."""
-    page = _Page()
+    page = Page()
     page.line(str(answer.summary()))
     if remark:
         page.line(remark)
@@ -203,7 +201,7 @@ def _status(plan: Plan) -> str:
     return f"{words}; {plan.objective_name} {_figure(plan.objective)}{bound}"
 
 
-def _totals(page: _Page, plan: Plan, benchmark: Plan | None) -> None:
+def _totals(page: Page, plan: Plan, benchmark: Plan | None) -> None:
     shown = [plan] if benchmark is None else [plan, benchmark]
     rows = [("data asked for", [_figure(one.total) for one in shown])]
     threshold = plan.instance.thresholds[max((plan.level or 0) - 1, 0)]
@@ -225,7 +223,7 @@ def _of_levels(plan: Plan) -> str:
     return f" (level {plan.level or 0} of {plan.instance.levels} reached)"
 
 
-def _withdrawal(page: _Page, plan: Plan) -> None:
+def _withdrawal(page: Page, plan: Plan) -> None:
     for name, report in reports(plan).items():
         label = name
         if name == "sequential":
@@ -234,7 +232,7 @@ def _withdrawal(page: _Page, plan: Plan) -> None:
     _pivotal(page, plan)
 
 
-def _pivotal(page: _Page, plan: Plan) -> None:
+def _pivotal(page: Page, plan: Plan) -> None:
     assert plan.burden is not None
     decisive = pivotal(plan)
     asked = int((plan.burden > 0).sum())
@@ -265,7 +263,7 @@ def _names(plan: Plan, users: Sequence[int] | IntArray) -> str:
     return named + (", …" if len(users) > _NAMED else "")
 
 
-def _largest(page: _Page, plan: Plan) -> None:
+def _largest(page: Page, plan: Plan) -> None:
     from mechopt.files.plans import shown
 
     assert plan.burden is not None
@@ -304,44 +302,3 @@ def _figure(value: Any) -> str:
     if value is None:
         return "-"
     return f"{float(value):,.6g}" if abs(float(value)) < 1e15 else f"{float(value):.6g}"
-
-
-class _Page:
-    """Lines and tables gathered into one text; colours and rules only for a terminal."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-
-        terminal = sys.stdout is not None and sys.stdout.isatty()
-        self.stream = StringIO()
-        self.console = Console(
-            file=self.stream,
-            force_terminal=terminal,
-            width=min(Console().width, _WIDTH) if terminal else _WIDTH,
-            highlight=False,
-            markup=False,
-            emoji=False,
-        )
-
-    def line(self, text: str) -> None:
-        self.console.print(text, soft_wrap=False)
-
-    def gap(self) -> None:
-        self.console.print()
-
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """The first column to the left, the others to the right."""
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=box.SIMPLE_HEAD if self.console.is_terminal else None, pad_edge=False)
-        for place, name in enumerate(header):
-            table.add_column(Text(name), justify="right" if place else "left")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        self.console.print(table)
-
-    def text(self) -> str:
-        lines = self.stream.getvalue().splitlines()
-        return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -57,7 +57,7 @@ def read(
     Raises InvalidFile, InvalidInstance, InvalidPlan or InvalidPopulation with every fault, each
     with row and field; NotSupported for Parquet without pyarrow, .xlsx without openpyxl.
     """
-    from mechopt.files import documents, instances, plan_reading, schema, tables
+    from mechopt.files import documents, instances, plan_reading, tables
 
     path = Path(path)
     changes = {
@@ -97,7 +97,7 @@ def read(
         raise InvalidOption(f"{unused[0]}: applies to an instance, but {path} is a {kind}")
     if kind == "plan":
         return plan_reading.read_document(path, document, instance, allow_outside=allow_outside)
-    problems = [f"{path}: {text}" for _, text in schema.faults(schema.MODELS[kind], document)]
+    problems = [f"{path}: {text}" for _, text in documents.faults(kind, document)]
     tables.stop_if(problems, InvalidFile)
     try:
         form: Any = _load(_DOCUMENTS[kind])

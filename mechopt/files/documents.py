@@ -21,7 +21,6 @@ from mechopt import memory
 from mechopt.atomic import STANDARD, protect
 from mechopt.errors import InvalidFile, MechoptError
 from mechopt.problem import numbers
-from mechopt.solver.highs import paused_gc
 
 SCHEMA_VERSION = 1
 # A JSON file of a million users has about 100 MB, and reading takes ten times its size.
@@ -126,7 +125,7 @@ def parse(path: Path, found: bytes, *, exact: bool = False) -> dict[str, Any]:
     with reading(path):
         text = found.decode("utf-8-sig")
     try:
-        with paused_gc():
+        with memory.paused_gc():
             document = json.loads(
                 text,
                 object_pairs_hook=_no_repeats,
@@ -180,6 +179,13 @@ def kind_of(document: dict[str, Any], path: Path, known: tuple[str, ...]) -> str
     if problems:
         raise InvalidFile(problems)
     return str(kind)
+
+
+def faults(kind: str, document: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """What is wrong with the structure of a document: (place, sentence) of every fault."""
+    from mechopt.files import schema  # pydantic takes longer than all of a small solve
+
+    return schema.faults(schema.MODELS[kind], document)
 
 
 def dumps(document: Any) -> str:

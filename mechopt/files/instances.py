@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mechopt.errors import Fault, InvalidFile, InvalidInstance
-from mechopt.files import documents, schema, tables
+from mechopt.files import documents, tables
 from mechopt.problem import numbers
 from mechopt.problem.fields import BY_NAME, PER_USER, USER_FIELDS
 from mechopt.problem.instance import Instance
@@ -157,11 +157,33 @@ def _changed(document: dict[str, Any], said: Mapping[str, Any]) -> dict[str, Any
     return document
 
 
+def _well_formed(document: dict[str, Any]) -> bool:
+    """Whether the schema surely has nothing to say: plain columns under the names it knows."""
+    if set(document) - {"schema_version", "kind", "provider", "improvement", "users"}:
+        return False
+    parts = [document.get(name, {}) for name in ("provider", "improvement", "users")]
+    if type(document.get("schema_version")) is not int or not all(
+        isinstance(part, dict) for part in parts
+    ):
+        return False
+    provider, improvement, users = parts
+    named = all(type(name) in (str, int) for name in users.get("id") or ())
+    return (
+        named
+        and isinstance(users.get("id", []), list)
+        and set(provider) <= {"value", "budget"}
+        and {"thresholds"} <= set(improvement) <= {"thresholds", "shares"}
+        and {"cost", "value"} <= set(users) <= {"id", "cost", "value", "capacity", "reversibility"}
+        and all(isinstance(column, list) for column in (*improvement.values(), *users.values()))
+    )
+
+
 def _read_document(
     draft: Draft, document: dict[str, Any], exact: bool, allow_outside: bool
 ) -> None:
-    for place, sentence in schema.faults(schema.InstanceFile, document):
-        draft.fault(_argument(place), sentence)
+    if not _well_formed(document):
+        for place, sentence in documents.faults("instance", document):
+            draft.fault(_argument(place), sentence)
     provider = _part(document, "provider")
     improvement = _part(document, "improvement")
     for argument, raw in (

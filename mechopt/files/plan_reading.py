@@ -13,7 +13,7 @@ from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.atomic import STANDARD
 from mechopt.errors import InvalidFile, InvalidPlan
-from mechopt.files import documents, instances, schema, tables
+from mechopt.files import documents, instances, tables
 from mechopt.files.plans import COLUMNS, DERIVED, HEAD, side
 from mechopt.problem import numbers
 from mechopt.problem.instance import Instance
@@ -24,7 +24,7 @@ def read_document(
     path: Path, found: dict[str, Any], instance: Instance | None, *, allow_outside: bool
 ) -> Plan:
     """The plan in a JSON document, with the given instance or the one it carries or names."""
-    problems = [f"{path}: {text}" for _, text in schema.faults(schema.PlanFile, found)]
+    problems = [f"{path}: {text}" for _, text in documents.faults("plan", found)]
     tables.stop_if(problems, InvalidPlan)
     if isinstance(found["users"], str):
         return read_table(_users_of(path, found["users"], allow_outside), instance, about=found)
@@ -119,7 +119,7 @@ def read_table(
     beside = side(path)
     if about is None and str(path) not in STANDARD and beside.is_file():
         about = documents.load(beside)
-        problems = [f"{beside}: {text}" for _, text in schema.faults(schema.PlanFile, about)]
+        problems = [f"{beside}: {text}" for _, text in documents.faults("plan", about)]
         tables.stop_if(problems, InvalidPlan)
     found = source.read(COLUMNS)
     tables.stop_if(found.problems, InvalidPlan)
@@ -147,7 +147,7 @@ def _stored(found: tables.Table) -> dict[str, Any] | None:
         stored = None
     if not isinstance(stored, dict):
         raise InvalidPlan(f"{found.path}: what mechopt stored with the table is damaged")
-    faults = schema.faults(schema.PlanFile, {**stored, "users": None})
+    faults = documents.faults("plan", {**stored, "users": None})
     problems = [f"{found.path}: stored metadata: {text}" for _, text in faults]
     tables.stop_if(problems, InvalidPlan)
     return stored

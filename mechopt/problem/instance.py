@@ -5,7 +5,6 @@ Symbols and units are those of FORMULATION section 1.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -262,6 +261,8 @@ class Instance:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the content (numbers as float64, and ids), in hexadecimal."""
+        import hashlib  # brings OpenSSL, and most runs need no hash
+
         digest = hashlib.sha256()
         core = [field.name for field in USER_FIELDS if field.core]
         for name in (*core, "thresholds", "shares", "widths", "slopes", *self.said):

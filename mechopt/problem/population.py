@@ -6,7 +6,6 @@ Symbols and units are those of FORMULATION sections 1 and 5. Types are listed gr
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -338,6 +337,8 @@ class Population:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the content, in hexadecimal."""
+        import hashlib  # brings OpenSSL, and most runs need no hash
+
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:

@@ -6,9 +6,6 @@ A `LinearProgram` is the common currency: Pyomo formulations are compiled to it
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from math import inf, isfinite
@@ -21,6 +18,7 @@ import numpy.typing as npt
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import SolverError
+from mechopt.memory import paused_gc as paused_gc
 from mechopt.solver import runs
 from mechopt.solver.linear_program import LinearProgram as LinearProgram
 from mechopt.solver.linear_program import balanced
@@ -304,18 +302,6 @@ class Compiled:
 
     def row_names(self) -> list[str]:
         return [constraint.name for constraint in self.constraints]
-
-
-@contextmanager
-def paused_gc() -> Iterator[None]:
-    """No garbage collection while a model is built: half the build time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def from_pyomo(model: Any) -> Compiled:

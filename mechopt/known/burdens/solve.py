@@ -14,7 +14,6 @@ import numpy as np
 from mechopt import words
 from mechopt.answer.plan import Plan
 from mechopt.errors import InvalidOption, NotSupported
-from mechopt.known import milp as by_model
 from mechopt.known.burdens import exact_edge as knife_edge
 from mechopt.known.burdens.committed import on_top
 from mechopt.known.burdens.separable import one_level, unsecured_share
@@ -148,7 +147,9 @@ def solve(
     fields: dict[str, Any] = {"mechanism": "burdens", "protocol": protocol, "order": order}
     fields["right"] = withdrawal
     if method == "model" and protocol != "reassign":
-        return by_model.solve(
+        from mechopt.known import milp  # brings Pyomo and HiGHS
+
+        return milp.solve(
             instance,
             "burdens",
             objective=objective,

@@ -1,0 +1,81 @@
+"""The first minute: what the first command loads, and that its output is JSON and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mechopt as mo
+from mechopt.files import write
+
+EXAMPLE = str(Path(mo.__file__).parent / "data" / "example.json")
+HEAVY = ("pyomo", "highspy", "scipy", "pandas", "pyarrow", "rich.console", "hashlib", "matplotlib")
+
+
+def test_a_small_solve_loads_nothing_heavy() -> None:
+    """0.45 s where importing NumPy takes 0.15: all that is loaded counts."""
+    code = (
+        "import sys; from mechopt import cli; "
+        f"assert cli.main(['solve', {EXAMPLE!r}, '--quiet']) == 0; "
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("first")
+    group = mo.Group(size=2, costs=[1, 2], probabilities=[0.5, 0.5], value=1, capacity=10)
+    write(mo.Population([group], thresholds=[1.25]), folder / "population.json")
+    two = mo.Instance(
+        cost=[1, 2, 4], value=6, capacity=10, thresholds=[8, 11], shares=[0.6, 1], ids=list("abc")
+    )
+    write(two, folder / "two.json")
+    mo.solve(two, "burdens").write(folder / "plan.json")
+    return folder
+
+
+COMMANDS = {
+    "solve": ("solve", "two.json"),
+    "solve in sequence": ("solve", "two.json", "--protocol", "sequential"),
+    "solve for a population": ("solve", "population.json", "--objective", "improvement"),
+    "certify": ("solve", "two.json", "--exact"),
+    "check": ("check", "plan.json"),
+    "compare": ("compare", "two.json", "--mechanism", "burdens", "--mechanism", "subsidy"),
+    "export-model": ("export-model", "two.json", "--mechanism", "burdens-levels", "--out", "m.lp"),
+    "models": ("models",),
+    "one model": ("models", "burdens"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_standard_output_is_json_and_nothing_else(command: str, files: Path) -> None:
+    """In a process of its own: what a library prints on its first use would show."""
+    name, *rest = COMMANDS[command]
+    done = subprocess.run(
+        [sys.executable, "-m", "mechopt", name, *rest, "--format", "json"],
+        cwd=files,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout)
+    assert "Traceback" not in done.stderr
+
+
+def test_schemas_are_json(files: Path) -> None:
+    for kind in ((), ("plan",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "mechopt", "schema", *kind],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert json.loads(done.stdout)
+    assert done.stderr == ""
