@@ -15,6 +15,7 @@ from mechopt.audits.plans import Audit
 from mechopt.commands.page import Page
 from mechopt.errors import NotSupported, TooLarge
 from mechopt.withdrawal import WithdrawalReport
+from mechopt.withdrawal.metrics import totals
 
 _TOP = 10  # largest burdens shown
 _PATIENCE = 10.0  # seconds that `check` spends on the best and worst equilibrium each
@@ -203,6 +204,7 @@ def _status(plan: Plan) -> str:
 
 def _totals(page: Page, plan: Plan, benchmark: Plan | None) -> None:
     shown = [plan] if benchmark is None else [plan, benchmark]
+    known = [plan.metrics] if benchmark is None else [plan.metrics, totals(benchmark)]
     rows = [("data asked for", [_figure(one.total) for one in shown])]
     threshold = plan.instance.thresholds[max((plan.level or 0) - 1, 0)]
     rows.append(
@@ -210,7 +212,7 @@ def _totals(page: Page, plan: Plan, benchmark: Plan | None) -> None:
     )
     for name, label in _LABELS.items():
         if name in plan.metrics:
-            rows.append((label, [_figure(one.metrics.get(name)) for one in shown]))
+            rows.append((label, [_figure(one.get(name)) for one in known]))
     prices = [one.details.get("price") for one in shown]
     if any(price is not None for price in prices):
         rows.append(("price per data unit", [_figure(price) for price in prices]))

@@ -49,7 +49,11 @@ def fill(table: Table, names: list[str], data: Any, layout: Layout, exact: bool)
         if not layout.knows(name):
             table.others[name] = _carried(column)
             continue
-        if name in layout.blanks and not _arrow().types.is_string(column.type):
+        if (
+            name in layout.blanks
+            and column.null_count
+            and not _arrow().types.is_string(column.type)
+        ):
             column = column.fill_null(layout.blanks[name])
         read_column = _names if name in layout.text else _numbers
         table.columns[name], faults = read_column(column, exact)
@@ -94,14 +98,14 @@ def _decoding(path: Path) -> Iterator[None]:
 def _nulls(column: Any) -> list[tuple[int, str]]:
     if not column.null_count:
         return []
-    return [(int(row), "is empty") for row in np.flatnonzero(column.is_null().to_numpy())]
+    return [(int(row), "is empty") for row in np.flatnonzero(column.is_null().to_pylist())]
 
 
 def _carried(column: Any) -> list[str]:
     """A column that is not read, as text."""
     pa = _arrow()
     try:
-        return list(column.cast(pa.string()).fill_null("").to_pylist())
+        return ["" if text is None else text for text in column.cast(pa.string()).to_pylist()]
     except (pa.ArrowException, UnicodeDecodeError):
         return ["" if entry is None else str(entry) for entry in column.to_pylist()]
 
@@ -115,24 +119,54 @@ def _names(column: Any, exact: bool) -> tuple[Any, list[tuple[int, str]]]:
         except pa.ArrowException:
             return np.arange(len(column)).astype(str), [(0, "is no name (a decimal number)")]
     try:
-        names = column.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False)
+        texts = column.cast(pa.string())
+        if not texts.null_count and (names := _ascii(texts.combine_chunks())) is not None:
+            return names, []
+        listed = texts.to_pylist()
     except (pa.ArrowException, UnicodeDecodeError):
         return np.arange(len(column)).astype(str), [(0, f"cannot be read as text ({column.type})")]
     faults = _nulls(column)
-    listed = names.tolist()
     for row, _ in faults:
         listed[row] = f"\ufffd{row}"  # distinct, and never shown
     faults += tables.too_long(listed)
     return tables.text_array(listed), faults
 
 
+def _ascii(texts: Any) -> Any:
+    """Short ASCII texts as an array of NumPy, without an object for each; None if others."""
+    chunk = texts.chunk(0) if hasattr(texts, "chunk") else texts
+    _, offsets, data = chunk.buffers()
+    if data is None or len(chunk) == 0:
+        return None
+    ends = np.frombuffer(offsets, dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+    letters = np.frombuffer(data, dtype=np.uint8)[ends[0] : ends[-1]]
+    lengths = np.diff(ends)
+    longest = int(lengths.max())
+    if not 0 < longest <= tables.LONGEST_NAME or (letters >= 128).any() or not letters.all():
+        return None
+    cells = np.zeros((len(chunk), longest), dtype=np.uint32)
+    cells[np.arange(longest) < lengths[:, None]] = letters
+    return cells.view(f"U{longest}").ravel()
+
+
+def _plain(column: Any) -> Any:
+    """A column of numbers without empty cells, as an array (`to_numpy` would load pandas)."""
+    name = str(column.type)
+    names = {"double": "float64", "float": "float32", "halffloat": "float16"}
+    dtype = np.dtype(names.get(name, name))
+    parts = [
+        np.frombuffer(chunk.buffers()[1], dtype=dtype)[chunk.offset : chunk.offset + len(chunk)]
+        for chunk in getattr(column, "chunks", [column])
+        if len(chunk)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
+
+
 def _numbers(column: Any, exact: bool) -> tuple[Any, list[tuple[int, str]]]:
     types = _arrow().types
     faults = _nulls(column)
     if types.is_floating(column.type) or types.is_integer(column.type):
-        if faults:
-            column = column.fill_null(1)
-        values = column.to_numpy()
+        values = column.fill_null(1).to_numpy() if faults else _plain(column)
         if values.dtype.kind == "f" or (len(values) > numbers.EXACT_ROWS and not exact):
             values = values.astype(np.float64, copy=False)
         return values, faults
@@ -146,5 +180,28 @@ def _numbers(column: Any, exact: bool) -> tuple[Any, list[tuple[int, str]]]:
 def write(stream: IO[bytes], columns: dict[str, Any], metadata: str) -> None:
     """Columns as Parquet, with `metadata` (JSON text) stored in the schema under 'mechopt'."""
     pa = _arrow()
-    table = pa.table({name: pa.array(column) for name, column in columns.items()})
-    pa.parquet.write_table(table.replace_schema_metadata({"mechopt": metadata}), stream)
+    table = pa.table({name: _array(pa, column) for name, column in columns.items()})
+    pa.parquet.write_table(
+        table.replace_schema_metadata({"mechopt": metadata}), stream, use_dictionary=False
+    )
+
+
+def _array(pa: Any, column: Any) -> Any:
+    """A column for Arrow; names and floats without an object for each (nor loading pandas)."""
+    array = np.asarray(column)
+    if array.dtype == np.float64:
+        buffer = pa.py_buffer(np.ascontiguousarray(array))
+        return pa.Array.from_buffers(pa.float64(), array.size, [None, buffer])
+    if array.dtype == bool:
+        bits = pa.py_buffer(np.packbits(array, bitorder="little"))
+        return pa.Array.from_buffers(pa.bool_(), array.size, [None, bits])
+    if array.dtype.kind == "U" and array.size:
+        cells = np.ascontiguousarray(array).view(np.uint32).reshape(array.size, -1)
+        if cells.max() < 128 and cells.size < 2**31:
+            ends = np.zeros(array.size + 1, dtype=np.int32)
+            np.cumsum(np.count_nonzero(cells, axis=1), out=ends[1:])
+            letters = pa.py_buffer(cells[cells != 0].astype(np.uint8))
+            return pa.Array.from_buffers(
+                pa.string(), array.size, [None, pa.py_buffer(ends), letters]
+            )
+    return pa.array(array.tolist())

@@ -21,6 +21,7 @@ from mechopt.problem import numbers
 from mechopt.solver.highs import paused_gc
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_HEAD = 2**21  # characters in which the header is looked for
 _CHUNK = 65_536  # rows held as text at a time
 _MAYBE_NEUTRAL = re.compile(r"(?m)^'")
 _EDGES = re.compile(r"(?m)^[^\S\n]|[^\S\n]$")
@@ -171,7 +172,8 @@ class _Commas:
 def opened(path: Path, found: bytes) -> CsvFile:
     """A CSV file, its header read."""
     text, notes = _decoded(path, found)
-    lines = io.StringIO(text, newline="")
+    head = text[:_HEAD]  # a header that is longer is cut, and then refused
+    lines = io.StringIO(head, newline="")
     separator, skipped = "", 0
     for line in lines:
         skipped += 1
@@ -183,7 +185,7 @@ def opened(path: Path, found: bytes) -> CsvFile:
     else:
         raise InvalidFile(f"{path}: is empty; the first line must name the columns")
     separator = separator or _separator(path, line)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(io.StringIO(head, newline=""), delimiter=separator, strict=True)
     try:
         header: list[str] = []
         count = 0

@@ -40,6 +40,8 @@ class _Users(Reader):
             if name == "segments"
             else raw
             if name in _LIMITS
+            else np.array(raw)
+            if name == "ids" and isinstance(raw, np.ndarray) and raw.dtype.kind == "U"
             else self.own(name, raw)
             for name, raw in given.items()
         }
@@ -155,6 +157,8 @@ class _Users(Reader):
         """Text or whole numbers as an array of text; None if there is none, or it is faulty."""
         if raw is None:
             return None
+        if isinstance(raw, np.ndarray) and raw.ndim == 1 and _plain_text(raw):
+            return raw
         entries = raw if isinstance(raw, tuple) else np.asarray(raw).tolist()
         if isinstance(entries, str) and field != "ids":
             return np.asarray(entries)
@@ -350,6 +354,16 @@ def _at_least(floats: FloatArray, exact: ExactArray) -> FloatArray:
 
 def _nameable(entry: Any) -> bool:
     return isinstance(entry, (str, int, np.integer)) and not isinstance(entry, bool)
+
+
+def _plain_text(names: Any) -> bool:
+    """Whether an array of text has nothing to complain about: no surrogates, no NUL inside."""
+    if names.dtype.kind != "U" or not names.size or not names.dtype.itemsize:
+        return False
+    letters = np.ascontiguousarray(names).view(np.uint32).reshape(names.size, -1)
+    odd = (letters >= 0xD800) & (letters <= 0xDFFF)
+    inside = (letters[:, :-1] == 0) & (letters[:, 1:] != 0)
+    return not odd.any() and not inside.any()
 
 
 def _no_text(name: str) -> bool:

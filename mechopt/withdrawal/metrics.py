@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 
 def plan_metrics(plan: Plan) -> dict[str, Any]:
     """All metrics of a plan if everyone stays, and its stability under both protocols."""
+    reports = {name: _report(plan, name) for name in ("simultaneous", "sequential")}
+    return {
+        **totals(plan),
+        "stable": {
+            name: {
+                "stable": None if report is None else report.stable,
+                "margin": None if report is None else report.margin,
+            }
+            for name, report in reports.items()
+        },
+    }
+
+
+def totals(plan: Plan) -> dict[str, Any]:
+    """The metrics but stability: they need the check under the plan's own protocol only."""
     instance = plan.instance
     assert plan.burden is not None
     assert plan.payment is not None
@@ -29,9 +44,8 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
     contact = instance.practice.contact_of(plan.burden) if instance.practice else 0.0
     expenditure = paid + contact
     value = instance.provider_value * share
-    reports = {name: _report(plan, name) for name in ("simultaneous", "sequential")}
     asked = plan.burden > instance.committed
-    own = reports.get(plan.protocol)
+    own = _report(plan, plan.protocol) if plan.protocol in ("simultaneous", "sequential") else None
     staying = int((asked & own.outcome.stay).sum()) if own else int(asked.sum())
     return {
         "improvement": share,
@@ -42,13 +56,6 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
         "provider_surplus": value - expenditure,
         "welfare": value + exact_sum(instance.value * share) - social_cost - contact,
         "participation": staying / int(asked.sum()) if asked.any() else 0.0,
-        "stable": {
-            name: {
-                "stable": None if report is None else report.stable,
-                "margin": None if report is None else report.margin,
-            }
-            for name, report in reports.items()
-        },
     }
 
 
