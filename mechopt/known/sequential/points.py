@@ -14,6 +14,7 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
+from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.zones import Zones, unwilling
@@ -150,11 +151,12 @@ def _breaks(
     found += list(np.cumsum(instance.widths, axis=1).T[:-1])
     for row, (low, high) in enumerate(ranges):
         found += [np.minimum(low, instance.capacity), np.maximum(high, 0.0)]
-        if box.by == "small-first":
+        if row < own and box.by == "small-first":
             found.append(np.full(instance.n, box.low[row]))
-        elif box.by == "large-first":
+        elif row < own and box.by == "large-first":
             found.append(np.full(instance.n, box.high[row]))
-    return found
+    near = instance.capacity * (1 - tolerances.REACH)  # only the rounding of what costs C(cap)
+    return [np.where(edge >= near, instance.capacity, edge) for edge in found]
 
 
 def _rows_at(

@@ -19,7 +19,7 @@ from mechopt.problem.zones import Zones
 from mechopt.solver import highs
 
 _STEPS = 120  # evaluations, at most
-_CLOSE = 1e-5  # relative: when the prices are good enough
+_CLOSE = 3e-5  # relative: when the prices are good enough
 _NOTHING = 1e-6  # of what the total costs on average: so little counts as nothing
 
 
@@ -135,8 +135,12 @@ def best_prices(
     cutoff: float = inf,
     deadline: float = inf,
     close: float = _CLOSE,
+    room: float = 0.5,
 ) -> Value:
-    """The best bound found; stops early once it exceeds `cutoff` (money)."""
+    """The best bound found; stops early once it exceeds `cutoff` (money).
+
+    room : how far the prices may move at first, of typical ones
+    """
     size = 1 + task.zones.rows + (task.budget < inf)
     scale = _scale(task)
     if start is None:
@@ -145,7 +149,6 @@ def best_prices(
     best = evaluate(task, start)
     cuts = [best]
     shares = np.ones(1)
-    room = 1.0 if len(start) == 0 else 0.5
     for _ in range(_STEPS):
         if best.bound >= cutoff or perf_counter() > deadline or best.bound == inf:
             break

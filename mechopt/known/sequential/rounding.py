@@ -20,7 +20,6 @@ from mechopt.known.sequential.task import Candidate
 from mechopt.problem.aims import MARGIN
 from mechopt.solver import highs
 
-_WIDE = 300  # users whose points a linear program chooses again
 _CORE = 24  # users up to which a MILP chooses everybody's points, and the keys
 _LOOSE = 20  # users who may still change cells when the others are decided
 _DECISIONS = 60  # cells decided after the linear program; a few more than there are rows
@@ -35,12 +34,13 @@ def plan_at(
     *,
     designed: bool,
     time_limit: float,
+    core_size: int,
     spare: float = 0.0,
 ) -> Candidate | None:
     """The plan around the relaxation's choice at `value`; None if the core cannot complete one.
 
     keys : (user, point) that stay as they are
-    spare : data beyond what the rows (Z) ask for
+    core_size : users who are chosen again; spare : data beyond what the rows (Z) ask for
     """
     zones, points = task.zones, task.points
     removable = zones.instance.removable
@@ -52,7 +52,7 @@ def plan_at(
     if not few:
         for user, point in keys:
             chosen[user], nearness[user] = point, inf
-    core = users if few else _nearest(nearness, _WIDE)
+    core = users if few else _nearest(nearness, core_size)
     found = _solve_core(task, reduced, chosen, core, spare, time_limit, whole=few)
     if found is None:
         return None
@@ -74,14 +74,19 @@ def plan_at(
     )
 
 
-def best_keys(task: Relaxation, prices: FloatArray) -> list[tuple[int, int]]:
-    """(user, point) of the key of each row: who makes good most for what it costs him, (rows)."""
+def best_keys(task: Relaxation, prices: FloatArray, *, designed: bool) -> list[tuple[int, int]]:
+    """(user, point) of the key of each row: who makes good most for what it costs him.
+
+    In the designed order he is in the zone just below the row: he moves last of those below it.
+    """
     points, removable = task.points, task.zones.instance.removable
     reduced = reduced_weight(task, prices)
     dearer = reduced - reduced.min(axis=0)
     found: list[tuple[int, int]] = []
     for row in range(task.zones.rows):
         able = points.key[:, row][points.code] & (dearer < inf)
+        if designed:
+            able &= (points.zone == row)[:, None]
         worth = np.where(able, prices[1 + row] * removable * points.burden - dearer, -inf)
         point, user = np.unravel_index(int(worth.argmax()), worth.shape)
         if worth[point, user] > 0:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, product
 from math import inf
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,14 @@ from mechopt.problem.zones import Zones, zones
 
 _NODES = 400  # at most
 _WORK = 2e9  # points evaluated, at most
-_ROUNDING = 0.5  # seconds for one MILP that completes a plan, and for making the plan milder
+# Users chosen again to complete a plan, and seconds for the MILP (and for making the plan milder).
+_TRIES = ((300, 0.5), (1000, 2.0))
+_SPARE = 2e-3  # of the longest burden: data beyond what the rows ask for
+_KEPT = 2e-3  # relative: a plan this close to what was promised is good enough
+_FINISHING = 0.15  # of the time: to complete plans after the search
+_PROMISING = 12  # nodes that all are asked what plans they promise; later ones every other time
+_BALANCED = 1e-8  # relative: prices so good that the points chosen balance the rows
+_NEAR = 0.1  # how far prices may move at first, from those of a similar problem
 _WORTH = 2e-4  # relative: what a plan must promise to be worth completing
 _PRECISE = 1e-6  # relative: a branch that promises less than this is not worth it
 
@@ -64,7 +72,8 @@ class Search:
         self.number = count()
         self.settled = inf  # the least bound of nodes that cannot be split further
         self.work = 0.0
-        self.rounded: list[float] = []  # what plans promised that have been tried
+        self.promised: list[float] = []  # what plans would cost, but for rounding …
+        self.promises: list[Any] = []  # … and those that have not been completed
 
     # -- the bound ------------------------------------------------------------------------------
 
@@ -81,18 +90,22 @@ class Search:
 
     def run(self) -> None:
         """Until plan and bound meet, nothing is left to split, or the effort is spent."""
+        began, end = perf_counter(), self.task.deadline
+        until = end - _FINISHING * max(0.0, end - began)
         self._open(*self._root())
-        tries = 0
+        due = 0
         for nodes in range(_NODES):
-            if not self.heap or perf_counter() > self.task.deadline or self.work > _WORK:
-                return
+            if not self.heap or perf_counter() > until or self.work > _WORK:
+                break
             if self.heap[0][0] >= self.value - _PRECISE * abs(self.value):
                 return
             _, _, node = heapq.heappop(self.heap)
             if node.first == 0 or node.lowest:
-                if nodes >= tries:
-                    tries = nodes + 1 + nodes // 20
-                    self._round(node)
+                if nodes < _PROMISING or nodes % 2:
+                    self._promise(node)
+                if nodes >= due and self.promises:
+                    due = nodes + 1 if self.task.designed else 2 * nodes + 4
+                    self._fulfil()
                 if node.value.bound >= self.value - _PRECISE * abs(self.value):
                     self.settled = min(self.settled, node.value.bound)
                     continue
@@ -101,6 +114,8 @@ class Search:
                 self.settled = min(self.settled, node.value.bound)
             for child in children:
                 self._open(*child, parent=node)
+        while self.promises and perf_counter() < end:
+            self._fulfil()
 
     def _open(
         self,
@@ -123,7 +138,13 @@ class Search:
         keys = tuple((row, float(low[row])) for row in np.flatnonzero(low > 0).tolist())
         relaxation = Relaxation(part, grid, weight, asked, keys, _budget(self.task))
         start = None if parent is None else _prices_from(parent, relaxation)
-        value = best_prices(relaxation, start, cutoff=self.value, deadline=self.task.deadline)
+        value = best_prices(
+            relaxation,
+            start,
+            cutoff=self.value,
+            deadline=self.task.deadline,
+            room=0.5 if parent is None or parent.zones.rows != part.rows else _NEAR,
+        )
         self.work += value.evaluations * grid.burden.size
         bound = value.bound if parent is None else max(value.bound, parent.value.bound)
         if bound == inf:
@@ -203,44 +224,65 @@ class Search:
 
     # -- plans ----------------------------------------------------------------------------------
 
-    def _round(self, node: Node) -> None:
-        """Try for a plan around the node's relaxation."""
+    def _promise(self, node: Node) -> None:
+        """What a plan with the order of the node's relaxation would cost, but for rounding."""
         task = self.task
         box = _decided(node)
         grid = points(node.zones, box, paid=task.budget > 0, margin=2 * MARGIN)
         weight = _weight(task, grid)
         relaxation = Relaxation(node.zones, grid, weight, node.zones.gap, (), _budget(task))
         value = node.value
+        best = min(self.value, *self.promised) if self.promised else self.value
         for _ in range(2):
-            keys = best_keys(relaxation, value.prices)
+            keys = best_keys(relaxation, value.prices, designed=task.designed)
             asked = np.maximum(node.zones.gap - _made_good(relaxation, keys), 0.0)
             value = best_prices(
-                replace(relaxation, asked=asked), value.prices, deadline=task.deadline
+                replace(relaxation, asked=asked),
+                value.prices,
+                cutoff=best,
+                deadline=task.deadline,
+                room=_NEAR,
             )
             self.work += value.evaluations * grid.burden.size
-        if value.bound >= self.value * (1 - _WORTH) or perf_counter() > task.deadline:
+            if value.bound >= best * (1 - _WORTH):
+                return
+        self.promised.append(value.bound)
+        heapq.heappush(self.promises, (value.bound, next(self.number), relaxation, value, keys))
+
+    def _fulfil(self) -> None:
+        """Complete the most promising plan."""
+        task = self.task
+        promised, _, relaxation, value, keys = heapq.heappop(self.promises)
+        if promised >= self.value * (1 - _WORTH):
+            self.promises.clear()
             return
-        if any(abs(value.bound - seen) <= _PRECISE * abs(seen) for seen in self.rounded):
-            return
-        self.rounded.append(value.bound)
-        left = max(0.1, min(_ROUNDING, 0.5 * (task.deadline - perf_counter())))
-        until = perf_counter() + _ROUNDING
-        for spare in (0.0, self._longest(0, self.box) if node.zones.rows > 1 else None):
-            if spare is None:
-                continue
+        asked = np.maximum(relaxation.zones.gap - _made_good(relaxation, keys), 0.0)
+        value = best_prices(
+            replace(relaxation, asked=asked),
+            value.prices,
+            deadline=task.deadline,
+            close=_BALANCED,
+            room=_NEAR,
+        )
+        longest = self._longest(0, self.box)
+        # With rows met exactly everything is a tie, and the recursion has to tell subsets apart.
+        spares = (_SPARE * longest, longest) if relaxation.zones.rows > 1 else (0.0,)
+        for (core, seconds), spare in product(_TRIES, spares):
+            left = max(0.1, min(seconds, 0.3 * (task.deadline - perf_counter())))
             candidate = plan_at(
                 relaxation,
                 value,
                 keys,
                 designed=task.designed,
                 time_limit=left,
+                core_size=core,
                 spare=spare,
             )
             if candidate is not None:
-                before = self.value
+                until = perf_counter() + left
                 self.best = improved(task, _complete(task, candidate), self.best, until)
-                if self.value < before:
-                    return
+            if self.value <= promised * (1 + _KEPT) or perf_counter() > task.deadline:
+                return
 
 
 def _complete(task: Task, candidate: Candidate) -> Candidate:
@@ -360,4 +402,5 @@ def _decided(node: Node) -> Box:
     ordered = (
         np.minimum.accumulate(at) if node.box.by == "large-first" else np.maximum.accumulate(at)
     )
-    return replace(node.box, low=ordered, high=ordered)
+    apart = MARGIN * np.abs(ordered)  # ties would be broken by position
+    return replace(node.box, low=ordered + apart, high=ordered - apart)
