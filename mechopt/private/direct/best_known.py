@@ -7,12 +7,11 @@ fluid and the interim bound hold for every one. What is returned is audited like
 
 from __future__ import annotations
 
-from math import inf
-
 from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.errors import SolverError
 from mechopt.private.direct.extract import AUDIT, audited, objective_of
+from mechopt.private.direct.optimise import limit_of
 from mechopt.private.large.assignment import rule_mechanism
 from mechopt.private.large.bracket import OBJECTIVES, rules
 from mechopt.private.large.fluid_bound import upper_bound
@@ -51,7 +50,9 @@ def best_known(
     """
     if not applies(population, terms):
         return answer
-    bound = inf if answer is None or answer.bound is None else answer.bound
+    bound = limit_of(population, terms)
+    if answer is not None and answer.bound is not None:
+        bound = min(bound, answer.bound)
     try:
         for find in (upper_bound, interim_bound):
             if find is interim_bound and seconds <= 0:
@@ -76,6 +77,7 @@ def best_known(
             break
     if best is None or reached is None:
         return answer
+    reached = min(reached, limit_of(population, terms))  # probabilities sum to 1 up to rounding
     met = bound - reached <= tolerances.SOLVER * max(1.0, abs(reached))
     reason = ""
     if not met:
