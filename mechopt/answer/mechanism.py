@@ -45,6 +45,8 @@ class DirectMechanism(Answer):
     run : p_k(ω), probability that level k is run, shape (S, K)
     burden : x of a user of type j in state ω at level k, data, shape (S, K, M), 0 if none there
     payment : t, money, same shape
+    access : a, of a user of type j to level k, same shape, in [(1 − η) p, p]; None if nobody can be
+        excluded: a = p
     objective, bound : as in `Plan`; both are of the cleaned mechanism held here
     """
 
@@ -54,6 +56,7 @@ class DirectMechanism(Answer):
     run: FloatArray | None = field(default=None, repr=False)
     burden: FloatArray | None = field(default=None, repr=False)
     payment: FloatArray | None = field(default=None, repr=False)
+    access: FloatArray | None = field(default=None, repr=False)
     objective: float | None = None
     bound: float | None = None
     mechanism: str = "direct"
@@ -65,7 +68,7 @@ class DirectMechanism(Answer):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for array in (self.run, self.burden, self.payment):
+        for array in (self.run, self.burden, self.payment, self.access):
             if array is not None:
                 arrays.freeze(array)
 
@@ -115,11 +118,11 @@ class DirectMechanism(Answer):
 
     @cached_property
     def kept(self) -> FloatArray:
-        """v B(T_k − δ x) p: what a user who leaves level k still enjoys, money, (S, K, M)."""
+        """(1 − η) v B(T_k − δ x) p: what whoever leaves level k still enjoys, money, (S, K, M)."""
         run, burden, _ = self._answer()
         groups = [self.population.groups[g] for g in self.population.group_of_type]
         removable = np.array([group.removable for group in groups])
-        value = np.array([group.value for group in groups])
+        value = np.array([(1 - group.exclusion) * group.value for group in groups])
         thresholds = self.population.thresholds
         with np.errstate(divide="ignore", invalid="ignore"):
             given = np.where(run[:, :, None] > 0, burden / run[:, :, None], 0.0)
@@ -130,11 +133,20 @@ class DirectMechanism(Answer):
 
     @cached_property
     def utility(self) -> FloatArray:
-        """u = v b_k p_k + t − C of a truthful user, money, shape (S, K, M)."""
-        run, _, payment = self._answer()
+        """u = v b_k a_k + t − C of a truthful user, money, shape (S, K, M)."""
+        _, _, payment = self._answer()
         population = self.population
         value = np.array([group.value for group in population.groups])[population.group_of_type]
-        return value * (population.shares * run)[:, :, None] + payment - self.costs
+        return value * self.enjoyed + payment - self.costs
+
+    @property
+    def enjoyed(self) -> FloatArray:
+        """b_k a_k: the share of the improvement that each cell enjoys, (S, K, M) or (S, K, 1)."""
+        run, _, _ = self._answer()
+        shares = self.population.shares
+        if self.access is None:
+            return (shares * run)[:, :, None]
+        return shares[:, None] * self.access
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
@@ -197,6 +209,8 @@ class DirectMechanism(Answer):
         chance = run[state, level]
         threshold = float(population.thresholds[level])
         given = arrays.settle(burden[state, level, types] / chance, instance.capacity, threshold)
+        if self.access is not None:
+            details["access"] = (self.access[state, level, types] / chance).tolist()
         return Plan.from_arrays(
             instance,
             burden=given,
@@ -225,6 +239,7 @@ class DirectMechanism(Answer):
                 "run": run.tolist(),
                 "burden": burden.tolist(),
                 "payment": payment.tolist(),
+                **({} if self.access is None else {"access": self.access.tolist()}),
             },
         }
 
@@ -250,7 +265,9 @@ class DirectMechanism(Answer):
                 ("run", shape[:2]),
                 ("burden", shape),
                 ("payment", shape),
+                *([("access", shape)] if population.has_exclusion else []),
             )
+            if name != "access" or name in data["states"]
         }
         if not (table.pop("counts") == population.states.counts).all():
             raise InvalidFile("states.counts: not the states of the population, in their order")

@@ -116,7 +116,11 @@ class _Numbers:
         self.present = self.counts > 0
         self.law = self._law()
         self.g = self._shape()
+        self.eta = np.array([of[g].exclusion for g in self.group])
+        self.access = mechanism.access
         gain = self.value * (self.b * self.p)[:, :, None]
+        if self.access is not None:
+            gain = self.value * self.b[:, None] * self.access
         self.gain = gain
         self.u = gain + self.t - self.theta * self.g
         self.after_leaving = self._after_leaving()
@@ -131,7 +135,7 @@ class _Numbers:
                 left = threshold * p - self.removable * self.x[:, k, :]
                 still = left >= edge * (1 - tolerances.DATA) * p
                 enjoyed[:, k, :] = np.where(still, self.b[m] * p, enjoyed[:, k, :])
-        return self.value * enjoyed
+        return (1 - self.eta) * self.value * enjoyed
 
     def _law(self) -> FloatArray:
         joint = self.population.law
@@ -259,6 +263,12 @@ def _outcome_rows(numbers: _Numbers) -> Iterator[Family]:
     yield Family("D2", _cells(numbers, -numbers.x), _cells(numbers, scale), where, "x < 0")
     unit = np.full(where.size, numbers.unit)
     yield Family("D2", _cells(numbers, -numbers.t), unit, where, "t < 0")
+    if numbers.access is not None:
+        a, whole = numbers.access, numbers.p[:, :, None]
+        low, over = (1 - numbers.eta) * whole - a, a - whole
+        each = np.ones(where.size)
+        yield Family("F14", _cells(numbers, over), each, where, "access exceeds p")
+        yield Family("F14", _cells(numbers, low), each, where, "more is denied than η allows")
     if not numbers.terms.transfers:
         paid = _cells(numbers, numbers.t)
         yield Family("D2", paid, unit, where, "pays although transfers are off")

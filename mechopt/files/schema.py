@@ -188,6 +188,7 @@ class Group(_Part):
     )
     reversibility: Number = Field(default=1.0, description="ρ in [0, 1]")
     removable: Number = Field(default=1.0, description="δ in [0, 1]")
+    exclusion: Number = Field(default=0.0, description="η in [0, 1]")
     segments: Segments | None = None
 
 
@@ -213,6 +214,9 @@ class States(_Part):
     run: list[list[float | int]] = Field(description="probability of each level")
     burden: list[list[list[float | int]]] = Field(description="data, by state, level and type")
     payment: list[list[list[float | int]]] = Field(description="money, by state, level and type")
+    access: list[list[list[float | int]]] | None = Field(
+        default=None, description="times the run probability; only where users can be excluded"
+    )
 
 
 class AnswerFile(_Part):

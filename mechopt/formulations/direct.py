@@ -6,11 +6,13 @@ of group g may face, LIES (g, true, told). Variables, all expected over the lott
 
     run[k, ω] = p            probability that level k is run
     give[k, ω, j, s] = y     burden on segment s, data;  x = Σ_s y_s,  G = Σ_s slope_s y_s
-    utility[k, ω, j] = u     utility of a truthful user, money;  t = u + θ G − v b_k p
+    access[k, ω, j] = a      access to the improvement, only where η > 0; else a = p
+    utility[k, ω, j] = u     utility of a truthful user, money;  t = u + θ G − v b_k a
     fallback[k, g, o, true, told] = w   best of staying and withdrawing after a lie (D6)
 
     Σ_j N_j(ω) x_j(ω) = T_k p_k(ω)                                    threshold      (D1)
     0 ≤ y_s ≤ width_s p,  Σ_k p_k ≤ 1                                 outcome        (D2)
+    (1 − η) p ≤ a ≤ p                                                 access        (F14)
     0 ≤ t ≤ t̄ p  (no finite β), or  Σ N t ≤ β p                       payments       (D2)
     Σ P(ω) Σ N t ≤ expected budget                                    payments       (D2)
     Σ_k u(ω_−i + θ) ≥ Σ_k [u + (θ' − θ) G](ω_−i + θ')                 incentives     (D3)
@@ -20,12 +22,12 @@ of group g may face, LIES (g, true, told). Variables, all expected over the lott
     D3 with w on the right, w ≥ u + (θ' − θ) G, w ≥ keep_k p' − (1 − ρ) θ G'         (D6)
     E[B(X)] ≥ target                                                  target         (D7)
 
-keep_k = v b_{k−1} (v b_k where δ = 0) is what a user who leaves level k still enjoys at most; with
-one threshold D5 and D6 are exactly those of FORMULATION section 5. Rows that others imply are
+keep_k = (1 − η) v b_{k−1} (b_k where δ = 0) is what a user who leaves level k still enjoys at
+most; with one threshold D5 and D6 are exactly those of FORMULATION section 5. Rows that others imply are
 left out: y ≤ width p where D1 implies it, D5 with ρ = 0, with keep = 0 under ex-post
 participation, or as the bound u ≥ 0 with ρ = 1; D6 with ρ = 0; under DSIC with one threshold D6
 needs no w, and no row at all where keep = 0 and u ≥ 0 holds.
-Without transfers t = 0 and u = v b_k p − θ G is no variable.
+Without transfers t = 0 and u = v b_k a − θ G is no variable.
 """
 
 from __future__ import annotations
@@ -161,22 +163,27 @@ class _Sheet:
         """factor · p."""
         return [(factor, self.chosen[k, s])]
 
+    def enjoy(self, k: int, s: int, j: int, factor: float) -> Form:
+        """factor · a."""
+        return [(factor, self.access.get((k, s, j), self.chosen[k, s]))]
+
     def keep(self, k: int, j: int) -> float:
-        return self.worth[k if self.groups[j].removable == 0 else k - 1][j]
+        share = 1 - self.groups[j].exclusion
+        return share * self.worth[k if self.groups[j].removable == 0 else k - 1][j]
 
     def gain(self, k: int, s: int, j: int) -> Form:
-        """u: a variable, or v b_k p − θ G without transfers."""
+        """u: a variable, or v b_k a − θ G without transfers."""
         if self.terms.transfers:
             return [(1, self.utility[k, s, j])]
         cost = scaled(-self.theta[j], self.shape(k, s, j))
-        return self.run(k, s, self.worth[k][j]) + cost
+        return self.enjoy(k, s, j, self.worth[k][j]) + cost
 
     def payment(self, k: int, s: int, j: int) -> Form:
-        """t = u + θ G − v b_k p, worked out once."""
+        """t = u + θ G − v b_k a, worked out once."""
         form = self.payments.get((k, s, j))
         if form is None:
             cost = scaled(self.theta[j], self.shape(k, s, j))
-            form = self.gain(k, s, j) + cost + self.run(k, s, -self.worth[k][j])
+            form = self.gain(k, s, j) + cost + self.enjoy(k, s, j, -self.worth[k][j])
             self.payments[k, s, j] = form
         return form
 
@@ -238,6 +245,13 @@ class _Sheet:
             ),
             doc="(D2) burden on a segment, data",
         )
+        self.access: dict[tuple[int, int, int], Any] = {}
+        barred = [
+            cell for cell in self.cells if self.groups[cell[2]].exclusion * self.worth[-1][cell[2]]
+        ]
+        if barred:
+            model.access = pyo.Var(barred, bounds=(0, 1), doc="(F14) access to the improvement")
+            self.access = dict(model.access.items())
         self.parts: dict[tuple[int, int, int], list[Any]] = {}
         for (k, s, j, _), variable in model.give.items():
             self.parts.setdefault((k, s, j), []).append(variable)
@@ -289,6 +303,24 @@ class _Sheet:
             ),
             doc="(D2) capacity, nothing in the null outcome",
         )
+        if self.access:
+            model.access_most = pyo.Constraint(
+                list(self.access),
+                rule=lambda m, k, s, j: linear(self.enjoy(k, s, j, 1), self.run(k, s, -1)) <= 0,
+                doc="(F14) no more access than there is improvement",
+            )
+            partly = [cell for cell in self.access if self.groups[cell[2]].exclusion < 1]
+            model.access_least = pyo.Constraint(
+                partly,
+                rule=lambda m, k, s, j: (
+                    linear(
+                        self.enjoy(k, s, j, 1),
+                        self.run(k, s, -(1 - self.groups[j].exclusion)),
+                    )
+                    >= 0
+                ),
+                doc="(F14) no more is denied than can be",
+            )
         if self.population.levels > 1:
             model.lottery = pyo.Constraint(
                 model.STATES,
@@ -503,6 +535,14 @@ class _Sheet:
             )
         )
 
+    def expected_benefit(self) -> Any:
+        return linear(
+            *(
+                self.enjoy(k, s, j, self.law[s] * self.users[s][j] * self.worth[k][j])
+                for k, s, j in self.cells
+            )
+        )
+
     def add_objective(self) -> None:
         name, population = self.terms.objective, self.population
         enjoyed = sum(group.size * group.value for group in population.groups)
@@ -513,7 +553,14 @@ class _Sheet:
                 population.provider_value * self.share_reached()
                 - (self.expected_payments() if self.terms.transfers else 0.0)
             ),
-            "welfare": lambda: everybody * self.share_reached() - self.expected_cost(),
+            "welfare": lambda: (
+                (
+                    population.provider_value * self.share_reached() + self.expected_benefit()
+                    if self.access
+                    else everybody * self.share_reached()
+                )
+                - self.expected_cost()
+            ),
             "expenditure": lambda: self.expected_payments() if self.terms.transfers else 0.0,
             "social-cost": self.expected_cost,
         }[name]()

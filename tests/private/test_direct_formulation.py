@@ -31,6 +31,9 @@ LADDER = mo.Population(
     provider_value=4,
     budget=2,
 )
+BARRED = LADDER.replace(
+    groups=[group.replace(exclusion=share) for group, share in zip(LADDER.groups, (0.5, 1.0))]
+)
 OPTIONS = [
     dict(zip(("incentive", "participation", "withdrawal_rights", "transfers"), choice))
     for choice in product(
@@ -75,6 +78,9 @@ def numbers(compiled, layout):
         elif name == "give":
             k, s, j, part = key
             found.append(int(layout.y(k - 1, part, np.array([cell[s, j]]))[0]))
+        elif name == "access":
+            k, s, j = key
+            found.append(int(layout.access(k - 1, np.array([cell[s, j]]))[0]))
         elif name == "utility":
             k, s, j = key
             found.append(layout.u_start + (k - 1) * layout.C + int(cell[s, j]))
@@ -89,7 +95,9 @@ def numbers(compiled, layout):
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o.values())))
-@pytest.mark.parametrize("population", [TWO, LADDER], ids=["two-groups", "two-levels"])
+@pytest.mark.parametrize(
+    "population", [TWO, LADDER, BARRED], ids=["two-groups", "two-levels", "excluding"]
+)
 def test_same_rows_bounds_and_optimum(population, options):
     objective = "welfare" if options["transfers"] else "improvement"
     model = direct.build(population, objective=objective, **options)  # names live with the model

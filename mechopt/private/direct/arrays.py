@@ -5,10 +5,12 @@ Columns, K levels, S states, C cells (state, type), J_g segments of group g:
     p[k, ω]      probability that level k is run in state ω
     y[k, j, c]   burden of a user of cell c on segment j, times p      (x = Σ_j y_j)
     u[k, c]      utility of a truthful user of cell c from level k, times p; without transfers
-                 it is v b_k p − θ g and is substituted out
+                 it is v b_k a − θ g and is substituted out
+    a[k, c]      access of a user of cell c to level k, times p, in [(1 − η) p, p] (F14); p itself,
+                 and no variable, where nobody can be excluded
     w[k, d]      utility of a misreporter who may withdraw (D6), per deviation d = (cell, true type)
 
-Payments are not variables: t = u + θ Σ_j s_j y_j − v b_k p. Two numbers describe withdrawal at
+Payments are not variables: t = u + θ Σ_j s_j y_j − v b_k a. Two numbers describe withdrawal at
 level k: *keep* = v b_{k−1} (what the user who leaves still enjoys at most, the safe reading of
 FORMULATION section 5; v b_k if nothing of his is removable) and (1 − ρ) θ g, what is sunk.
 The readable twin is `mechopt.formulations.direct`; tests prove the two to be one model.
@@ -51,6 +53,7 @@ class Layout:
         self.theta = population.type_costs[space.cell_type]
         self.count = space.cell_count.astype(np.float64)
         self.value = self.of_group([g.value for g in population.groups], group)
+        self.eta = self.of_group([g.exclusion for g in population.groups], group)
         self.rho = self.of_group([g.reversibility for g in population.groups], group)
         self.fixed = self.of_group([g.removable == 0 for g in population.groups], group) > 0
         self.J = max(g.widths.size for g in population.groups)
@@ -73,7 +76,13 @@ class Layout:
         self.segment_place.T[real] = np.arange(self.Y)
         self.y_start = self.K * self.S
         self.u_start = self.y_start + self.K * self.Y
-        self.w_start = self.u_start + (self.K * self.C if self.terms.transfers else 0)
+        self.a_start = self.u_start + (self.K * self.C if self.terms.transfers else 0)
+        self.barred = np.flatnonzero(
+            (self.eta > 0) & (self.value > 0)
+        )  # cells with access of its own
+        self.access_place = np.full(self.C, -1, dtype=np.int64)
+        self.access_place[self.barred] = np.arange(self.barred.size)
+        self.w_start = self.a_start + self.K * self.barred.size
         self.columns = self.w_start
         # level -> column of run probability with stretch m, (k + 1, C), −1 where the safe loss is
         # the loss (see add_stretches)
@@ -82,6 +91,11 @@ class Layout:
     def p(self, k: int, states: IntArray) -> IntArray:
         return k * self.S + states
 
+    def access(self, k: int, cells: IntArray) -> IntArray:
+        place = self.access_place[cells]
+        own = self.a_start + k * self.barred.size + place
+        return np.where(place >= 0, own, self.p(k, self.space.cell_state[cells]))
+
     def y(self, k: int, j: int, cells: IntArray) -> IntArray:
         place = self.segment_place[cells, j]
         return np.where(place >= 0, self.y_start + k * self.Y + place, -1)
@@ -89,7 +103,7 @@ class Layout:
     def keep(self, k: int, cells: IntArray) -> FloatArray:
         """What a user of the cell still enjoys at most after leaving level k, money."""
         share = np.where(self.fixed[cells], self.b[k], self.b_below[k])
-        return self.value[cells] * share
+        return (1 - self.eta[cells]) * self.value[cells] * share
 
 
 Term = tuple[IntArray, IntArray, FloatArray]  # rows, columns, coefficients
@@ -156,16 +170,21 @@ def run_term(layout: Layout, k: int, rows: IntArray, cells: IntArray, factor: An
     return [(rows, layout.p(k, layout.space.cell_state[cells]), factors)]
 
 
+def access_term(layout: Layout, k: int, rows: IntArray, cells: IntArray, factor: Any) -> list[Term]:
+    """factor · a, the access of the cell: p where nobody can be excluded."""
+    return [(rows, layout.access(k, cells), one_each(factor, rows))]
+
+
 def utility_terms(
     layout: Layout, k: int, rows: IntArray, cells: IntArray, factor: Any
 ) -> list[Term]:
-    """factor · u: a column, or v b_k p − θ g without transfers."""
+    """factor · u: a column, or v b_k a − θ g without transfers."""
     factors = one_each(factor, rows)
     if layout.terms.transfers:
         return [(rows, layout.u_start + k * layout.C + cells, factors)]
     worth = layout.value[cells] * layout.b[k]
     return [
-        *run_term(layout, k, rows, cells, factors * worth),
+        *access_term(layout, k, rows, cells, factors * worth),
         *shape_terms(layout, k, rows, cells, -factors * layout.theta[cells]),
     ]
 
@@ -173,13 +192,13 @@ def utility_terms(
 def payment_terms(
     layout: Layout, k: int, rows: IntArray, cells: IntArray, factor: Any
 ) -> list[Term]:
-    """factor · t = factor · (u + θ g − v b_k p)."""
+    """factor · t = factor · (u + θ g − v b_k a)."""
     factors = one_each(factor, rows)
     worth = layout.value[cells] * layout.b[k]
     return [
         *utility_terms(layout, k, rows, cells, factors),
         *shape_terms(layout, k, rows, cells, factors * layout.theta[cells]),
-        *run_term(layout, k, rows, cells, -factors * worth),
+        *access_term(layout, k, rows, cells, -factors * worth),
     ]
 
 
@@ -191,7 +210,8 @@ def keep_terms(layout: Layout, k: int, rows: IntArray, cells: IntArray) -> list[
     fixed = np.where(place[0, cells] < 0, layout.keep(k, cells), 0.0)
     terms = run_term(layout, k, rows, cells, -fixed)
     for m in range(1, k + 1):
-        terms.append((rows, place[m, cells], -layout.value[cells] * layout.b_below[m]))
+        enjoyed = (1 - layout.eta[cells]) * layout.value[cells] * layout.b_below[m]
+        terms.append((rows, place[m, cells], -enjoyed))
     return terms
 
 
@@ -252,6 +272,20 @@ def add_payments(layout: Layout, rows: Rows) -> None:
         spent = [t for k in range(layout.K) for t in payment_terms(layout, k, at, cells, weight)]
         top = EXPECTATION * population.expected_budget
         rows.add("D2 expected budget", 1, -inf, top, spent)
+
+
+def add_access(layout: Layout, rows: Rows) -> None:
+    """(F14) (1 − η) p ≤ a ≤ p, where users can be excluded."""
+    cells = layout.barred
+    at = np.arange(cells.size)
+    for k in range(layout.K):
+        more = access_term(layout, k, at, cells, 1.0)
+        rows.add("F14 access", at.size, -inf, 0, [*more, *run_term(layout, k, at, cells, -1.0)])
+        some = layout.eta[cells] < 1  # for η = 1 the bound a ≥ 0 says it
+        mine, place = cells[some], np.arange(int(some.sum()))
+        least = run_term(layout, k, place, mine, -(1 - layout.eta[mine]))
+        more = access_term(layout, k, place, mine, 1.0)
+        rows.add("F14 access", place.size, 0, inf, [*more, *least])
 
 
 def add_lottery(layout: Layout, rows: Rows) -> None:
@@ -540,7 +574,11 @@ def objective_costs(
             if layout.terms.transfers:
                 put(payment_terms(layout, k, at, cells, -weight))
         elif objective == "welfare":
-            costs[here] += (provider_value + enjoyed) * share
+            costs[here] += provider_value * share
+            if layout.barred.size:
+                put(access_term(layout, k, at, cells, weight * layout.value * layout.b[k]))
+            else:
+                costs[here] += enjoyed * share
             put(shape_terms(layout, k, at, cells, -weight * layout.theta))
         elif objective == "social-cost":
             put(shape_terms(layout, k, at, cells, weight * layout.theta))
@@ -566,6 +604,7 @@ def column_bounds(layout: Layout) -> tuple[FloatArray, FloatArray]:
                 bounded |= (layout.rho == 1) & (layout.keep(k, cells) == 0)
             start = layout.u_start + k * layout.C
             lower[start : start + layout.C] = np.where(bounded, 0.0, -inf)
+    lower[layout.a_start : layout.w_start], upper[layout.a_start : layout.w_start] = 0.0, 1.0
     return lower, upper
 
 
@@ -597,6 +636,7 @@ def build(
     layout, rows = Layout(population, terms), Rows()
     add_threshold(layout, rows)
     add_capacity(layout, rows)
+    add_access(layout, rows)
     add_lottery(layout, rows)
     add_payments(layout, rows)
     exact = terms.levels == "exact" and terms.obedient

@@ -18,11 +18,11 @@ from mechopt.status import Status
 AUDIT = tolerances.MONEY  # what a returned mechanism may violate, relative to the row's scale
 _ZERO = 1e-14  # below this it is rounding of zero; rare runs (1e-12) may carry pay that matters
 
-Numbers = tuple[FloatArray, FloatArray, FloatArray, bool]
+Numbers = tuple[FloatArray, FloatArray, FloatArray, FloatArray | None, bool]
 
 
 def extract(layout: Layout, x: FloatArray) -> Numbers:
-    """(run, burden, payment, whether segments are filled in order), rounding removed.
+    """(run, burden, payment, access if any, whether segments are in order), rounding removed.
 
     Null states become exactly zero, Σ x = T p is restored, payments follow from utilities.
     """
@@ -33,6 +33,7 @@ def extract(layout: Layout, x: FloatArray) -> Numbers:
     run[run > 1 - _ZERO] = 1.0
     run /= np.maximum(run.sum(axis=0), 1.0)
     burden, payment = np.zeros((S, K, M)), np.zeros((S, K, M))
+    access = np.zeros((S, K, M)) if layout.barred.size else None
     in_order = True
     for k, threshold in enumerate(layout.population.thresholds):
         chance = run[k][space.cell_state]
@@ -52,13 +53,17 @@ def extract(layout: Layout, x: FloatArray) -> Numbers:
             gap = np.minimum(full - parts[:, :-1], parts[:, 1:])
             in_order &= bool((gap <= tolerances.SOLVER * threshold).all())
         burden[space.cell_state, k, space.cell_type] = given
+        entered = chance
+        if access is not None:
+            entered = np.clip(x[layout.access(k, cells)], (1 - layout.eta) * chance, chance)
+            access[space.cell_state, k, space.cell_type] = entered
         if layout.terms.transfers:
             utility = x[layout.u_start + k * C + cells]
             cost = layout.theta * _cost_shape(layout, given, chance)
-            worth = layout.value * layout.b[k] * chance
+            worth = layout.value * layout.b[k] * entered
             paid = np.maximum(utility + cost - worth, 0.0) * (chance > 0)
             payment[space.cell_state, k, space.cell_type] = paid
-    return np.ascontiguousarray(run.T), burden, payment, in_order
+    return np.ascontiguousarray(run.T), burden, payment, access, in_order
 
 
 def _cost_shape(layout: Layout, given: FloatArray, chance: FloatArray) -> FloatArray:
@@ -80,9 +85,16 @@ def verified(
     about: dict[str, Any],
 ) -> DirectMechanism:
     """The mechanism of these numbers, audited."""
-    run, burden, payment, in_order = numbers
+    run, burden, payment, access, in_order = numbers
     answer = DirectMechanism(
-        population, terms, Status.UNKNOWN, run=run, burden=burden, payment=payment, **about
+        population,
+        terms,
+        Status.UNKNOWN,
+        run=run,
+        burden=burden,
+        payment=payment,
+        access=access,
+        **about,
     )
     return audited(answer, segments_in_order=in_order)
 

@@ -21,7 +21,11 @@ def state_values(mechanism: DirectMechanism) -> dict[str, FloatArray]:
     paid = np.einsum("sm,skm->sk", space.counts, payment)
     cost = np.einsum("sm,skm->s", space.counts, mechanism.costs)
     improvement, expenditure = run @ shares, paid.sum(axis=1)
-    enjoyed = sum(group.size * group.value for group in population.groups)
+    everyone = sum(group.size * group.value for group in population.groups)
+    enjoyed = everyone * improvement
+    if mechanism.access is not None:
+        value = np.array([g.value for g in population.groups])[population.group_of_type]
+        enjoyed = np.einsum("sm,skm->s", space.counts * value, mechanism.enjoyed)
     return {
         "improvement": improvement,
         "data": run @ population.thresholds,
@@ -29,7 +33,9 @@ def state_values(mechanism: DirectMechanism) -> dict[str, FloatArray]:
         "expenditure": expenditure,
         "leakage": paid @ (1 - shares),
         "provider_surplus": population.provider_value * improvement - expenditure,
-        "welfare": (population.provider_value + enjoyed) * improvement - cost,
+        "welfare": (population.provider_value + everyone) * improvement - cost
+        if mechanism.access is None
+        else population.provider_value * improvement + enjoyed - cost,
     }
 
 
@@ -40,7 +46,8 @@ def expectations(mechanism: DirectMechanism) -> dict[str, float]:
     improvement, worth = means["improvement"], population.provider_value
     enjoyed = sum(group.size * group.value for group in population.groups)
     means["provider_surplus"] = worth * improvement - means["expenditure"]
-    means["welfare"] = (worth + enjoyed) * improvement - means["social_cost"]
+    if mechanism.access is None:
+        means["welfare"] = (worth + enjoyed) * improvement - means["social_cost"]
     return means
 
 
@@ -54,12 +61,22 @@ def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
     return {
         **expectations(mechanism),
         "participation": stays,
+        **_access(mechanism),
         **_regret(mechanism),
         "stable": {
             protocol: {"stable": bool(margin >= -_room(mechanism)), "margin": margin}
             for protocol in ("simultaneous", "sequential")
         },
     }
+
+
+def _access(mechanism: DirectMechanism) -> dict[str, float]:
+    """Mean access of a user, over the lottery, where users can be excluded; else nothing."""
+    if mechanism.access is None:
+        return {}
+    population, space = mechanism.population, mechanism.population.states
+    entered = np.einsum("sm,skm->s", space.counts, mechanism.access)
+    return {"access": float(space.probability @ entered) / population.n}
 
 
 def _regret(mechanism: DirectMechanism) -> dict[str, float]:
@@ -89,7 +106,7 @@ def obedience(mechanism: DirectMechanism) -> tuple[float, float]:
     group = population.group_of_type
     value = np.array([g.value for g in population.groups])[group]
     rho = np.array([g.reversibility for g in population.groups])[group]
-    loss = value * (population.shares * run)[:, :, None] - mechanism.kept
+    loss = value * mechanism.enjoyed - mechanism.kept
     slack = loss + payment - rho * mechanism.costs
     asked = (burden > 0) & (space.counts[:, None, :] > 0)
     if not asked.any():

@@ -1,0 +1,104 @@
+"""Excludable direct mechanisms (F14): access in [(1 − η) p, p], and what it changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mechopt as mo
+from mechopt.errors import NotSupported
+
+# two-type costs 1/4 (60 %) or 1, v = 1, cap 4, T = 0.8 of what users would give (F14)
+GOOD = {2: 0.642, 4: 0.423, 8: 0.184, 16: 0.034, 32: 0.001, 64: 0.000, 128: 0.000}
+CLUB = {2: 0.840, 4: 0.765, 8: 0.699, 16: 0.733, 32: 0.748, 64: 0.785, 128: 0.845}
+
+
+def example(n: int, *, tightness: float = 0.8, exclusion: float = 0.0) -> mo.Population:
+    group = mo.Group(
+        size=n,
+        costs=[0.25, 1.0],
+        probabilities=[0.6, 0.4],
+        value=1.0,
+        capacity=4.0,
+        exclusion=exclusion,
+    )
+    return mo.Population(groups=[group], thresholds=[tightness * n * (0.6 * 4 + 0.4 * 1)])
+
+
+def best(population: mo.Population, **options: object) -> mo.DirectMechanism:
+    options = {"objective": "improvement", "transfers": False, **options}
+    mechanism = mo.solve(population, "direct", **options)
+    assert mechanism.status is mo.Status.OPTIMAL
+    audit = mo.audit(population, mechanism)
+    assert audit.ok, audit.violations[:3]
+    return mechanism
+
+
+@pytest.mark.parametrize("n", GOOD)
+def test_success_probabilities_with_and_without_exclusion(n: int) -> None:
+    assert best(example(n)).objective == pytest.approx(GOOD[n], abs=6e-4)
+    assert best(example(n, exclusion=1.0)).objective == pytest.approx(CLUB[n], abs=6e-4)
+
+
+def test_a_lower_threshold_is_reached_almost_surely() -> None:
+    assert best(example(32, tightness=0.6)).objective == pytest.approx(0.0246, abs=6e-5)
+    assert best(example(32, tightness=0.6, exclusion=1)).objective == pytest.approx(0.992, abs=6e-4)
+
+
+@pytest.mark.parametrize("incentive", ["dsic", "bic"])
+@pytest.mark.parametrize("participation", ["ex-post", "interim"])
+@pytest.mark.parametrize("transfers", [True, False])
+def test_more_exclusion_never_hurts_the_provider(
+    incentive: str, participation: str, transfers: bool
+) -> None:
+    for reversibility in (1.0, 0.5):
+        values = []
+        for eta in (0.0, 0.3, 0.7, 1.0):
+            population = example(4, exclusion=eta).replace(provider_value=4.0)
+            group = population.groups[0].replace(reversibility=reversibility)
+            population = population.replace(groups=[group])
+            mechanism = best(
+                population,
+                objective="provider-surplus",
+                incentive=incentive,
+                participation=participation,
+                transfers=transfers,
+            )
+            values.append(mechanism.objective)
+            if eta:
+                a, p = mechanism.access, mechanism.run[:, :, None]
+                present = population.states.counts[:, None, :] > 0
+                assert (a <= p + 1e-9)[present].all()
+                assert (a >= (1 - eta) * p - 1e-9)[present].all()
+        assert (np.diff(values) >= -1e-7).all()
+
+
+def test_two_levels_and_welfare() -> None:
+    population = example(4, exclusion=1.0).replace(
+        thresholds=[4, 8], shares=[0.4, 1], provider_value=2.0
+    )
+    for objective in ("welfare", "provider-surplus", "improvement"):
+        for transfers in (True, False):
+            mechanism = best(population, objective=objective, transfers=transfers)
+            bare = population.replace(groups=[population.groups[0].replace(exclusion=0)])
+            plain = best(bare, objective=objective, transfers=transfers)
+            assert mechanism.objective >= plain.objective - 1e-7
+
+
+def test_files_assignment_and_metrics(tmp_path: Path) -> None:
+    population = example(4, exclusion=1.0)
+    mechanism = best(population)
+    mechanism.write(tmp_path / "m.json")
+    back = mo.read(tmp_path / "m.json")
+    assert np.array_equal(back.access, mechanism.access)
+    assert mo.audit(population, back).ok
+    assert mechanism.metrics["access"] == pytest.approx(0.654, abs=0.06)
+    plan = mechanism.assign([0.25, 0.25, 1.0, 1.0], seed=1)
+    if plan.level:
+        assert len(plan.details["access"]) == 4
+    wrong = mechanism.replace(access=mechanism.access * 0)
+    assert "D4" in {violation.tag for violation in mo.audit(population, wrong).violations}
+    with pytest.raises(NotSupported):
+        mo.certify(population, mechanism)
