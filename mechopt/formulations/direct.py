@@ -23,8 +23,8 @@ of group g may face, LIES (g, true, told). Variables, all expected over the lott
     E[B(X)] ≥ target                                                  target         (D7)
 
 keep_k = (1 − η) v b_{k−1} (b_k where δ = 0) is what a user who leaves level k still enjoys at
-most; with one threshold D5 and D6 are exactly those of FORMULATION section 5. Rows that others imply are
-left out: y ≤ width p where D1 implies it, D5 with ρ = 0, with keep = 0 under ex-post
+most; with one threshold D5 and D6 are exactly those of FORMULATION section 5. Rows that others
+imply are left out: y ≤ width p where D1 implies it, D5 with ρ = 0, with keep = 0 under ex-post
 participation, or as the bound u ≥ 0 with ρ = 1; D6 with ρ = 0; under DSIC with one threshold D6
 needs no w, and no row at all where keep = 0 and u ≥ 0 holds.
 Without transfers t = 0 and u = v b_k a − θ G is no variable.
