@@ -236,33 +236,51 @@ def solve(program: LinearProgram, **settings: Any) -> Solution:
 
 
 def solve_twice(
-    program: LinearProgram, *, time_limit: float | None = None, seed: int = 0, **settings: Any
+    program: LinearProgram,
+    *,
+    time_limit: float | None = None,
+    seed: int = 0,
+    far: bool = False,
+    **settings: Any,
 ) -> Solution:
-    """A MILP solved with presolve and without; what both verdicts support.
+    """A MILP solved with presolve and without; what all verdicts support.
 
     HiGHS 1.15 was seen to prove wrong optima and false infeasibility on small MILPs, with presolve
-    on some and without it on others. So the bound is the weaker one, the point the better one,
-    infeasible what both call infeasible; where they contradict each other nothing is proved. The
-    two runs share `time_limit` (seconds).
+    on some and without it on others. So the bound is the weakest one, the point the best one,
+    infeasible what all call infeasible; where they contradict each other nothing is proved. The
+    runs share `time_limit` (seconds).
+
+    far : the program's numbers lie many orders apart: it is solved with rows and columns scaled,
+        and as it is; either was seen to prove half of the optimum where the other was right
     """
     began = perf_counter()
-    half = None if time_limit is None else time_limit / 2
-    one = solve(program, time_limit=half, seed=seed, **settings)
-    left = None if time_limit is None else max(0.1, time_limit - (perf_counter() - began))
-    other = solve(program, time_limit=left, seed=seed, **{**settings, "presolve": "off"})
+    ways: list[dict[str, Any]] = [{}, {"presolve": "off"}]
+    if far:
+        ways = [{**way, "balance": balance} for balance in (False, True) for way in ways]
+    verdicts: list[Solution] = []
+    for place, way in enumerate(ways):
+        left = None
+        if time_limit is not None:
+            left = (time_limit - (perf_counter() - began)) / (len(ways) - place)
+            left = left if place == 0 else max(0.1, left)
+        try:
+            verdicts.append(solve(program, time_limit=left, seed=seed, **{**settings, **way}))
+        except SolverError:
+            if not far or (place == len(ways) - 1 and not verdicts):
+                raise  # else the other runs decide
     seconds = perf_counter() - began
-    if one.status is other.status is Status.INFEASIBLE:
-        return replace(one, seconds=seconds)
+    if all(run.status is Status.INFEASIBLE for run in verdicts):
+        return replace(verdicts[0], seconds=seconds)
     sign = -1.0 if program.maximize else 1.0  # in what follows smaller is better
-    found = [answer for answer in (one, other) if answer.x is not None]
-    refuted = Status.INFEASIBLE in (one.status, other.status)
-    bounds = [-inf if run.bound is None else sign * run.bound for run in (one, other)]
+    found = [answer for answer in verdicts if answer.x is not None]
+    refuted = any(run.status is Status.INFEASIBLE for run in verdicts)
+    bounds = [-inf if run.bound is None else sign * run.bound for run in verdicts]
     bound = -inf if refuted else min(bounds)
     if not found:
         return replace(
-            one,
+            verdicts[0],
             status=Status.UNKNOWN,
-            termination=f"{one.termination}; without presolve: {other.termination}",
+            termination="; without presolve: ".join(run.termination for run in verdicts[:2]),
             objective=None,
             bound=sign * bound if isfinite(bound) else None,
             seconds=seconds,

@@ -119,7 +119,7 @@ def finish(
             built.program,
             time_limit=session.time_limit,
             seed=seed,
-            balance=far_apart(population),
+            far=far_apart(population),
             **MIP_SETTINGS,
         )
     else:
