@@ -34,6 +34,30 @@ def write_document(document: Mapping[str, Any], path: str | PathLike[str]) -> No
     load("mechopt.files:write_document")(document, path)
 
 
+def instance_from_frame(frame: Any, thresholds: Any, options: Mapping[str, Any]) -> Instance:
+    """To `mechopt.files.frames`: the rows of a data frame as users."""
+    instance: Instance = load("mechopt.files.frames:instance_from_frame")(
+        frame, thresholds, **options
+    )
+    return instance
+
+
+def plan_frame(plan: Plan, people: bool, library: str | None) -> Any:
+    """To `mechopt.files`: what a plan's table has, as a data frame."""
+    columns = load("mechopt.files.plans:table")(plan, people=people)
+    return load("mechopt.files.frames:to_frame")(columns, library)
+
+
+def html(thing: Any) -> str:
+    """To `mechopt.studies.notebook`: what a notebook shows."""
+    return str(load("mechopt.studies.notebook:html")(thing))
+
+
+def plot(thing: Any, axes: Any) -> Any:
+    """To `mechopt.studies.notebook`: the picture of an answer or a report."""
+    return load("mechopt.studies.notebook:plot")(thing, axes)
+
+
 def plan_metrics(plan: Plan) -> dict[str, Any]:
     """To `mechopt.withdrawal.metrics`: FORMULATION section 6 for a plan."""
     metrics: dict[str, Any] = load("mechopt.withdrawal.metrics:plan_metrics")(plan)

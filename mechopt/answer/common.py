@@ -45,6 +45,9 @@ class Answer:
     def __str__(self) -> str:
         return self.summary()
 
+    def _repr_html_(self) -> str:
+        return doors.html(self)
+
     @property
     def gap(self) -> float | None:
         """|bound − objective| / max(1, |objective|); None if either is missing."""

@@ -221,6 +221,10 @@ class DirectMechanism(Answer):
 
     # -- words and files ------------------------------------------------------------------------
 
+    def plot(self, axes: Any = None) -> Any:
+        """Expected burden, payment and utility by type: Matplotlib axes."""
+        return doors.plot(self, axes)
+
     def summary(self) -> str:
         """The mechanism in plain language."""
         return doors.mechanism_summary(self)

@@ -200,6 +200,18 @@ class Plan(Answer):
             f"{self.share:.6g}) and are paid {self.metrics['expenditure']:.6g}"
         )
 
+    def to_frame(self, *, people: bool = False, library: str | None = None) -> Any:
+        """id, burden, payment, cost, utility, stays as a data frame, one row per user.
+
+        `library`: "pandas", "polars" or "pyarrow"; default the first that is installed. `people`:
+        with the other columns of the users' table.
+        """
+        return doors.plan_frame(self, people, library)
+
+    def plot(self, axes: Any = None) -> Any:
+        """Burdens and payments over costs, by value, the pivotal ringed: Matplotlib axes."""
+        return doors.plot(self, axes)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values, kind `plan`, with the instance inside."""
         return doors.plan_document(self)

@@ -15,7 +15,7 @@ from mechopt.audits.plans import Audit
 from mechopt.commands.page import Page
 from mechopt.errors import NotSupported, TooLarge
 from mechopt.withdrawal import WithdrawalReport
-from mechopt.withdrawal.metrics import totals
+from mechopt.withdrawal.metrics import pivotal, totals
 
 _TOP = 10  # largest burdens shown
 _PATIENCE = 10.0  # seconds that `check` spends on the best and worst equilibrium each
@@ -35,22 +35,6 @@ _LABELS = {
 
 
 # -- what is said about a plan ------------------------------------------------------------------
-
-
-def pivotal(plan: Plan) -> IntArray:
-    """Users whose data alone decide the level reached: B falls when δ_i x_i leaves, positions."""
-    assert plan.burden is not None
-    if not plan.level:
-        return np.zeros(0, dtype=np.int64)
-    from mechopt import tolerances
-
-    threshold = float(plan.instance.thresholds[plan.level - 1])
-    left = (plan.total or 0.0) - plan.instance.removable * plan.burden
-    falls = left < threshold * (1 - tolerances.REACH)
-    if plan.is_exact:
-        exact = plan.exact("burden").sum() - plan.instance.exact("removable") * plan.exact("burden")
-        falls = (exact < plan.instance.exact("thresholds")[plan.level - 1]).astype(bool)
-    return np.flatnonzero(falls & (plan.burden > 0))
 
 
 def reports(plan: Plan) -> dict[str, WithdrawalReport]:

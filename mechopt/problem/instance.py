@@ -313,6 +313,31 @@ class Instance:
             f"b = {_brief(self.shares)}, V = {self.provider_value:g}, budget = {self.budget:g})"
         )
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        thresholds: Any,
+        shares: Any = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Instance:
+        """The instance whose users are the rows of a pandas, polars or Arrow frame.
+
+        Columns are those of a users' file (cost, capacity, value, …); `columns` names others, such
+        as {"cost": "unit_cost"}. A column `id`, or an index of labels, names the users; columns
+        that are not used are kept in `others`. `more`: further arguments of the constructor.
+
+        Raises InvalidInstance with every fault by row, InvalidOption for what is no frame.
+        """
+        return doors.instance_from_frame(
+            frame, thresholds, {"shares": shares, "columns": columns, **more}
+        )
+
+    def _repr_html_(self) -> str:
+        return doors.html(self)
+
     def write(self, path: str | PathLike[str]) -> None:
         """Write as JSON (kind `instance`); numbers read back are the same. See `mechopt.files`."""
         doors.write(self, path)

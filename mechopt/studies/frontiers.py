@@ -84,6 +84,18 @@ class Frontier(Sequence[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
 
+    def to_frame(self, library: str | None = None) -> Any:
+        """The rows as a data frame of pandas, polars or pyarrow (default: the first there)."""
+        from mechopt.files.frames import to_frame
+
+        names = list(self.rows[0]) if self.rows else [self.over, *COLUMNS]
+        return to_frame({name: [row[name] for row in self.rows] for name in names}, library)
+
+    def _repr_html_(self) -> str:
+        from mechopt.studies.notebook import rows_html
+
+        return rows_html(self.rows, f"{self.mechanism} over {self.over}: {len(self)} rows")
+
     def write(self, path: str | PathLike[str]) -> None:
         """Write the rows as .csv or .json. Raises InvalidOption, OutputError."""
         import csv

@@ -152,6 +152,17 @@ class Table:
                 pairs.setdefault((row["group"], row["protocol"]), []).append(row[metric] - other)
         return {place: interval(gaps, confidence) for place, gaps in pairs.items()}
 
+    def to_frame(self, library: str | None = None) -> Any:
+        """The rows as a data frame of pandas, polars or pyarrow (default: the first there)."""
+        from mechopt.files.frames import to_frame
+
+        return to_frame({name: self.column(name) for name in self.columns}, library)
+
+    def _repr_html_(self) -> str:
+        from mechopt.studies.notebook import rows_html
+
+        return rows_html(self.rows, f"{len(self)} rows")
+
     def write(self, path: str | PathLike[str]) -> None:
         """Write as .parquet or .csv; the whole file or nothing."""
         from mechopt.files import replacing

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mechopt import arrays, words
+from mechopt import arrays, doors, words
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.withdrawal import part
@@ -282,6 +282,13 @@ class WithdrawalReport:
 
     def __str__(self) -> str:
         return describe(self)
+
+    def _repr_html_(self) -> str:
+        return doors.html(self)
+
+    def plot(self, axes: Any = None) -> Any:
+        """What each user who is asked loses by leaving, over the burdens: Matplotlib axes."""
+        return doors.plot(self, axes)
 
 
 def check_withdrawal(

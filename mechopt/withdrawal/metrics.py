@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mechopt.arrays import exact_sum
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import NotSupported, TooLarge
 from mechopt.withdrawal.stage import sunk_cost
 
@@ -57,6 +60,20 @@ def totals(plan: Plan) -> dict[str, Any]:
         "welfare": value + exact_sum(instance.value * share) - social_cost - contact,
         "participation": staying / int(asked.sum()) if asked.any() else 0.0,
     }
+
+
+def pivotal(plan: Plan) -> IntArray:
+    """Users whose data alone decide the level reached: B falls when δ_i x_i leaves, positions."""
+    assert plan.burden is not None
+    if not plan.level:
+        return np.zeros(0, dtype=np.int64)
+    threshold = float(plan.instance.thresholds[plan.level - 1])
+    left = (plan.total or 0.0) - plan.instance.removable * plan.burden
+    falls = left < threshold * (1 - tolerances.REACH)
+    if plan.is_exact:
+        exact = plan.exact("burden").sum() - plan.instance.exact("removable") * plan.exact("burden")
+        falls = (exact < plan.instance.exact("thresholds")[plan.level - 1]).astype(bool)
+    return np.flatnonzero(falls & (plan.burden > 0))
 
 
 def _report(plan: Plan, protocol: str) -> WithdrawalReport | None:
