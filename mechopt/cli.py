@@ -37,6 +37,7 @@ COMMANDS = {
     "calibrate-population": "mechopt.commands.calibrate:calibrate_population",
     "compare": "mechopt.commands.compare:compare",
     "rights": "mechopt.commands.rights:rights",
+    "explore": "mechopt.commands.explore:explore",
     "update": "mechopt.commands.update:update",
     "report": "mechopt.commands.report:report",
     "export-model": "mechopt.commands.export_model:export_model",

@@ -33,6 +33,7 @@ FOLDERS = (
     "files",
     "campaign",
     "studies",
+    "explorer",
     "commands",
     "cli",
 )

@@ -107,6 +107,18 @@ NoTransfers = Annotated[bool, typer.Option("--no-transfers", help="No payments t
 Reserve = Annotated[
     str | None, typer.Option("--reserve", metavar="R", help="Data kept above the threshold.")
 ]
+Right = Annotated[
+    str | None,
+    typer.Option("--withdrawal", help="What may be taken back: whole (default), or part of it."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=X",
+        help="Of every user: reversibility=0.5, or value=*2 to multiply; repeat.",
+    ),
+]
 Dropout = Annotated[
     str | None,
     typer.Option(
@@ -206,6 +218,24 @@ def numeric(name: str, text: str | None) -> Any:
 def numerics(name: str, texts: list[str] | None) -> Any:
     """The numbers a repeated option spells; None if it is not given."""
     return [numeric(name, text) for text in texts] if texts else None
+
+
+def changed(problem: Any, settings: list[str] | None) -> Any:
+    """The problem with what --set says of every user."""
+    from mechopt.errors import InvalidOption
+    from mechopt.problem.fields import BY_NAME
+
+    changes: dict[str, Any] = {}
+    for text in settings or []:
+        name, _, value = text.partition("=")
+        if name not in BY_NAME or BY_NAME[name].label or not value:
+            known = ", ".join(key for key, field in BY_NAME.items() if not field.label)
+            raise InvalidOption(f"--set: expected FIELD=NUMBER with one of {known}, got {text!r}")
+        if value.startswith("*"):
+            changes[name] = getattr(problem, name) * numeric("set", value[1:])
+        else:
+            changes[name] = numeric("set", value)
+    return problem.replace(**changes) if changes else problem
 
 
 def hazards(dropout: str | None, shock: str | None) -> tuple[Any, Any]:

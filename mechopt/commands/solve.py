@@ -23,6 +23,8 @@ def solve(
     target: cli.Target = None,
     no_transfers: cli.NoTransfers = False,
     reserve: cli.Reserve = None,
+    withdrawal: cli.Right = None,
+    set_: cli.Settings = None,
     dropout: cli.Dropout = None,
     shock: cli.Shock = None,
     confidence: cli.Confidence = None,
@@ -74,11 +76,13 @@ def solve(
         column=column,
         quiet=quiet,
     )
+    problem = cli.changed(problem, set_)
     hazard, storm = cli.hazards(dropout, shock)
     for implied in _outputs(out, exact=exact):
         check_out(implied)  # none is the file, or one that it names
     given = {
         "objective": objective,
+        "withdrawal": withdrawal,
         "dropout": hazard,
         "shock": storm,
         "confidence": cli.numeric("confidence", confidence),

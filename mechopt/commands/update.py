@@ -56,7 +56,7 @@ def update(
     from mechopt.files.documents import dumps
 
     for path in (out, top_up, deletions, payments):
-        check_out(path)
+        check_out(path, plan, log, instance)
     given = None
     if instance is not None:
         given = cli.read_problem(instance, threshold, share, provider_value, budget, allow_outside)

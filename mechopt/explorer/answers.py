@@ -1,0 +1,226 @@
+"""What the page shows for given terms: the plan beside the posted price, a replay, a frontier."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mechopt import arrays
+from mechopt.answer.plan import Plan
+from mechopt.arrays import BoolArray
+from mechopt.errors import MechoptError
+from mechopt.explorer.terms import PATIENCE, Terms
+from mechopt.problem.instance import Instance
+from mechopt.solving import solve
+from mechopt.withdrawal.sequential import sequential_path
+from mechopt.withdrawal.stage import Stage, as_float, order_of, stage_of
+
+SHOWN = 240  # people drawn: those with the largest burdens
+_FRONTIER = 13  # points of the frontier
+_RESTORE = 5000  # users up to which it is worked out what would restore the plan
+
+
+def answer(instance: Instance, terms: Terms, file: str, shown: int = SHOWN) -> dict[str, Any]:
+    """All that the page shows but the frontier, JSON-ready; `error` if the terms make no sense."""
+    began = perf_counter()
+    lines = {"command": terms.command(file, instance), "python": terms.python(file, instance)}
+    try:
+        problem = terms.apply(instance)
+        plan = _solved(problem, terms)
+        posted = _posted(problem, terms)
+        found = {
+            **lines,
+            "plan": _summary(plan),
+            "posted": None if posted is None else _summary(posted),
+            **_people(problem, plan, terms.out, shown),
+        }
+    except MechoptError as error:
+        return {**lines, "error": str(error)}
+    return {**found, "milliseconds": round(1000 * (perf_counter() - began), 1)}
+
+
+def _solved(problem: Instance, terms: Terms) -> Plan:
+    options = terms.options()
+    if terms.mechanism in ("burdens", "floor-and-burdens"):
+        options["time_limit"] = PATIENCE
+    plan: Plan = solve(problem, terms.mechanism, **options)
+    return plan
+
+
+def _posted(problem: Instance, terms: Terms) -> Plan | None:
+    if terms.mechanism == "posted-price":
+        return None
+    aim = {name: value for name, value in terms.options().items() if name == "objective"}
+    plan: Plan = solve(problem, "posted-price", **aim)
+    return plan
+
+
+def _summary(plan: Plan) -> dict[str, Any]:
+    if plan.burden is None or plan.payment is None:
+        return {"status": plan.status.value, "reason": plan.reason}
+    instance = plan.instance
+    share = plan.share or 0.0
+    spent = arrays.exact_sum(plan.payment) if share or plan.unconditional else 0.0
+    cost = arrays.exact_sum(instance.cost_of(plan.burden))
+    return {
+        "status": plan.status.value,
+        "objective": plan.objective_name,
+        "value": plan.objective,
+        "bound": plan.bound,
+        "reason": plan.reason,
+        "asked": int((plan.burden > 0).sum()),
+        "total": plan.total,
+        "level": plan.level,
+        "share": share,
+        "payments": spent,
+        "cost": cost,
+        "surplus": instance.provider_value * share - spent,
+        "welfare": (instance.provider_value + arrays.exact_sum(instance.value)) * share - cost,
+        "price": plan.details.get("price"),
+    }
+
+
+# -- the withdrawal stage, replayed ----------------------------------------------------------------
+
+
+def _people(instance: Instance, plan: Plan, out: tuple[int, ...], shown: int) -> dict[str, Any]:
+    """The people drawn, in the order in which they move, and what happens if `out` leave."""
+    if plan.burden is None or plan.payment is None or not plan.level:
+        return {"people": None, "replay": None}
+    largest = np.argsort(-plan.burden, kind="stable")[:shown]
+    largest = largest[plan.burden[largest] > 0]
+    stage = stage_of(instance, plan, exact=False)
+    sequential = plan.protocol == "sequential"
+    positions = None
+    if sequential:
+        order = "small-first" if plan.order == "designed" else plan.order
+        positions = order_of(instance, stage, order)
+        rank = np.empty(instance.n, dtype=np.int64)
+        rank[positions] = np.arange(instance.n)
+        largest = largest[np.argsort(rank[largest])]
+    else:
+        largest = np.sort(largest)
+    wave, total = _replay(stage, np.array(out, dtype=np.int64), positions)
+    level = int(stage.level_of(total))
+    ids = instance.ids
+    shares = as_float(stage.shares)
+    return {
+        "people": {
+            "at": largest.tolist(),
+            "id": [str(ids[user]) for user in largest.tolist()],
+            "burden": plan.burden[largest].tolist(),
+            "payment": plan.payment[largest].tolist(),
+            "r": as_float(stage.r)[largest].tolist(),
+            "v": as_float(stage.v)[largest].tolist(),
+            "lost": as_float(stage.lost)[largest].tolist(),
+            "removed": as_float(stage.removed)[largest].tolist(),
+            "tolerance": as_float(stage.money_tolerance)[largest].tolist(),
+            "wave": wave[largest].tolist(),
+        },
+        "stage": {
+            "thresholds": as_float(stage.reached).tolist(),
+            "shares": shares.tolist(),
+            "total": float(stage.total),
+            "protocol": plan.protocol,
+        },
+        "replay": {
+            "out": list(out),
+            "followers": int((wave > 0).sum()),
+            "waves": int(wave.max(initial=0)),
+            "total": float(total),
+            "level": level,
+            "share": float(shares[level]),
+            "names": [str(ids[user]) for user in _in_order(wave, positions)[:12].tolist()],
+            "restore": _restore(plan, out, wave) if out else None,
+        },
+    }
+
+
+def _replay(stage: Stage, out: Any, positions: Any) -> tuple[Any, float]:
+    """(wave, total left): −1 stays, 0 clicked out, k > 0 follows in wave k. Shapes (n,), ().
+
+    Simultaneous: all who gain by leaving then leave at once, and so on. Sequential: the outcome of
+    the game in which those clicked out leave in any case; who stayed before and leaves now follows.
+    """
+    wave = np.full(stage.n, -1)
+    stay: BoolArray = np.ones(stage.n, dtype=bool)
+    if positions is not None:
+        r = stage.r.copy()
+        r[out] = 4 * (stage.v[out] + np.abs(stage.r[out]) + stage.bonus[out] + 1)
+        stay = sequential_path(replace(stage, r=r), positions).stay.copy()
+        stay[out] = False
+        wave[~stay] = 1
+        wave[out] = 0
+        return wave, float(stage.total_of(stay))
+    stay[out] = False
+    wave[out] = 0
+    for turn in range(1, stage.n + 2):
+        total = stage.total_of(stay)
+        level = stage.level_of(total)
+        if level == 0:
+            break
+        after = stage.level_of(total - stage.removed)
+        gains = stage.leaving_pays(np.arange(stage.n), after) - stage.staying_pays(
+            np.arange(stage.n), np.full(stage.n, level)
+        )
+        leaves = stay & stage.able & (gains > stage.money_tolerance)
+        if not leaves.any():
+            break
+        wave[leaves] = turn
+        stay = stay & ~leaves
+    return wave, float(stage.total_of(stay))
+
+
+def _in_order(wave: Any, positions: Any) -> Any:
+    """Who leaves, in order."""
+    users = np.arange(wave.size) if positions is None else positions
+    users = users[wave[users] >= 0]
+    return users if positions is not None else users[np.argsort(wave[users], kind="stable")]
+
+
+def _restore(plan: Plan, out: tuple[int, ...], wave: Any) -> dict[str, Any] | None:
+    """The least top-up if those clicked out have left and everybody else is asked to stay."""
+    if plan.instance.n > _RESTORE:
+        return None
+    import json
+
+    from mechopt.campaign.state import replay
+
+    ids = plan.instance.ids
+    lines = [json.dumps({"id": str(ids[user]), "event": "withdrew"}) for user in out]
+    found = replay(plan, lines).top_up
+    if found is None:
+        return {"status": "none needed", "users": []}
+    document = found.to_dict()
+    document["count"] = len(document["users"])
+    document["users"] = document["users"][:6]
+    return document
+
+
+# -- the frontier ---------------------------------------------------------------------------------
+
+
+def frontier(instance: Instance, terms: Terms) -> dict[str, Any]:
+    """Least payments for every amount of data: plan and posted price, and where the terms are."""
+    problem = terms.apply(instance).replace(budget=None)
+    options = {
+        name: value for name, value in terms.options().items() if name in ("protocol", "order")
+    }
+    most = arrays.exact_sum(problem.capacity)
+    here = float(problem.thresholds[-1])
+    rows = []
+    for goal in np.linspace(0.1, 1.0, _FRONTIER) * min(most, 2 * here):
+        one = problem.replace(thresholds=[float(goal)], shares=[float(problem.shares[-1])])
+        plan = solve(one, "burdens", objective="expenditure", time_limit=PATIENCE, **options)
+        posted = solve(one, "posted-price", objective="expenditure")
+        rows.append([float(goal), _spent(plan), _spent(posted)])
+    return {"rows": rows, "here": here}
+
+
+def _spent(plan: Plan) -> float | None:
+    if not plan.level or plan.payment is None:
+        return None
+    return arrays.exact_sum(plan.payment)
