@@ -58,6 +58,11 @@ def plot(thing: Any, axes: Any) -> Any:
     return load("mechopt.studies.notebook:plot")(thing, axes)
 
 
+def explain(plan: Plan, name: Any) -> str:
+    """To `mechopt.studies.explaining`: a plan, or one person's part in it, in sentences."""
+    return str(load("mechopt.studies.explaining:explain")(plan, name))
+
+
 def plan_metrics(plan: Plan) -> dict[str, Any]:
     """To `mechopt.withdrawal.metrics`: FORMULATION section 6 for a plan."""
     metrics: dict[str, Any] = load("mechopt.withdrawal.metrics:plan_metrics")(plan)

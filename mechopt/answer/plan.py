@@ -167,6 +167,14 @@ class Plan(Answer):
             kept[protocol] = doors.plan_withdrawal(self, protocol)
         return kept[protocol]
 
+    def explain(self, id: Any = None) -> str:
+        """Why this person is asked and paid this, in sentences with numbers; or the plan's why.
+
+        Without an id: what binds, and what one more unit of threshold, budget or capacity would
+        change (found by solving again). Raises InvalidOption if nobody has that id.
+        """
+        return doors.explain(self, id)
+
     # -- exact view -----------------------------------------------------------------------------
 
     @cached_property

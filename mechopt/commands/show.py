@@ -110,11 +110,17 @@ def plan_text(plan: Plan, benchmark: Plan | None = None, remark: str = "") -> st
         page.line(plan.reason)
     if not plan.has_answer:
         return page.text()
+    if plan.status == "null":
+        from mechopt.studies.explaining import price_of_levels
+
+        for line in price_of_levels(plan):
+            page.line(line)
     page.gap()
     _totals(page, plan, benchmark)
     if plan.burden is not None and plan.burden.any():
         page.gap()
         _withdrawal(page, plan)
+        _safety(page, plan)
         _largest(page, plan)
     return page.text()
 
@@ -182,7 +188,8 @@ def _status(plan: Plan) -> str:
     }[plan.status]
     if plan.objective_name is None or plan.objective is None:
         return words
-    bound = f", bound {_figure(plan.bound)}, gap {plan.gap:.2g}" if plan.gap else ""
+    open_ = plan.gap and plan.status != "optimal"
+    bound = f", bound {_figure(plan.bound)}, gap {plan.gap:.2g}" if open_ else ""
     return f"{words}; {plan.objective_name} {_figure(plan.objective)}{bound}"
 
 
@@ -216,6 +223,15 @@ def _withdrawal(page: Page, plan: Plan) -> None:
             label += f" ({report.order if isinstance(report.order, str) else 'given order'})"
         page.line(f"withdrawal, {label}: {_verdict(plan, report)}")
     _pivotal(page, plan)
+
+
+def _safety(page: Page, plan: Plan) -> None:
+    """What one refusal and few mistakes do, where they do something."""
+    from mechopt.studies.safety import safety
+
+    found = safety(plan)
+    for line in found.lines() if found is not None else []:
+        page.line(line)
 
 
 def _pivotal(page: Page, plan: Plan) -> None:

@@ -18,8 +18,9 @@ So a frontier is never worse where more is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import inf, isfinite
 from os import PathLike
 from pathlib import Path
@@ -31,11 +32,12 @@ from mechopt import words
 from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.errors import InvalidOption
+from mechopt.known.levels import spending
 from mechopt.problem.aims import MINIMISED
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
-OVER = ("budget", "provider_value", "reversibility", "confidence")
+OVER = ("budget", "provider_value", "reversibility", "threshold", "confidence")
 COLUMNS = (
     "share",
     "expenditure",
@@ -50,7 +52,10 @@ COLUMNS = (
 )
 # Mechanisms whose plans stay feasible when the reversibility falls (W1, A5).
 _FEWER_WITH_RIGHTS = ("burdens", "subsidy", "complete-information")
+_CLOSE = 1e-9  # relative: how near the two rows beside a breakpoint are
+_MOST_HALVINGS = 60  # solves spent on one breakpoint
 LABELS = {
+    "threshold": "highest threshold (data)",
     "share": "share of the improvement",
     "expenditure": "payments (money)",
     "provider_surplus": "provider surplus (money)",
@@ -74,6 +79,22 @@ class Frontier(Sequence[dict[str, Any]]):
     mechanism: str
     rows: tuple[dict[str, Any], ...]
     plans: tuple[Plan, ...]
+    breakpoints: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Frontier({len(self.rows)} rows over {self.over}, {self.mechanism})"
+
+    def __str__(self) -> str:
+        """The rows as a small table."""
+        names = (self.over, "share", "expenditure", "provider_surplus", "social_cost", "status")
+        cells = [[name.replace("_", " ") for name in names]]
+        cells += [[_cell(row[name]) for name in names] for row in self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in cells]
+        if self.breakpoints:
+            jumps = ", ".join(f"{jump:.9g}" for jump in self.breakpoints)
+            lines.append(f"the level changes at {self.over.replace('_', ' ')} {jumps}")
+        return "\n".join(lines)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -125,7 +146,9 @@ class Frontier(Sequence[dict[str, Any]]):
     ) -> Any:
         """One panel per column over the values; returns the matplotlib Figure, saved if `path`.
 
-        Rows without an answer are left out. Needs the extra `plot`.
+        Rows without an answer are left out. Lines are drawn only where nothing changes between
+        two proved rows (or, over the provider's value, where the same plan stays): what is between
+        other rows was not computed. Needs the extra `plot`.
         """
         from matplotlib.figure import Figure
 
@@ -136,19 +159,36 @@ class Frontier(Sequence[dict[str, Any]]):
         for panel, column in zip(panels, columns):
             known = [row for row in self.rows if row[column] is not None]
             finite = [row for row in known if isfinite(row[self.over])]
-            style = "steps-post" if column == "share" else "default"
-            panel.plot(
-                [row[self.over] for row in finite],
-                [row[column] for row in finite],
-                marker="o",
-                markersize=3,
-                drawstyle=style,
-            )
+            at, height = [row[self.over] for row in finite], [row[column] for row in finite]
+            panel.plot(at, height, marker="o", markersize=3, linestyle="none", color="C0")
+            for one, other in pairwise(finite):
+                if self._same(one, other, column):
+                    ends = (one[self.over], other[self.over])
+                    panel.plot(ends, (one[column], other[column]), color="C0", linewidth=1.4)
+            for jump in self.breakpoints:
+                panel.axvline(jump, color="0.6", linewidth=0.6, linestyle=":")
             panel.set_xlabel(LABELS[self.over])
             panel.set_ylabel(LABELS[column])
         if path is not None:
             figure.savefig(str(path))
         return figure
+
+    def _same(self, one: dict[str, Any], other: dict[str, Any], column: str) -> bool:
+        """Whether the line between two rows is known."""
+        if {one["status"], other["status"]} - {"optimal", "null"} or one["share"] != other["share"]:
+            return False
+        moved = abs(one["expenditure"] - other["expenditure"])
+        moved += abs(one["social_cost"] - other["social_cost"])
+        scale = max(1.0, abs(one["expenditure"]), abs(one["social_cost"]))
+        return bool(moved <= 1e-9 * scale and (self.over != "threshold" or column == "share"))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    return f"{0.0 if abs(value) < 1e-12 else value:,.6g}"
 
 
 def frontier(
@@ -158,10 +198,16 @@ def frontier(
     over: str = "budget",
     values: Iterable[float],
     objective: str = "provider-surplus",
+    breakpoints: bool = False,
     **options: Any,
 ) -> Frontier:
     """Solve `instance` for each value of `over` ("budget", "provider_value", "reversibility",
-    or "confidence": the price of safety when users drop out; give `dropout` with it).
+    "threshold": the highest, the others in proportion, or "confidence": the price of safety when
+    users drop out; give `dropout` with it).
+
+    breakpoints : also the values at which the level reached changes, and rows on both sides of
+        each, 1e-9 apart: over the budget what the better level costs, over the provider's value
+        where two levels are worth the same, else by halving
 
     values : money, or shares in [0, 1] for the reversibility (the same for every user) and the
         confidence; for the budget None or inf is no limit. Further options are those of `solve`.
@@ -175,12 +221,9 @@ def frontier(
 
     if over == "confidence":
         return _safety(instance, mechanism, numbers, objective, options)
-    variants = [
-        instance.replace(**{over: None if over == "budget" and number == inf else number})
-        for number in numbers
-    ]
+    variants = [_variant(instance, over, number) for number in numbers]
     warm: dict[str, Any] = (
-        {"known": {}} if mechanism == "burdens" and over != "reversibility" else {}
+        {"known": {}} if mechanism == "burdens" and over in ("budget", "provider_value") else {}
     )
 
     def solved_row(row: int) -> Plan:
@@ -188,8 +231,10 @@ def frontier(
         return plan.replace(options={**options, "objective": objective})
 
     solved: list[Plan | None] = [None] * len(variants)
-    nested = over != "reversibility" or (
-        mechanism in _FEWER_WITH_RIGHTS and options.get("protocol") != "sequential"
+    nested = over in ("budget", "provider_value") or (
+        over == "reversibility"
+        and mechanism in _FEWER_WITH_RIGHTS
+        and options.get("protocol") != "sequential"
     )
     open_ = [(0, len(variants) - 1)]
     while open_:
@@ -206,8 +251,76 @@ def frontier(
             middle = (low + high) // 2
             open_ += [(middle, high), (low, middle)]
     plans = _inherit([plan for plan in solved if plan is not None], over, objective)
+    jumps: tuple[float, ...] = ()
+    if breakpoints:
+
+        def solve_at(number: float) -> Plan:
+            problem = _variant(instance, over, number)
+            plan: Plan = solve(problem, mechanism, objective=objective, **options, **warm)
+            return plan.replace(options={**options, "objective": objective})
+
+        numbers, plans, jumps = _with_breakpoints(over, numbers, plans, solve_at)
     rows = tuple(_row(over, number, plan) for number, plan in zip(numbers, plans))
-    return Frontier(over, mechanism, rows, tuple(plans))
+    return Frontier(over, mechanism, rows, tuple(plans), jumps)
+
+
+def _variant(instance: Instance, over: str, number: float) -> Instance:
+    if over == "threshold":
+        scaled = instance.thresholds * (number / float(instance.thresholds[-1]))
+        scaled[-1] = number
+        return instance.replace(thresholds=scaled)
+    return instance.replace(**{over: None if over == "budget" and number == inf else number})
+
+
+def _with_breakpoints(
+    over: str, numbers: list[float], plans: list[Plan], solve_at: Callable[[float], Plan]
+) -> tuple[list[float], list[Plan], tuple[float, ...]]:
+    """The rows, those beside each change of the level reached, and where it changes."""
+    found = dict(zip(numbers, plans))
+    jumps = []
+    open_ = [(a, b) for a, b in pairwise(numbers) if isfinite(a)]
+    for _ in range(_MOST_HALVINGS * max(1, len(open_))):
+        if not open_:
+            break
+        a, b = open_.pop()
+        low, high = found[a], found[b]
+        if low.level is None or high.level is None or low.level == high.level:
+            continue
+        if isfinite(b) and b - a <= _CLOSE * max(abs(a), abs(b)):
+            jumps.append(b)
+            continue
+        middle = _candidate(over, a, b, low, high)
+        found[middle] = solve_at(middle)
+        open_ += [(a, middle), (middle, b)]
+    ordered = sorted(found)
+    kept = set(numbers)
+    for one, other in pairwise(ordered):
+        if found[one].level != found[other].level and other - one <= 2 * _CLOSE * abs(other):
+            kept |= {one, other}
+    numbers = sorted(kept)
+    return numbers, [found[number] for number in numbers], tuple(sorted(jumps))
+
+
+def _candidate(over: str, a: float, b: float, low: Plan, high: Plan) -> float:
+    """A value between two rows of different levels, at or just beside the change if it is known."""
+    beside = 0.5 * _CLOSE
+    if over == "budget" and high.burden is not None and high.payment is not None:
+        spent = spending(high.instance, high.burden, high.payment)
+        if a < spent < b:
+            return spent
+        if spent == b and a < b * (1 - beside):
+            return b * (1 - beside)
+    if over == "provider_value" and low.burden is not None and high.burden is not None:
+        assert low.payment is not None
+        assert high.payment is not None
+        dearer = spending(high.instance, high.burden, high.payment)
+        dearer -= spending(low.instance, low.burden, low.payment)
+        gained = (high.share or 0.0) - (low.share or 0.0)
+        meet = dearer / gained if gained else inf
+        for number in (meet * (1 + 0.4 * beside), meet * (1 - 0.4 * beside)):
+            if a < number < b:
+                return number
+    return (a + b) / 2 if isfinite(b) else 2 * abs(a) + 1
 
 
 def _safety(
@@ -242,7 +355,8 @@ def _outcome(plan: Plan) -> tuple[float, ...]:
     if plan.burden is None or plan.payment is None:
         return ()
     cost = exact_sum(plan.instance.cost_of(plan.burden))
-    return (plan.share or 0.0, exact_sum(plan.payment), cost, plan.level or 0)
+    spent = spending(plan.instance, plan.burden, plan.payment)
+    return (plan.share or 0.0, spent, cost, plan.level or 0)
 
 
 def _carried(plan: Plan, variant: Instance) -> Plan:
@@ -275,6 +389,8 @@ def _inherit(plans: list[Plan], over: str, objective: str) -> list[Plan]:
     """
     order = range(len(plans)) if over != "reversibility" else range(len(plans) - 1, -1, -1)
     kept: list[Plan] = list(plans)
+    if over == "threshold":
+        return kept
     if over == "reversibility" and any(plan.protocol == "sequential" for plan in plans):
         return kept
     best: Plan | None = None
@@ -294,7 +410,7 @@ def _moved(plan: Plan, row: Plan) -> Plan:
     assert plan.burden is not None
     assert plan.payment is not None
     instance, share = row.instance, plan.share or 0.0
-    spent = exact_sum(plan.payment)
+    spent = spending(instance, plan.burden, plan.payment)
     cost = exact_sum(instance.cost_of(plan.burden))
     worth = instance.provider_value * share
     amount = {
@@ -335,7 +451,8 @@ def _row(over: str, number: float, plan: Plan) -> dict[str, Any]:
     if plan.burden is None or plan.payment is None:
         return row
     instance, share = plan.instance, plan.share or 0.0
-    spent = exact_sum(plan.payment) if share or plan.unconditional else 0.0
+    paid = share or plan.unconditional
+    spent = spending(instance, plan.burden, plan.payment) if paid else 0.0
     cost = exact_sum(instance.cost_of(plan.burden))
     worth = instance.provider_value * share
     row.update(

@@ -1,0 +1,113 @@
+"""`mechopt frontier`: what changes as the budget (or another number) varies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mechopt.commands import options as cli
+from mechopt.commands.output import check_out, emit, note
+
+
+def frontier(
+    file: cli.ProblemFile,
+    over: Annotated[
+        str,
+        typer.Option("--over", help="budget, provider_value, reversibility, threshold."),
+    ] = "budget",
+    values: Annotated[
+        str, typer.Option("--values", metavar="FROM:TO:STEP", help="Or a list such as 0,50,100.")
+    ] = "",
+    mechanism: cli.Mechanism = None,
+    objective: cli.Objective = None,
+    protocol: cli.Protocol = None,
+    order: cli.Order = None,
+    target: cli.Target = None,
+    reserve: cli.Reserve = None,
+    threshold: cli.Thresholds = None,
+    share: cli.Shares = None,
+    provider_value: cli.ProviderValue = None,
+    budget: cli.Budget = None,
+    least: cli.Least = None,
+    unit: cli.Unit = None,
+    contact_cost: cli.ContactCost = None,
+    payment_step: cli.PaymentStep = None,
+    group_least: cli.GroupLeast = None,
+    group_most: cli.GroupMost = None,
+    allow_outside: cli.AllowOutside = False,
+    time_limit: cli.TimeLimit = None,
+    out: cli.Out = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="A picture: .svg, .png, .pdf.")
+    ] = None,
+    format: cli.FormatOption = cli.Format.TABLE,
+    quiet: cli.Quiet = False,
+) -> None:
+    """Solve for every value, find where the level reached changes, and print the table.
+
+    Rows go to --out (.csv, .json), a picture to --plot. Between rows nothing is drawn that was not
+    computed: the level changes at the values that are listed, not along a slope.
+    """
+    import mechopt as mo
+    from mechopt.errors import InvalidOption
+    from mechopt.files.documents import dumps
+
+    check_out(out)
+    check_out(plot)
+    said = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
+    problem = cli.read_problem(
+        file, threshold, share, provider_value, budget, allow_outside, said=said, quiet=quiet
+    )
+    if not isinstance(problem, mo.Instance):
+        raise InvalidOption("frontier: needs an instance (costs known); this is a population")
+    options: dict[str, Any] = {
+        "objective": objective or ("provider-surplus" if problem.provider_value > 0 else None),
+        "protocol": protocol,
+        "order": cli.positions(order),
+        "target": cli.numeric("target", target),
+        "reserve": cli.numeric("reserve", reserve),
+        "time_limit": time_limit,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    if "objective" not in options:  # nothing to gain in money: then what the money reaches
+        options["objective"] = "provider-surplus" if over == "provider_value" else "improvement"
+    found = mo.frontier(
+        problem,
+        mechanism or "burdens",
+        over=over,
+        values=_values(values),
+        breakpoints=True,
+        **options,
+    )
+    for path, do in ((out, found.write), (plot, found.plot)):
+        if path is not None:
+            do(path)
+            note(f"mechopt: wrote {path}", quiet=quiet)
+    if format is cli.Format.JSON:
+        document = {"over": over, "breakpoints": list(found.breakpoints), "rows": list(found.rows)}
+        emit(dumps(document))
+    else:
+        emit(f"{found}\n")
+
+
+def _values(text: str) -> list[float]:
+    """FROM:TO:STEP, both ends included, or numbers separated by commas."""
+    from mechopt.errors import InvalidOption
+
+    if not text:
+        raise InvalidOption("--values: say which, such as 0:1000:50 or 0,50,100")
+    if ":" not in text:
+        return [float(cli.numeric("values", part)) for part in text.split(",")]
+    parts = [float(cli.numeric("values", part)) for part in text.split(":")]
+    if len(parts) != 3 or not parts[2] > 0 or parts[1] < parts[0]:
+        raise InvalidOption(
+            f"--values: {text!r} is not of the form FROM:TO:STEP, such as 0:1000:50"
+        )
+    low, high, step = parts
+    count = int((high - low) / step * (1 + 1e-12))
+    if count > 100_000:
+        raise InvalidOption(f"--values: {count + 1:,} values are too many; take a larger step")
+    found = [low + step * k for k in range(count + 1)]
+    return found if found[-1] >= high * (1 - 1e-12) else [*found, high]

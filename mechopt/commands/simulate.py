@@ -1,0 +1,75 @@
+"""`mechopt simulate`: what a plan reaches when decisions go wrong now and then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mechopt.commands import options as cli
+from mechopt.commands.explain import read_plan
+from mechopt.commands.output import emit
+
+
+def simulate(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan: .json, .csv, .parquet.")],
+    mistake: Annotated[
+        str, typer.Option("--mistake", metavar="P", help="Probability that a decision goes wrong.")
+    ] = "0.01",
+    draws: Annotated[int, typer.Option("--draws", min=1, help="How many draws.")] = 1000,
+    protocol: cli.Protocol = None,
+    order: cli.Order = None,
+    instance: Annotated[
+        Path | None,
+        typer.Option("--instance", metavar="FILE", help="Its instance, if the plan has none."),
+    ] = None,
+    threshold: cli.Thresholds = None,
+    share: cli.Shares = None,
+    provider_value: cli.ProviderValue = None,
+    budget: cli.Budget = None,
+    allow_outside: cli.AllowOutside = False,
+    seed: cli.Seed = None,
+    format: cli.FormatOption = cli.Format.TABLE,
+) -> None:
+    """Draw the withdrawal stage with mistakes and print how often each level is reached.
+
+    Everyone means to do what the protocol's outcome says; each decision then goes wrong with
+    probability --mistake. In sequence those who come later see the mistakes and answer them.
+    """
+    import mechopt as mo
+    from mechopt.files.documents import dumps
+
+    found = read_plan(plan, instance, threshold, share, provider_value, budget, allow_outside)
+    own = found.protocol if found.protocol != "reassign" else "simultaneous"
+    result = mo.simulate_withdrawal(
+        found.instance,
+        found,
+        protocol or own,
+        order=cli.positions(order) if order is not None else found.order,
+        mistake=cli.numeric("mistake", mistake),
+        draws=draws,
+        seed=seed or 0,
+    )
+    if format is cli.Format.JSON:
+        emit(dumps(result.to_dict()))
+        return
+    low, high = result.interval
+    lines = [
+        f"{draws:,} draws, each decision wrong with probability {result.mistake:g}, "
+        f"protocol {result.protocol}",
+        f"trained (at least the first threshold): {100 * result.crossing:.4g} % of the draws "
+        f"(95 %: {100 * low:.4g} to {100 * high:.4g} %)",
+    ]
+    for level, chance in enumerate(result.levels.tolist()):
+        name = (
+            "nothing reached"
+            if level == 0
+            else f"level {level}, share {found.instance.share_at(level):g}"
+        )
+        lines.append(f"  {name:<28} {100 * chance:6.2f} %")
+    lines += [
+        f"mean share of the improvement: {result.improvement:.4g}",
+        f"mean data that stay: {result.data:,.6g} of {found.total or 0:,.6g}",
+    ]
+    emit("\n".join(lines) + "\n")

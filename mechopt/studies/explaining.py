@@ -1,0 +1,370 @@
+"""Why a plan is as it is, in sentences with numbers: for one person, and as a whole.
+
+What one more unit would change is not read off a dual (which holds for no more than the first
+bit of it) but found by solving the neighbouring problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, isinf
+from typing import Any
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.answer.plan import Plan
+from mechopt.arrays import exact_sum
+from mechopt.errors import InvalidOption, InvalidPlan, MechoptError
+from mechopt.known.levels import spending
+from mechopt.problem.instance import Instance
+
+PATIENCE = 10.0  # seconds for each neighbouring problem
+_LARGEST = 20_000  # users of a problem that is solved again
+_AGAIN = ("protocol", "order", "target", "transfers", "reserve", "withdrawal", "dropout", "shock",
+          "confidence")  # fmt: skip
+
+
+def explain(plan: Plan, name: Any = None) -> str:
+    """Why this person (`name`: an id, or a position) was asked and paid this; or the plan's why.
+
+    Raises InvalidPlan without an answer, InvalidOption if nobody has that id.
+    """
+    if not plan.has_answer:
+        raise InvalidPlan(f"explain: the plan is {plan.status}. {plan.reason}".rstrip())
+    if name is None:
+        return "\n".join(_of_plan(plan)) + "\n"
+    return "\n".join(_of_person(plan, _position(plan.instance, name))) + "\n"
+
+
+def _position(instance: Instance, name: Any) -> int:
+    found = np.flatnonzero(instance.ids == str(name))
+    if found.size:
+        return int(found[0])
+    from difflib import get_close_matches
+
+    near = get_close_matches(str(name), instance.ids.tolist(), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise InvalidOption(f"explain: nobody has the id {str(name)!r}{hint}")
+
+
+def _n(number: float) -> str:
+    return f"{0.0 if abs(number) < 1e-12 else number:,.6g}"
+
+
+# -- one person -----------------------------------------------------------------------------------
+
+
+def _of_person(plan: Plan, i: int) -> list[str]:
+    instance = plan.instance
+    assert plan.burden is not None
+    assert plan.payment is not None
+    who, x, t = str(instance.ids[i]), float(plan.burden[i]), float(plan.payment[i])
+    cost = float(instance.cost_of(plan.burden)[i])
+    worth = float(instance.value[i]) * (plan.share or 0.0)
+    cap = float(instance.capacity[i])
+    rate = _marginal(instance, i, x)
+    if x == 0:
+        return [
+            f"{who} is asked for nothing and paid nothing.",
+            f"Giving would cost {who} {_n(rate)} for the first unit of data; the improvement "
+            f"reached is worth {_n(worth)} to {who} (value {_n(float(instance.value[i]))} × share "
+            f"{_n(plan.share or 0.0)}), whether {who} gives or not.",
+            *_why_not(plan, i, rate),
+            f"{who} is not pivotal (nothing depends on this data) and has nothing to withdraw.",
+            f"What would change it: a higher threshold, others leaving, or a cost below "
+            f"{_n(_price(plan))} per unit of data.",
+        ]
+    return [
+        f"{who} is asked for {_n(x)} of at most {_n(cap)} data, which costs {who} {_n(cost)}, "
+        f"and is paid {_n(t)}.",
+        f"The improvement reached is worth {_n(worth)} to {who} (value "
+        f"{_n(float(instance.value[i]))} × share {_n(plan.share or 0.0)}), so taking part leaves "
+        f"{who} with {_n(worth + t - cost)}: participation (nobody is worse off than without the "
+        "project) holds.",
+        _why_amount(plan, i, x, t, cost, worth, cap),
+        *_pivotality(plan, i, who),
+        _if_gone(plan, i, who, x),
+    ]
+
+
+def _marginal(instance: Instance, i: int, x: float) -> float:
+    """Cost of the next unit of data, money per data unit; of the last one at capacity."""
+    ends = np.cumsum(instance.widths[i])
+    piece = min(int(np.searchsorted(ends, x * (1 + 1e-12), side="right")), ends.size - 1)
+    return float(instance.cost[i] * instance.slopes[i, piece])
+
+
+def _price(plan: Plan) -> float:
+    """The dearest unit of data that is asked of anybody, money per data unit."""
+    assert plan.burden is not None
+    asked = np.flatnonzero(plan.burden > 0)
+    last = [_marginal(plan.instance, int(i), float(plan.burden[i]) * (1 - 1e-9)) for i in asked]
+    return max(last, default=0.0)
+
+
+def _why_not(plan: Plan, i: int, rate: float) -> list[str]:
+    instance = plan.instance
+    if not np.isnan(instance.fixed[i]):
+        return ["The burden was fixed at 0 beforehand."]
+    least = max(float(instance.least[i]), float(instance.unit[i]))
+    if least > instance.capacity[i]:
+        return [f"The least that may be asked ({_n(least)}) is above the capacity."]
+    return [
+        f"Others reach the threshold without: the dearest unit asked of anybody costs "
+        f"{_n(_price(plan))}, a first unit here {_n(rate)}"
+        + (
+            f", plus {_n(float(instance.contact_cost[i]))} for the contact"
+            if instance.contact_cost[i]
+            else ""
+        )
+        + "."
+    ]
+
+
+def _why_amount(
+    plan: Plan, i: int, x: float, t: float, cost: float, worth: float, cap: float
+) -> str:
+    instance = plan.instance
+    if not np.isnan(instance.fixed[i]):
+        return "The burden was fixed beforehand."
+    room = tolerances.DATA * max(cap, 1e-300)
+    if x >= cap - room:
+        return "That is everything there is to ask for: the capacity binds."
+    if instance.least[i] > 0 and abs(x - instance.least[i]) <= room:
+        return f"That is the least that may be asked of anybody who is asked ({_n(x)})."
+    if t == 0 and abs(cost - worth) <= 1e-6 * max(cost, worth):
+        return (
+            "That is as much as is given without being paid: one more unit would cost "
+            f"{_n(_marginal(instance, i, x))} and would have to be paid for."
+        )
+    if t == 0 and _margin(plan, i) <= 1e-6 * max(cost, 1e-300):
+        return (
+            "That is as much as is given without being paid and not withdrawn again: one more unit "
+            f"would cost {_n(_marginal(instance, i, x))} and would have to be paid for."
+        )
+    if t > 0:
+        return (
+            f"The payment is the least that makes up for the cost: {_n(cost)} to give, {_n(worth)} "
+            "gained by the improvement"
+            + (", rounded up to the step." if instance.payment_step else ".")
+        )
+    unit = f" in units of {_n(float(instance.unit[i]))}" if instance.unit[i] else ""
+    return f"The threshold is met with that{unit}: less would miss it, more is not needed."
+
+
+def _margin(plan: Plan, i: int) -> float:
+    """By how much staying is better than leaving, money."""
+    instance = plan.instance
+    assert plan.burden is not None
+    assert plan.payment is not None
+    left = float(plan.total or 0.0) - float(instance.removable[i] * plan.burden[i])
+    after = int((instance.thresholds * (1 - tolerances.TOTALS) <= left).sum())
+    lost = float(instance.value[i]) * ((plan.share or 0.0) - instance.share_at(after))
+    back = float(instance.reversibility[i] * instance.cost_of(plan.burden)[i])
+    return lost + float(plan.payment[i]) - back
+
+
+def _pivotality(plan: Plan, i: int, who: str) -> list[str]:
+    """Whether his leaving costs a level, and what keeps him."""
+    instance = plan.instance
+    assert plan.burden is not None
+    assert plan.payment is not None
+    x, total = float(plan.burden[i]), float(plan.total or 0.0)
+    left = total - float(instance.removable[i]) * x
+    after = int((instance.thresholds * (1 - tolerances.TOTALS) <= left).sum())
+    level = plan.level or 0
+    cost = float(instance.cost_of(plan.burden)[i])
+    back = float(instance.reversibility[i]) * cost
+    lost = float(instance.value[i]) * (instance.share_at(level) - instance.share_at(after))
+    pay = float(plan.payment[i])
+    kind = "pivotal (the level reached depends on this data)" if after < level else "not pivotal"
+    verdict = _margin(plan, i)
+    return [
+        f"{who} is {kind}: leaving takes back {_n(back)} of the cost and gives up {_n(lost)} of "
+        f"benefit and {_n(pay)} of payment, so staying is better by {_n(verdict)}"
+        + (" (just enough)." if abs(verdict) <= 1e-9 * max(1.0, back) else ".")
+    ]
+
+
+def _if_gone(plan: Plan, i: int, who: str, x: float) -> str:
+    instance = plan.instance
+    assert plan.burden is not None
+    total = float(plan.total or 0.0)
+    left = total - float(instance.removable[i]) * x
+    after = int((instance.thresholds * (1 - tolerances.TOTALS) <= left).sum())
+    level = plan.level or 0
+    if after == level:
+        return f"If {who} leaves, {_n(left)} data stay and level {level} is still reached."
+    short = float(instance.thresholds[level - 1]) - left
+    others = exact_sum(np.delete(instance.capacity - plan.burden, i))
+    closing = (
+        f"the others have {_n(others)} of capacity left to make it up"
+        if others >= short
+        else f"the others have only {_n(others)} of capacity left"
+    )
+    then = f"level {after} instead of {level}" if after else "nothing is trained or paid"
+    return f"If {who} leaves, {_n(left)} data stay, {_n(short)} short: {then}; {closing}."
+
+
+# -- the plan -------------------------------------------------------------------------------------
+
+
+def _of_plan(plan: Plan) -> list[str]:
+    instance = plan.instance
+    assert plan.burden is not None
+    assert plan.payment is not None
+    if not plan.level:
+        said = [f"Nothing is collected and nothing is paid. {plan.reason}".rstrip()]
+        return said + ([] if plan.unconditional else price_of_levels(plan))
+    spent = spending(instance, plan.burden, plan.payment)
+    asked, paid = int((plan.burden > 0).sum()), int((plan.payment > 0).sum())
+    threshold = float(instance.thresholds[plan.level - 1])
+    lines = [
+        f"{asked:,} of {instance.n:,} people are asked for {_n(plan.total or 0.0)} data, which "
+        f"reach level {plan.level} of {instance.levels} (threshold {_n(threshold)}); {paid:,} are "
+        f"paid, and {_n(spent)} is spent in all.",
+        _binding(plan, spent),
+    ]
+    return lines + _neighbours(plan, spent)
+
+
+def _binding(plan: Plan, spent: float) -> str:
+    instance = plan.instance
+    assert plan.burden is not None
+    excess = (plan.total or 0.0) - float(instance.thresholds[(plan.level or 1) - 1]) - plan.reserve
+    parts = []
+    if excess <= tolerances.DATA * (plan.total or 1.0):
+        parts.append("the threshold" + (" with its reserve" if plan.reserve else ""))
+    if instance.budget < inf and spent >= instance.budget * (1 - 1e-9):
+        parts.append("the budget")
+    full = int(((plan.burden >= instance.capacity * (1 - 1e-9)) & (plan.burden > 0)).sum())
+    if full:
+        parts.append(f"the capacity of {full:,} people")
+    loose = "" if excess <= 0 else f"; {_n(excess)} data are more than is needed"
+    return f"What binds: {', '.join(parts) or 'nothing exactly'}{loose}."
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A neighbouring problem, in words."""
+
+    words: str
+    variant: Instance
+
+
+def _neighbours(plan: Plan, spent: float) -> list[str]:
+    """What one more unit of T, of budget, of the dearest user would change."""
+    if plan.objective_name is None or plan.mechanism == "given":
+        return ["The plan was given, not solved for, so what more would change is not known."]
+    if plan.instance.n > _LARGEST:
+        return [f"With more than {_LARGEST:,} people the neighbouring problems are not solved."]
+    return [_effect(plan, spent, change) for change in _changes(plan)]
+
+
+def _changes(plan: Plan) -> list[_Change]:
+    instance = plan.instance
+    assert plan.burden is not None
+    level = plan.level or 1
+    higher = instance.thresholds.copy()
+    higher[level - 1] += 1.0
+    changes = []
+    if level == instance.levels or higher[level - 1] < higher[level]:
+        changes.append(
+            _Change("One more unit of data for the threshold", instance.replace(thresholds=higher))
+        )
+    if instance.budget < inf:
+        more = instance.replace(budget=instance.budget + 1)
+        changes.append(_Change("One more unit of money in the budget", more))
+    full = np.flatnonzero((plan.burden >= instance.capacity * (1 - 1e-9)) & (plan.burden > 0))
+    if full.size and instance.linear:
+        dearest = int(full[np.argmax(instance.cost[full] * instance.slopes[full, 0])])
+        capacity = instance.capacity.copy()
+        capacity[dearest] += 1.0
+        who = str(instance.ids[dearest])
+        words = f"One more unit of capacity of {who}, the dearest of whom all is asked,"
+        changes.append(_Change(words, instance.replace(capacity=capacity)))
+    return changes
+
+
+def _effect(plan: Plan, spent: float, change: _Change) -> str:
+    from mechopt.solving import solve
+
+    options = {name: plan.options[name] for name in _AGAIN if plan.options.get(name) is not None}
+    options.setdefault("protocol", plan.protocol)
+    if plan.reserve:
+        options.setdefault("reserve", plan.reserve)
+    if plan.mechanism != "burdens":
+        options = {name: options[name] for name in ("target", "reserve") if name in options}
+    try:
+        other = solve(
+            change.variant,
+            plan.mechanism,
+            objective=plan.objective_name,
+            **options,
+            **({"time_limit": PATIENCE} if plan.mechanism in ("burdens", "subsidy") else {}),
+        )
+    except MechoptError as error:
+        return f"{change.words} could not be worked out: {error}."
+    if not other.has_answer or not other.level:
+        return f"{change.words} would make the level unreachable: {other.reason or other.status}."
+    assert plan.burden is not None
+    paid = spending(other.instance, other.burden, other.payment) - spent
+    cost = exact_sum(other.instance.cost_of(other.burden)) - exact_sum(
+        plan.instance.cost_of(plan.burden)
+    )
+    if other.level != plan.level:
+        return f"{change.words} would change the level reached from {plan.level} to {other.level}."
+    if abs(paid) <= 1e-9 * max(1.0, spent) and abs(cost) <= 1e-9 * max(1.0, spent):
+        return f"{change.words} would change nothing."
+    sign, other_sign = ("more" if moved > 0 else "less" for moved in (paid, cost))
+    return (
+        f"{change.words} would cost the provider {_n(abs(paid))} {sign} and those who give "
+        f"{_n(abs(cost))} {other_sign}."
+    )
+
+
+def price_of_levels(plan: Plan) -> list[str]:
+    """What every level costs at least, and the command to try next; for a null outcome."""
+    from mechopt.solving import solve
+
+    instance = plan.instance
+    if plan.mechanism not in ("burdens", "subsidy") or instance.n > _LARGEST:
+        return []
+    rich = instance.replace(budget=None)
+    lines: list[str] = []
+    options: dict[str, Any] = {"time_limit": PATIENCE}
+    if plan.mechanism == "burdens" and plan.protocol != "simultaneous":
+        options |= {"protocol": plan.protocol}
+    affordable, cheapest = None, inf
+    for level in range(1, instance.levels + 1):
+        share = float(instance.shares[level - 1])
+        try:
+            found = solve(rich, plan.mechanism, objective="expenditure", target=share, **options)
+        except MechoptError:
+            return []
+        threshold = _n(float(instance.thresholds[level - 1]))
+        if not found.has_answer or not found.level:
+            lines.append(
+                f"  level {level} ({threshold} data, share {share:g}): out of reach. {found.reason}"
+            )
+            continue
+        spent = spending(instance, found.burden, found.payment)
+        within = spent <= instance.budget * (1 + tolerances.REACH)
+        affordable = level if within else affordable
+        cheapest = min(cheapest, spent)
+        tail = "within the budget" if within else f"{_n(spent - instance.budget)} above the budget"
+        if isinf(instance.budget):
+            tail = "no budget is set"
+        lines.append(
+            f"  level {level} ({threshold} data, share {share:g}): costs {_n(spent)}, {tail}"
+        )
+    if affordable:
+        share = float(instance.shares[affordable - 1])
+        lines.append(
+            f"What the budget does buy: level {affordable}; try --objective improvement, or "
+            f"--objective expenditure --target {share:g}."
+        )
+    elif cheapest < inf:
+        lines.append(f"The cheapest level needs --budget {cheapest:.6g}.")
+    return ["What every level costs at least:", *lines]

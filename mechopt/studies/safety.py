@@ -1,0 +1,126 @@
+"""How safe a plan is: what one refusal does, what few mistakes do, and what would help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mechopt import tolerances
+from mechopt.answer.plan import Plan
+from mechopt.errors import MechoptError
+from mechopt.known.levels import spending
+from mechopt.withdrawal.mistakes import Simulation, simulate_withdrawal
+
+MISTAKE, DRAWS = 0.01, 1000
+_PATIENCE = 2.0  # seconds for the plan with a reserve
+_LARGEST = 2_000  # users of a problem that is solved again
+
+
+@dataclass(frozen=True, eq=False)
+class Safety:
+    """Slack (data) above the threshold reached; how many are pivotal of how many asked; the chance
+    that the level survives mistakes; the reserve (data) that helps, its chance and its price.
+    """
+
+    slack: float
+    pivotal: int
+    asked: int
+    kept: float
+    reserve: float | None = None
+    kept_with: float | None = None
+    price: float | None = None
+
+    def lines(self) -> list[str]:
+        """In words, where it matters; nothing for a plan that one refusal does not hurt."""
+        chance = _percent(self.kept)
+        if self.pivotal == 0 and self.kept >= 0.99:
+            return []
+        said = [
+            f"how safe: {_n(self.slack)} data above the threshold; one refusal of {self.pivotal:,} "
+            f"of the {self.asked:,} people asked loses the level; if each refuses by mistake with "
+            f"probability 1 %, it is kept in {chance} of {DRAWS:,} draws"
+        ]
+        if self.reserve is not None and self.kept_with is not None and self.price is not None:
+            cost = "at no cost" if self.price == 0 else f"for {_n(self.price)} more money"
+            said.append(
+                f"--reserve {self.reserve:.4g} keeps it in {_percent(self.kept_with)}, {cost}"
+            )
+        return said
+
+
+def safety(plan: Plan, *, seed: int = 0) -> Safety | None:
+    """How safe a plan that reaches a level is; None for the others."""
+    instance = plan.instance
+    if plan.burden is None or not plan.level or plan.unconditional:
+        return None
+    threshold = float(instance.thresholds[plan.level - 1])
+    total = float(plan.total or 0.0)
+    left = total - instance.removable * plan.burden
+    decisive = (left < threshold * (1 - tolerances.TOTALS)) & (plan.burden > 0)
+    found = _mistakes(plan, seed)
+    kept = float(found.levels[plan.level :].sum())
+    plain = Safety(
+        max(0.0, total - threshold), int(decisive.sum()), int((plan.burden > 0).sum()), kept
+    )
+    if kept >= 0.99 or plan.reserve or instance.n > _LARGEST or plan.objective_name is None:
+        return plain
+    return _with_reserve(plan, plain, found, seed)
+
+
+def _mistakes(plan: Plan, seed: int) -> Simulation:
+    # In any order whoever stays is meant to: the simultaneous draw is the plan with refusals.
+    return simulate_withdrawal(plan.instance, plan, "none", mistake=MISTAKE, draws=DRAWS, seed=seed)
+
+
+def _with_reserve(plan: Plan, plain: Safety, found: Simulation, seed: int) -> Safety:
+    """The reserve that covers 99 % of what mistakes lose, rounded up; what the plan then costs."""
+    from dataclasses import replace
+
+    from mechopt.solving import solve
+
+    instance = plan.instance
+    assert plan.burden is not None
+    assert plan.payment is not None
+    spent = spending(instance, plan.burden, plan.payment)
+    reserve = float(np.quantile(float(plan.total or 0.0) - found.totals, 0.99))
+    options: dict[str, Any] = {
+        name: plan.options[name]
+        for name in ("protocol", "order", "target", "transfers")
+        if plan.options.get(name) is not None
+    }
+    if plan.mechanism != "burdens":
+        options.pop("protocol", None)
+        options.pop("order", None)
+        options.pop("transfers", None)
+    digits = 10 ** np.floor(np.log10(max(reserve, 1e-300)) - 1)
+    for factor in (1.0, 1.5):
+        wanted = float(np.ceil(factor * reserve / digits) * digits)
+        try:
+            safe = solve(
+                instance,
+                plan.mechanism,
+                objective=plan.objective_name,
+                reserve=wanted,
+                time_limit=_PATIENCE,
+                **options,
+            )
+        except MechoptError:
+            return plain
+        if not safe.has_answer or safe.level != plan.level:
+            return plain
+        kept = float(_mistakes(safe, seed).levels[plan.level :].sum())
+        if kept >= 0.99:
+            price = spending(instance, safe.burden, safe.payment) - spent
+            price = 0.0 if abs(price) <= 1e-9 * max(1.0, spent) else price
+            return replace(plain, reserve=wanted, kept_with=kept, price=price)
+    return plain
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _n(number: float) -> str:
+    return f"{0.0 if abs(number) < 1e-9 else number:,.4g}"

@@ -1,0 +1,139 @@
+"""Explanations, safety, simulation and exact breakpoints: what is said is what is computed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mechopt as mo
+from mechopt.cli import main
+from mechopt.studies.explaining import price_of_levels
+from mechopt.studies.safety import safety
+
+
+def four(**changes: Any) -> mo.Instance:
+    given: dict[str, Any] = {
+        "cost": [1, 2, 4, 3],
+        "value": [6, 6, 6, 2],
+        "capacity": [10, 10, 10, 8],
+        "thresholds": [8.0, 20.0],
+        "shares": [0.5, 1.0],
+        "ids": ["ana", "ben", "cy", "dan"],
+    }
+    return mo.Instance(**{**given, **changes})
+
+
+@pytest.fixture(scope="module")
+def plan() -> mo.Plan:
+    return mo.solve(four(budget=30), "burdens", objective="expenditure")
+
+
+def test_five_sentences_about_a_person(plan: mo.Plan) -> None:
+    said = plan.explain("ana").splitlines()
+    assert len(said) == 5
+    assert "asked for 10 of at most 10 data" in said[0]
+    assert "paid 7" in said[0]
+    assert "pivotal" in said[3]
+    assert "10 short: level 1 instead of 2" in said[4]
+
+
+def test_the_neighbouring_problems_of_a_plan(plan: mo.Plan) -> None:
+    said = plan.explain()
+    higher = mo.solve(four(budget=30, thresholds=[8, 21]), "burdens", objective="expenditure")
+    assert plan.objective is not None
+    assert f"cost the provider {higher.objective - plan.objective:g} more" in said
+    assert "budget would change nothing" in said
+
+
+def test_who_is_not_asked_and_who_is_unknown() -> None:
+    plan = mo.solve(four(thresholds=[8.0, 12.0]), "burdens", objective="social-cost")
+    left_out = str(plan.instance.ids[int(np.argmin(plan.burden))])
+    assert "asked for nothing" in plan.explain(left_out)
+    with pytest.raises(mo.InvalidOption, match="did you mean 'ana'"):
+        plan.explain("anna")
+
+
+def test_a_null_outcome_names_the_price_of_every_level() -> None:
+    plan = mo.solve(four(budget=1), "burdens", objective="expenditure")
+    assert plan.status == "null"
+    said = "\n".join(price_of_levels(plan))
+    one = mo.solve(four(), "burdens", objective="expenditure", target=0.5)
+    assert f"level 1 (8 data, share 0.5): costs {one.objective:.6g}" in said
+    assert f"--budget {one.objective:.6g}" in said
+
+
+def test_safety_is_said_where_it_matters() -> None:
+    rng = np.random.default_rng(3)
+    instance = mo.Instance(
+        cost=rng.lognormal(0, 0.5, 200), value=3.0, capacity=5.0, thresholds=[300.0]
+    )
+    plan = mo.solve(instance, "burdens", objective="expenditure")
+    found = safety(plan)
+    assert found is not None
+    assert found.pivotal == found.asked > 50
+    assert found.kept < 0.6
+    assert found.kept_with is not None
+    assert found.kept_with >= 0.99
+    assert any("--reserve" in line for line in found.lines())
+    with_reserve = mo.solve(
+        instance, "burdens", objective="expenditure", reserve=float(found.reserve or 0)
+    )
+    assert found.price == pytest.approx(with_reserve.objective - plan.objective, abs=1e-6)
+
+
+def test_breakpoints_over_the_budget_are_what_the_levels_cost() -> None:
+    found = mo.frontier(
+        four(), over="budget", values=[0, 20, 40], objective="improvement", breakpoints=True
+    )
+    prices = [
+        mo.solve(four(), "burdens", objective="expenditure", target=share).objective
+        for share in (0.5, 1.0)
+    ]
+    assert found.breakpoints == pytest.approx(prices, rel=1e-9)
+    assert [row["share"] for row in found] == [0, 0, 0.5, 0.5, 0.5, 1, 1]
+    assert len(str(found).splitlines()) == len(found) + 2
+    assert "\n" not in repr(found)
+    assert len(repr(found)) < 80
+
+
+def test_breakpoints_over_the_value_are_where_levels_are_worth_the_same() -> None:
+    found = mo.frontier(four(), over="provider_value", values=[0, 80], breakpoints=True)
+    one, two = (
+        mo.solve(four(), "burdens", objective="expenditure", target=share).objective
+        for share in (0.5, 1.0)
+    )
+    assert found.breakpoints == pytest.approx([2 * one, 2 * (two - one)], rel=1e-8)
+
+
+def test_a_picture_joins_only_what_was_computed(tmp_path: Path) -> None:
+    found = mo.frontier(
+        four(), over="budget", values=[0, 40], objective="improvement", breakpoints=True
+    )
+    figure = found.plot(tmp_path / "f.svg", columns=["expenditure"])
+    for line in figure.axes[0].get_lines():
+        if line.get_linestyle() == "-":
+            assert len(set(line.get_ydata())) == 1
+
+
+def test_the_commands(tmp_path: Path, capsys: Any) -> None:
+    plan = mo.solve(four(), "burdens", objective="expenditure")
+    path, users = tmp_path / "plan.json", tmp_path / "instance.json"
+    plan.write(path)
+    four().write(users)
+    assert main(["explain", str(path), "ana"]) == 0
+    assert "ana is asked for" in capsys.readouterr().out
+    assert main(["explain", str(path), "nobody"]) == 2
+    assert "nobody has the id" in capsys.readouterr().err
+    assert main(["simulate", str(path), "--draws", "200", "--format", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["draws"] == 200
+    out = tmp_path / "f.csv"
+    said_values = ["--values", "0:40:20", "--out", str(out)]
+    assert main(["frontier", str(users), "--over", "budget", *said_values]) == 0
+    assert "the level changes at budget" in capsys.readouterr().out
+    assert out.read_text().startswith("budget,share,expenditure")
+    assert main(["frontier", str(users), "--values", "0:x:1"]) == 2
