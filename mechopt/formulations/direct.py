@@ -117,6 +117,7 @@ build_dsic = partial(build, incentive="dsic")
 build_bic = partial(build, incentive="bic", withdrawal_rights="truthful")
 build_obedient = partial(build, incentive="bic", withdrawal_rights=True)
 build_deterministic = partial(build, randomized=False)
+build_excludable = partial(build, incentive="dsic")  # of groups with an exclusion
 
 
 class _Sheet:
