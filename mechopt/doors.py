@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mechopt.answer.bracket import Bracket, Rule
     from mechopt.answer.mechanism import DirectMechanism
     from mechopt.answer.plan import Plan
+    from mechopt.arrays import FloatArray
     from mechopt.problem.instance import Instance
     from mechopt.problem.population import Population
     from mechopt.withdrawal import WithdrawalReport as WithdrawalReport
@@ -113,6 +114,12 @@ def solve_again(problem: Any, mechanism: str, options: Mapping[str, Any]) -> Pla
     """To `mechopt.solving.solve`: the mechanism of a plan on a changed instance."""
     plan: Plan = load("mechopt.solving:solve")(problem, mechanism, **options)
     return plan
+
+
+def kept_small_first(mechanism: DirectMechanism) -> FloatArray:
+    """To `mechopt.withdrawal.mechanisms`: what a leaver still enjoys, (S, K, M) money."""
+    kept: FloatArray = load("mechopt.withdrawal.mechanisms:small_first")(mechanism)[0]
+    return kept
 
 
 def mechanism_metrics(mechanism: DirectMechanism) -> dict[str, Any]:

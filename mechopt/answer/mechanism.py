@@ -119,6 +119,8 @@ class DirectMechanism(Answer):
     @cached_property
     def kept(self) -> FloatArray:
         """(1 − η) v B(T_k − δ x) p: what whoever leaves level k still enjoys, money, (S, K, M)."""
+        if self.terms.protocol == "sequential" and self.population.levels > 1:
+            return doors.kept_small_first(self)
         run, burden, _ = self._answer()
         groups = [self.population.groups[g] for g in self.population.group_of_type]
         removable = np.array([group.removable for group in groups])

@@ -22,6 +22,7 @@ from mechopt.errors import InvalidPlan
 from mechopt.problem.population import Population
 from mechopt.problem.states import StateSpace
 from mechopt.problem.units import natural_population
+from mechopt.withdrawal.mechanisms import small_first
 
 if TYPE_CHECKING:
     from mechopt.answer.mechanism import DirectMechanism
@@ -123,7 +124,11 @@ class _Numbers:
             gain = self.value * self.b[:, None] * self.access
         self.gain = gain
         self.u = gain + self.t - self.theta * self.g
-        self.after_leaving = self._after_leaving()
+        self.sequential = self.terms.protocol == "sequential" and self.b.size > 1
+        if self.sequential:
+            self.after_leaving, self.loss = small_first(mechanism)
+        else:
+            self.after_leaving = self._after_leaving()
 
     def _after_leaving(self) -> FloatArray:
         """What a user who leaves level k with T_k − δ x left still enjoys, times p, (S, K, M)."""
@@ -315,7 +320,12 @@ def _user_rows(numbers: _Numbers) -> Iterator[Family]:
                 np.array([-1]),
                 f"{numbers.population.type_name(j)} expects a loss",
             )
-    if numbers.terms.obedient:
+    if numbers.terms.obedient and numbers.sequential:
+        asked = np.where(np.isfinite(numbers.loss), -numbers.loss, -1.0).ravel()
+        states = np.repeat(np.arange(numbers.p.shape[0]), numbers.p.shape[1])
+        most = scale.max(axis=2).ravel()
+        yield Family("D5", asked, most, states, "a user leaves when it is her turn")
+    elif numbers.terms.obedient:
         lost = numbers.gain - numbers.after_leaving
         short = numbers.rho * numbers.theta * numbers.g - lost - numbers.t
         asked = np.where(numbers.x > 0, short, -1.0)

@@ -19,6 +19,7 @@ from mechopt.problem.population import Population
 INCENTIVES = ("dsic", "bic")
 PARTICIPATIONS = ("ex-post", "interim")
 LEVELS = ("safe", "exact")
+PROTOCOLS = ("simultaneous", "sequential")
 DISTANCES = ("total-variation", "wasserstein")
 # t̄ in multiples of the most a user can lose or enjoy: payments t ≤ t̄ p vanish with p (D2), and a
 # conditional payment of a hundred times that is none that incentives need.
@@ -37,6 +38,8 @@ class DirectTerms:
     levels : "safe": who leaves level k loses b_k − b_{k−1}; "exact": what he really loses
     robust, radius : the mechanism is best against every law within `radius` (one per group) of
         the population's, by "total-variation" or "wasserstein"; None if the law is known
+    protocol : how users withdraw once a level is drawn, "simultaneous" or "sequential"
+        (small-first); the same with one threshold
     """
 
     objective: str = "provider-surplus"
@@ -49,6 +52,7 @@ class DirectTerms:
     levels: str = "safe"
     robust: str | None = None
     radius: tuple[float, ...] | None = None
+    protocol: str = "simultaneous"
 
     @property
     def obedient(self) -> bool:
@@ -69,6 +73,8 @@ class DirectTerms:
         given = asdict(self)
         if self.robust is None:
             del given["robust"], given["radius"]
+        if self.protocol == "simultaneous":
+            del given["protocol"]
         return given
 
     @classmethod
@@ -91,6 +97,7 @@ def read_terms(
     levels: object = "safe",
     robust: object = None,
     radius: object = None,
+    protocol: object = "simultaneous",
 ) -> DirectTerms:
     """Validated terms; raises InvalidOption naming the option, its value and what it may be."""
     words.choose("objective", objective, words.OBJECTIVES)
@@ -123,6 +130,7 @@ def read_terms(
         levels=words.choose("levels", levels, LEVELS),
         robust=distance,
         radius=within,
+        protocol=words.choose("protocol", protocol, PROTOCOLS),
     )
 
 

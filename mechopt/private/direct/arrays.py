@@ -41,8 +41,8 @@ STRICT = 1e-6
 class Layout:
     """Where each variable of the sheet lives among the columns."""
 
-    def __init__(self, population: Population, terms: DirectTerms) -> None:
-        self.population, self.terms = population, terms
+    def __init__(self, population: Population, terms: DirectTerms, kept: float = 1.0) -> None:
+        self.population, self.terms, self.kept = population, terms, kept
         self.space = space = population.states
         self.K, self.S, self.C = population.levels, len(space), space.cells
         self.M = population.type_costs.size
@@ -102,7 +102,7 @@ class Layout:
 
     def keep(self, k: int, cells: IntArray) -> FloatArray:
         """What a user of the cell still enjoys at most after leaving level k, money."""
-        share = np.where(self.fixed[cells], self.b[k], self.b_below[k])
+        share = np.where(self.fixed[cells], self.b[k], self.kept * self.b_below[k])
         return (1 - self.eta[cells]) * self.value[cells] * share
 
 
@@ -625,15 +625,17 @@ def build(
     pairs: str = "adjacent",
     floor: float | None = None,
     ordered: bool = False,
+    kept: float = 1.0,
 ) -> DirectProgram:
     """The direct-mechanism problem as one LinearProgram.
 
     pairs : "adjacent" or "all" incentive rows under DSIC (with θ g linear in θ they are
         equivalent: single crossing). floor : adds the row E[B] ≥ floor (−inf: a free row, to be
         tightened later); `terms.target` is the default. ordered : binaries that fill segments in
-        order.
+        order. kept : the part of b_{k−1} that whoever leaves level k is taken to enjoy (1: at most
+        that, the safe reading; 0: a relaxation).
     """
-    layout, rows = Layout(population, terms), Rows()
+    layout, rows = Layout(population, terms, kept), Rows()
     add_threshold(layout, rows)
     add_capacity(layout, rows)
     add_access(layout, rows)

@@ -50,13 +50,14 @@ def optimise(
     seed: int = 0,
     mechanism: str = "direct",
     pairs: str = "adjacent",
+    kept: float = 1.0,
 ) -> DirectMechanism:
     """Solve the LP or MILP of validated terms; adjacent incentive rows first, all if needed."""
     began = perf_counter()
 
     def attempt(population: Population, pairs: str, ordered: bool) -> DirectMechanism:
         left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - began))
-        built = build_for(population, terms, pairs=pairs, ordered=ordered)
+        built = build_for(population, terms, pairs=pairs, ordered=ordered, kept=kept)
         settings = MIP_SETTINGS if built.program.is_mip else SETTINGS
         session = highs.Session(
             built.program, time_limit=left, seed=seed, balance=far_apart(population), **settings
@@ -97,11 +98,18 @@ def far_apart(population: Population) -> bool:
 
 
 def build_for(
-    population: Population, terms: DirectTerms, *, pairs: str = "adjacent", ordered: bool = False
+    population: Population,
+    terms: DirectTerms,
+    *,
+    pairs: str = "adjacent",
+    ordered: bool = False,
+    kept: float = 1.0,
 ) -> DirectProgram:
     """The arrays, with a free row for E[B] where a second stage will need it."""
     floor = -inf if _two_stages(terms) else None
-    return direct_arrays.build(population, terms, pairs=pairs, floor=floor, ordered=ordered)
+    return direct_arrays.build(
+        population, terms, pairs=pairs, floor=floor, ordered=ordered, kept=kept
+    )
 
 
 def _two_stages(terms: DirectTerms) -> bool:

@@ -8,11 +8,12 @@ from math import inf, prod
 from time import perf_counter
 
 from mechopt.answer.mechanism import DirectMechanism
-from mechopt.errors import InvalidOption
+from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private import virtual_cost
 from mechopt.private.direct.best_known import BOUND_SECONDS, STATES, best_known
 from mechopt.private.direct.optimise import optimise
 from mechopt.private.direct.robust import as_robust, optimise_robust
+from mechopt.private.direct.sequential import optimise_sequential
 from mechopt.problem.direct_size import predict_size, refuse_if_large, too_large
 from mechopt.problem.direct_terms import DirectTerms, check_limits, read_terms
 from mechopt.problem.population import Population
@@ -38,6 +39,7 @@ def solve(
     levels: str = "safe",
     robust: str | None = None,
     radius: float | Sequence[float] | None = None,
+    protocol: str = "simultaneous",
     time_limit: float | None = None,
     seed: int = 0,
 ) -> DirectMechanism:
@@ -58,6 +60,8 @@ def solve(
         per data unit): the best guarantee against every law that near to the population's, one
         radius or one per group; groups are independent, users of a group draw from one law. Needs
         "dsic" and "ex-post". See `direct.robust`
+    protocol : how users withdraw after the lottery when there are several thresholds,
+        "simultaneous" or "sequential" (small-first): see `direct.sequential`
     "improvement" is maximised first, then expected payments are minimised.
 
     Raises InvalidOption, TooLarge (before anything is built).
@@ -74,6 +78,7 @@ def solve(
         levels=levels,
         robust=robust,
         radius=radius,
+        protocol=protocol,
     )
     check_limits(time_limit, seed)
     if symmetric not in (None, True, False):
@@ -103,6 +108,11 @@ def _nominal(
         population = population.individual()
     if virtual_cost.applies(population, terms):
         return virtual_cost.mechanism(population, terms).replace(seed=seed)
+    if terms.protocol == "sequential" and terms.obedient:
+        if population.has_exclusion and population.levels > 1:
+            raise NotSupported("protocol: sequential with several thresholds has no exclusion yet")
+        refuse_if_large(population, terms)
+        return optimise_sequential(population, terms, time_limit=time_limit, seed=seed)
     began, known = perf_counter(), None
     seconds = BOUND_SECONDS if time_limit is None else min(BOUND_SECONDS, time_limit / 4)
     large = predict_size(population, terms).rows > STRUCTURE_FIRST
