@@ -444,7 +444,8 @@ def test_interim_curves_and_rents():
         ({"time_limit": -1}, "time_limit"),
         ({"seed": 1.5}, "seed"),
         ({"symmetric": "x"}, "symmetric"),
-        ({"protocol": "sequential"}, "takes no option"),
+        ({"protocol": "coalition"}, "protocol"),
+        ({"reserve": 1}, "takes no option"),
     ],
 )
 def test_bad_options(options, words):
