@@ -2,8 +2,9 @@
 
 The target is level K with X = T_K + R in all. The levels m that a withdrawal can collapse are
 1..K − 1, and K if R > 0; G_m = X − T_m. A user of zone l is left with level l at least if he goes,
-so he stays only if r ≤ loss_l = v (b_K − b_l). He is unwilling at m if r > step_m = v s_m, s_m =
-b_m − b_{m−1}. These arrays are all that the design problem knows of rights and shares.
+so he stays only if r ≤ loss_l = v (b_K − (1 − η) b_l). He is unwilling at m if r > step_m = v s_m,
+s_m = b_m − (1 − η) b_{m−1}. These arrays are all that the design problem knows of rights and
+shares.
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ def zones(instance: Instance, reserve: float, *, most_rows: int = 12) -> Zones:
     level = np.arange(1, top + (reserve > 0), dtype=np.int64)[-most_rows:]
     left = np.concatenate(([0], level))  # the level surely kept in each zone
     value = instance.value
-    loss = value * (shares[top] - shares[left])[:, None]
+    enjoyed = 1 - instance.exclusion  # of what is reached, by whoever has left
+    loss = value * (shares[top] - enjoyed * shares[left][:, None])
     # Who takes nothing away changes nothing by leaving.
-    loss = np.where(instance.removable > 0, loss, 0.0)
-    step = value * (shares[level] - shares[level - 1])[:, None]
+    loss = np.where(instance.removable > 0, loss, value * (shares[top] - enjoyed * shares[top]))
+    step = value * (shares[level][:, None] - enjoyed * shares[level - 1][:, None])
     gap = total - instance.thresholds[level - 1]
     return Zones(instance, total, level, gap, value * shares[top], step, loss)
 

@@ -157,3 +157,43 @@ def test_recorded_instances_designed(shares: list[float], shared_data: Path) -> 
     report = mo.check_withdrawal(instance, plan, protocol="sequential", order=plan.order)
     assert report.stable
     assert mo.audit(instance, plan).ok
+
+
+def test_hard_cases_are_solved(shared_data: Path) -> None:
+    """Plans that only the game tree finds: three users, three thresholds."""
+    cases = json.loads((shared_data / "hard_cases.json").read_text())["sequential"]
+    for case in cases:
+        fields = ["cost", "value", "capacity", "thresholds", "shares", "reversibility", "removable"]
+        instance = mo.Instance(**{name: case[name] for name in fields})
+        plan = mo.solve(
+            instance, objective="expenditure", protocol="sequential", order=case["order"]
+        )
+        assert plan.status is mo.Status.OPTIMAL
+        assert plan.objective == pytest.approx(case["truth_rounded"], abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_exclusion_is_kept_in_sequence(seed: int) -> None:
+    """Random plans that the recursion accepts are never below the bound."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 6))
+    capacity, value = rng.choice([0.5, 1, 2, 3, 4], n), np.round(rng.lognormal(0.5, 0.8, n), 3)
+    instance = mo.Instance(
+        cost=rng.choice([0.5, 1, 2, 3], n),
+        value=value,
+        capacity=capacity,
+        thresholds=np.array([0.3, 0.6]) * capacity.sum(),
+        shares=[0.25, 1],
+        exclusion=rng.choice([0, 0.3, 1], n),
+    )
+    options = {"objective": "expenditure", "protocol": "sequential", "time_limit": 2}
+    plan = mo.solve(instance, "burdens", order="small-first", **options)
+    assert mo.audit(instance, plan).ok
+    assert mo.check_withdrawal(instance, plan, protocol="sequential").stable
+    for burden in rng.dirichlet(np.ones(n), 40) * instance.thresholds[-1]:
+        if (burden <= capacity).all():
+            cost = instance.cost_of(burden)
+            payment = np.maximum(0.0, cost - value * rng.choice([1, 0.7, 0.3], n))
+            other = mo.Plan.from_arrays(instance, burden, payment)
+            if mo.check_withdrawal(instance, other, protocol="sequential").stable:
+                assert payment.sum() >= plan.bound - 1e-6

@@ -73,11 +73,6 @@ def solve(
             "method 'model' solves one threshold; with several, build_model gives the readable "
             "formulations 'burdens-levels' and 'burdens-levels-bigm'"
         )
-    if protocol == "sequential" and instance.has_exclusion and withdrawal == "whole":
-        raise NotSupported(
-            "exclusion: the sequential protocol with several thresholds or a reserve; take the "
-            "simultaneous one, whose plans are sustained in every order"
-        )
     deadline = perf_counter() + (PATIENCE if time_limit is None else time_limit)
     rows: list[dict[str, Any]] = []
     orders: dict[int, IntArray] = {}

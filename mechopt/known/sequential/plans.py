@@ -54,10 +54,17 @@ def improved(
     return best
 
 
+def settled(task: Task, burden: FloatArray) -> FloatArray:
+    """`burden` (n,) with its sum moved to the total exactly, unless it is meant to be above it."""
+    given = exact_sum(burden)
+    amount = given if given > task.total * (1 + tolerances.SOLVER) else task.total
+    return arrays.settle(burden, task.instance.capacity, amount)
+
+
 def _decide(task: Task, candidate: Candidate, best: LevelSolution | None) -> LevelSolution | None:
     """The candidate, with the least payments that sustain it, if it is better than `best`."""
     instance = task.instance
-    burden = arrays.settle(candidate.burden, instance.capacity, task.total)
+    burden = settled(task, candidate.burden)
     cost, need = needed(task, candidate, burden)
     recovered = instance.reversibility * cost
     limit = inf if best is None or best.answer.allocation is None else best.answer.allocation.value
@@ -90,13 +97,13 @@ def _milder(task: Task, candidate: Candidate, *, everyone: bool) -> Iterator[Can
     """
     instance, level = task.instance, task.level
     while True:
-        burden = arrays.settle(candidate.burden, instance.capacity, task.total)
+        burden = settled(task, candidate.burden)
         cost, need = needed(task, candidate, burden)
         order = order_of(task, candidate, burden)
         movers = order[burden[order] > 0]
         stage = stage_of(task, burden, instance.reversibility * cost - need)
         after = np.minimum(_levels_after(stage, movers), level)
-        lost = stage.v[movers] * (stage.shares[level] - stage.shares[after])
+        lost = stage.v[movers] * stage.shares[level] - stage.leaving_pays(movers, after)
         leaves = np.flatnonzero(lost - stage.r[movers] < -stage.money_tolerance[movers])
         if not leaves.size:
             return

@@ -19,6 +19,7 @@ from mechopt.known.sequential.relaxation import Relaxation, Value, reduced_weigh
 from mechopt.known.sequential.task import Candidate
 from mechopt.problem.aims import MARGIN
 from mechopt.solver import highs
+from mechopt.solver.builder import Builder
 
 _CORE = 24  # users up to which a MILP chooses everybody's points, and the keys
 _LOOSE = 20  # users who may still change cells when the others are decided
@@ -179,7 +180,7 @@ def _solve_core(
     upper = np.concatenate(([0], np.arange(2, len(points.cell), 2)))
     lower = np.maximum(upper - 1, 0)
     names_keys = core.size == chosen.size
-    build = _Builder()
+    build = Builder()
     best = np.minimum(reduced[np.ix_(upper, core)], reduced[np.ix_(lower, core)])
     demand = [build.row(-inf, inf) for _ in range(rows)]
     amount = build.row(rest.total, rest.total)
@@ -307,51 +308,3 @@ def _dive(
             last = int(column[split[np.argmax(share[split])]])
             session.change_bounds([last], [1.0], [1.0])
     return None
-
-
-class _Builder:
-    """A MILP written entry by entry."""
-
-    def __init__(self) -> None:
-        self.cost: list[float] = []
-        self.lower: list[float] = []
-        self.upper: list[float] = []
-        self.integer: list[bool] = []
-        self.row_lower: list[float] = []
-        self.row_upper: list[float] = []
-        self.entries: list[tuple[int, int, float]] = []
-
-    def row(self, lower: float, upper: float) -> int:
-        self.row_lower.append(lower)
-        self.row_upper.append(upper)
-        return len(self.row_lower) - 1
-
-    def bound(self, row: int, lower: float, upper: float) -> None:
-        self.row_lower[row], self.row_upper[row] = lower, upper
-
-    def column(self, cost: float, lower: float, upper: float, *, whole: bool = False) -> int:
-        self.cost.append(cost)
-        self.lower.append(lower)
-        self.upper.append(upper)
-        self.integer.append(whole)
-        return len(self.cost) - 1
-
-    def entry(self, row: int, column: int, value: float) -> None:
-        if value:
-            self.entries.append((row, column, value))
-
-    def program(self, offset: float) -> highs.LinearProgram:
-        row, column, value = (np.array(part) for part in zip(*sorted(self.entries)))
-        start = np.searchsorted(row, np.arange(len(self.row_lower) + 1)).astype(np.int32)
-        return highs.LinearProgram(
-            cost=np.array(self.cost),
-            offset=offset,
-            start=start,
-            index=column.astype(np.int32),
-            value=value,
-            row_lower=np.array(self.row_lower),
-            row_upper=np.array(self.row_upper),
-            lower=np.array(self.lower),
-            upper=np.array(self.upper),
-            integer=np.array(self.integer),
-        )

@@ -25,7 +25,7 @@ from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.points import Box, Points, points
 from mechopt.known.sequential.relaxation import Relaxation, Value, best_prices
 from mechopt.known.sequential.rounding import best_keys, plan_at
-from mechopt.known.sequential.task import Candidate, Task, given_order
+from mechopt.known.sequential.task import Task, given_order
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.zones import Zones, zones
 
@@ -280,14 +280,9 @@ class Search:
             )
             if candidate is not None:
                 until = perf_counter() + left
-                self.best = improved(task, _complete(task, candidate), self.best, until)
+                self.best = improved(task, candidate, self.best, until)
             if self.value <= promised * (1 + _KEPT) or perf_counter() > task.deadline:
                 return
-
-
-def _complete(task: Task, candidate: Candidate) -> Candidate:
-    kept = np.where(task.instance.removable > 0, candidate.kept, 0.0)
-    return replace(candidate, kept=kept)
 
 
 def _whole_box(task: Task, rows: int) -> Box:

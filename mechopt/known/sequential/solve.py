@@ -29,6 +29,7 @@ from mechopt.known.burdens import level_curves, simultaneous_level
 from mechopt.known.burdens.separable import one_level, unsecured_share
 from mechopt.known.burdens.simultaneous_level import LevelSolution
 from mechopt.known.levels import LevelAnswer
+from mechopt.known.sequential.game_tree import by_game_tree, small_enough
 from mechopt.known.sequential.keys import key_users
 from mechopt.known.sequential.milp import modelled_soon, rounds
 from mechopt.known.sequential.plans import improved
@@ -37,6 +38,7 @@ from mechopt.known.sequential.task import Candidate, Task
 from mechopt.problem.instance import Instance
 from mechopt.withdrawal.stage import check_order
 
+_FIRST = 0.3  # of the time left: the MILPs where the game tree follows
 _TRYING = 0.02  # of the time left: making the participation optimum milder …
 _QUICK = 0.1  # … and plans around key users
 _EXPLAINING = 0.05  # of the time left: what a level that is out of reach would take
@@ -70,7 +72,7 @@ def solve_level(
     refusal = simultaneous_level.out_of_reach(instance, level, quantity, total)
     if refusal is not None:
         return LevelSolution(refusal)
-    unsecured = unsecured_share(instance, "sequential")
+    unsecured = np.where(instance.exclusion > 0, 0.0, unsecured_share(instance, "sequential"))
     relaxed = one_level(
         instance,
         level,
@@ -94,15 +96,27 @@ def solve_level(
         now = perf_counter()
         best = improved(task, full, best, now + _TRYING * max(0.0, deadline - now))
     modelled = False  # whether the bound comes from a MILP
-    few = modelled_soon(task)
-    for step in (_by_zones, _by_milp) if not few else (_by_milp, _by_zones):
+    for step in _steps(task):
         if _closed(best, bound) or perf_counter() > deadline:
             break
-        best, exact = step(task, best, bound)
+        now = perf_counter()
+        share = _FIRST if step is _by_milp and small_enough(task) else 1.0
+        part = replace(task, deadline=now + share * (deadline - now))
+        best, exact = step(part, best, bound)
         if exact == inf:
             return LevelSolution(_none_sustained(level, quantity, task))
-        modelled, bound = modelled or (step is _by_milp and exact > bound), max(bound, exact)
+        modelled = modelled or (step is not _by_zones and exact > bound)
+        bound = max(bound, exact)
     return _finish(task, best, bound, modelled=modelled)
+
+
+def _steps(task: Task) -> list[Any]:
+    """What is tried in turn: for a handful of users the game tree settles what the MILPs do not;
+    they are the quickest proof for few users, zones for many. The MILPs do not know exclusion."""
+    milp = [] if task.instance.has_exclusion else [_by_milp]
+    if small_enough(task):
+        return [*milp, by_game_tree]
+    return [*milp, _by_zones] if modelled_soon(task) else [_by_zones, *milp]
 
 
 def _by_zones(
@@ -110,7 +124,7 @@ def _by_zones(
 ) -> tuple[LevelSolution | None, float]:
     """The zone relaxation's bound and plans (F12); users who are keys to several levels first."""
     until = perf_counter() + _QUICK * max(0.0, task.deadline - perf_counter())
-    if not task.designed:
+    if not task.designed and not task.instance.has_exclusion:
         for candidate in key_users(task):
             best = improved(task, candidate, best, until)
             if perf_counter() > until:
@@ -143,8 +157,10 @@ def one_step_at_most(task: Task) -> bool:
     """
     instance, level = task.instance, task.level
     shares = np.append(0.0, instance.shares)
-    last, before = shares[level] - shares[level - 1], shares[level - 1] - shares[level - 2]
-    if last > before + level_curves.MARGIN * shares[level]:
+    enjoyed = 1 - instance.exclusion
+    last = shares[level] - enjoyed * shares[level - 1]
+    before = shares[level - 1] - enjoyed * shares[level - 2]
+    if (last > before + level_curves.MARGIN * shares[level]).any():
         return False
     most = instance.capacity
     if task.budget < inf:

@@ -97,7 +97,8 @@ def needed(task: Task, candidate: Candidate, burden: FloatArray) -> tuple[FloatA
     cost = instance.cost_of(burden)
     recovered = instance.reversibility * cost
     need = np.maximum(cost - task.gain, recovered - candidate.kept)
-    need = np.maximum(need, np.where(instance.removable == 0, recovered, 0.0))
+    alone = instance.exclusion * task.gain  # what leaving costs who changes nothing by it
+    need = np.maximum(need, np.where(instance.removable == 0, recovered - alone, 0.0))
     need[need <= tolerances.REACH * (cost + task.gain)] = 0.0
     return cost, need
 
@@ -106,7 +107,13 @@ def stage_of(task: Task, burden: FloatArray, r: FloatArray) -> Stage:
     """The withdrawal stage of these burdens and net reversible burdens r (n,), money."""
     instance = task.instance
     return Stage.from_arrays(
-        burden, r, instance.value, instance.removable, instance.thresholds, instance.shares
+        burden,
+        r,
+        instance.value,
+        instance.removable,
+        instance.thresholds,
+        instance.shares,
+        exclusion=instance.exclusion,
     )
 
 
