@@ -122,8 +122,10 @@ def crossing(instance: Instance, plan: Plan, dropout: Any = 0.0, shock: Any = No
     return crossing_of(instance, plan.burden, hazards_of(instance, dropout, shock))
 
 
-def crossing_of(instance: Instance, burden: FloatArray, hazards: Hazards) -> Crossing:
-    """`crossing` from burdens (n,) and hazards that are checked already."""
+def crossing_of(
+    instance: Instance, burden: FloatArray, hazards: Hazards, *, fine: bool = True
+) -> Crossing:
+    """`crossing` from burdens (n,) and hazards that are checked already; coarse if not `fine`."""
     removed = removed_by(instance, burden)
     thresholds = instance.thresholds
     slacks = np.array([arrays.exact_sum(burden, -float(threshold)) for threshold in thresholds])
@@ -132,7 +134,7 @@ def crossing_of(instance: Instance, burden: FloatArray, hazards: Hazards) -> Cro
     laws, levels = [], np.zeros((thresholds.size, 3))
     lost = square = variance = 0.0
     for chance, hazard in hazards.states:
-        law = law_of_loss(removed, hazard, most)
+        law = law_of_loss(removed, hazard, most, fine=fine)
         laws.append(law)
         levels += chance * np.stack((law.estimate(slacks), *law.bounds(slacks)), axis=1)
         mean = float((hazard * removed).sum())

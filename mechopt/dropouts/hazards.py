@@ -70,8 +70,8 @@ def _column(instance: Instance, name: str, raw: Any) -> FloatArray:
 
 
 def _by_group(instance: Instance, name: str, raw: Mapping[Any, Any]) -> list[Any]:
-    labels = getattr(instance, "group", None)
-    if labels is None:
+    labels = instance.group
+    if not (labels != "").any():
         raise InvalidOption(f"{name}: is given by group, but the instance has no groups")
     missing = sorted({str(label) for label in labels} - {str(label) for label in raw})
     if missing:

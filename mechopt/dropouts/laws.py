@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from math import ceil, log, log2, pi, sqrt
+from math import ceil, comb, log, log2, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,13 @@ from mechopt.arrays import FloatArray, IntArray, exact_sum
 _EPS = float(np.finfo(float).eps)
 _CUT = 1e-17  # mass that may be cut off at either end of a part
 _LARGEST_WINDOW = 2**23  # places of one part, in units
-_ATOMS, _ATOM_WORK = 2**15, 3e6
+_ATOMS, _ATOM_WORK = 2**15, 2e6
 _UNIFORMS, _REACH = 12, 42.0  # |sin(u/12) / (u/12)|^12 < 3.1e-7 for u ≥ 42
 _BEYOND = 2e-8  # what the frequencies beyond that add: (2/π) 3.1e-7 / 12
 _OUTSIDE = 1e-8  # mass outside the window of the Fourier series
 _NEGLIGIBLE = 1e-10
-_FREQUENCIES = (2**12, 2**17)
-_WORK = 3e7  # user-frequency pairs
+_FREQUENCIES = {True: (2**12, 2**17), False: (2**11, 2**13)}  # fine or coarse
+_WORK = {True: 3e7, False: 3e6}  # user-frequency pairs
 _CHUNK = 500_000  # of them at a time
 _CUMULANTS = 20
 
@@ -66,8 +66,11 @@ class Law:
         return np.clip(np.interp(at, self.middle_at, self.middle), low, high)
 
 
-def law_of_loss(amount: FloatArray, hazard: FloatArray, most: float) -> Law:
-    """The law of Σ amount_i Z_i up to `most`; amounts (n,) data ≥ 0, hazards (n,) in [0, 1]."""
+def law_of_loss(amount: FloatArray, hazard: FloatArray, most: float, *, fine: bool = True) -> Law:
+    """The law of Σ amount_i Z_i up to `most`; amounts (n,) data ≥ 0, hazards (n,) in [0, 1].
+
+    fine : False for bounds that are further apart, several times as fast
+    """
     sure = exact_sum(amount[hazard >= 1])
     risky = (amount > 0) & (hazard > 0) & (hazard < 1)
     a, h, count = _grouped(amount[risky], hazard[risky])
@@ -75,7 +78,7 @@ def law_of_loss(amount: FloatArray, hazard: FloatArray, most: float) -> Law:
     if room < 0 or not a.size:
         return _steps(np.array([sure]), np.array([1.0]), 0.0)
     law = _whole_units(a, h, count, room) or _few_losses(a, h, count, room)
-    law = law or _smoothed(a, h, count)
+    law = law or _smoothed(a, h, count, fine=fine)
     return law if not sure else _moved(law, sure)
 
 
@@ -258,7 +261,9 @@ def _trimmed(start: int, mass: FloatArray, error: float, last: int, cut: float =
 
 def _few_losses(a: FloatArray, h: FloatArray, count: IntArray, room: float) -> Law | None:
     """All losses that are possible up to `room`, if they are not too many."""
-    if count.sum() > 4000:
+    # every choice of so many different amounts fits
+    fitting = min(int(room / float(a[-1])), a.size // 2)
+    if count.sum() > 4000 or comb(int(np.unique(a).size), min(fitting, 12)) > _ATOMS:
         return None
     at: FloatArray = np.zeros(1)
     mass, work = np.ones(1), 0.0
@@ -278,7 +283,7 @@ def _few_losses(a: FloatArray, h: FloatArray, count: IntArray, room: float) -> L
 # -- smoothed -------------------------------------------------------------------------------------
 
 
-def _smoothed(a: FloatArray, h: FloatArray, count: IntArray) -> Law:
+def _smoothed(a: FloatArray, h: FloatArray, count: IntArray, *, fine: bool = True) -> Law:
     """Bounds from the Fourier series of L + S on a window that has all but 10⁻¹² of the mass."""
     mean = float((count * h * a).sum())
     variance = float((count * h * (1 - h) * a * a).sum())
@@ -287,10 +292,10 @@ def _smoothed(a: FloatArray, h: FloatArray, count: IntArray) -> Law:
     jump = rate * float(a.max()) / 3
     radius = jump + sqrt(jump * jump + 2 * rate * variance)
     low, high = max(0.0, mean - radius), min(float((count * a).sum()), mean + radius)
-    few, many = _FREQUENCIES
+    few, many = _FREQUENCIES[fine]
     chosen = _order_of_weight(h, count)
     share = _needed(h[chosen], count[chosen])
-    terms = int(min(max(_WORK / share, few), many))
+    terms = int(min(max(_WORK[fine] / share, few), many))
     # With window W and half-width w of S, frequency k has sinc(2π k w / (12 W))^12.
     width = (high - low) / (2 * pi * terms / _REACH - 2)
     low, high = low - width, high + width

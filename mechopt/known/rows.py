@@ -74,6 +74,8 @@ def _fault(plan: Plan, level: int) -> str:
         return "payments exceed the budget (A4)"
     if plan.mechanism != "burdens" or plan.protocol == "none":
         return ""
+    if plan.dropout is not None:  # who stays when others are lost was decided with the payments
+        return ""
     if instance.levels > 1 or plan.reserve > 0:
         return _leaving(plan)
     return _not_needed(plan, cost, excess)

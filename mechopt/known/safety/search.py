@@ -8,6 +8,7 @@ everything (nobody is lost), or by what held them in the plan before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import erfc, exp, inf, pi, sqrt
 from time import perf_counter
@@ -23,6 +24,8 @@ from mechopt.known.safety.task import Task
 
 _TURNS = 2  # plans that rely on what held users in the plan before
 _HALVINGS = 10
+_MARGIN = 7e-4  # how much more than asked, where the probability is bracketed only
+_TRIES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,48 +70,68 @@ def _least_safe(
     most = allocation.reachable(pieces)
     threshold = task.threshold
 
-    def at(total: float) -> tuple[FloatArray, Crossing]:
+    def at(total: float, fine: bool) -> tuple[FloatArray, Crossing]:
         burden = _cheapest(pieces, total, instance.capacity, quantity, budget)
-        return burden, task.crossing(burden)
-
-    def finished(burden: FloatArray, found: Crossing) -> Safe:
-        payment = task.payments(burden, task.held_by(found) if task.rights else task.gain)
-        paid = payment if quantity == "pay" else instance.cost_of(burden)
-        return Safe(burden, payment, arrays.exact_sum(paid), found)
+        return burden, task.crossing(burden, fine=fine)
 
     low, high = threshold, min(most, arrays.exact_sum(instance.capacity))
     if high < threshold:
         return None
-    burden, found = at(low)
+    burden, found = at(low, True)
     if task.is_safe(found):
-        return finished(burden, found)
-    top: tuple[FloatArray, Crossing] | None = None
-    guess = _normal_total(task, burden, low, high)
-    for step in range(_HALVINGS):
-        if top is not None and (high - low <= 1e-6 * threshold or perf_counter() > deadline):
-            break
-        total = min(max(guess, low + 0.02 * (high - low)), high)
-        burden, found = at(total)
+        return _priced(task, quantity, burden, found)
+    margin = 0.0 if found.exact else _MARGIN
+    for _ in range(_TRIES):
+        total = _least_total(task, burden, lambda t: at(t, False)[1], (low, high), margin, deadline)
+        burden, found = at(total, True)
         if task.is_safe(found):
-            top, high = (burden, found), total
-            # nearly nothing to spare: the rest is not worth a step
-            if found.low - task.confidence < (1e-4 if step < 3 else 1e-3):
+            return _priced(task, quantity, burden, found)
+        if total >= high:
+            return None
+        low, margin = total, 2 * max(margin, found.high - found.low, 1e-6)
+    burden, found = at(high, True)
+    return _priced(task, quantity, burden, found) if task.is_safe(found) else None
+
+
+def _least_total(
+    task: Task,
+    burden: FloatArray,
+    crossing: Callable[[float], Crossing],
+    ends: tuple[float, float],
+    margin: float,
+    deadline: float,
+) -> float:
+    """Nearly the least total whose estimated probability is what is asked and `margin` more.
+
+    `burden` : of a plan like those in question, whose losses tell where to look first
+    """
+    low, high = ends
+    goal = min(task.confidence + margin, 1.0)
+    guess = _normal_total(task, burden, low, high, goal)
+    for step in range(_HALVINGS):
+        if high - low <= 1e-7 * task.threshold or perf_counter() > deadline:
+            break
+        total = min(max(guess, low), high)
+        found = crossing(total)
+        beyond = found.probability - goal
+        if beyond >= 0:
+            high = total
+            if beyond < 2e-4:
                 break
-            guess = total - (found.low - task.confidence) * max(found.spread, 1e-12) * 2
-            guess = guess if step < 4 else (low + high) / 2
         else:
             low = total
-            if total >= high:
-                return None
-            short = (task.confidence - found.low + 2e-5) * max(found.spread, 1e-9 * threshold)
-            guess = total + short / _density(task.confidence) if step < 4 else (low + high) / 2
-        guess = min(max(guess, low + 1e-9 * threshold), high)
-    if top is None:
-        burden, found = at(high)
-        if not task.is_safe(found):
-            return None
-        top = burden, found
-    return finished(*top)
+        turn = beyond * max(found.spread, 1e-9 * task.threshold) / _density(task.confidence)
+        guess = total - turn if step < 3 else (low + high) / 2
+        if not low < guess < high:
+            guess = (low + high) / 2
+    return high
+
+
+def _priced(task: Task, quantity: str, burden: FloatArray, found: Crossing) -> Safe:
+    """The plan with its least payments."""
+    payment = task.payments(burden, task.held_by(found) if task.rights else task.gain)
+    paid = payment if quantity == "pay" else task.instance.cost_of(burden)
+    return Safe(burden, payment, arrays.exact_sum(paid), found)
 
 
 def _cheapest(
@@ -121,7 +144,7 @@ def _cheapest(
     return allocation.cheapest(pieces, total, upper, first=quantity).burden
 
 
-def _normal_total(task: Task, burden: FloatArray, low: float, high: float) -> float:
+def _normal_total(task: Task, burden: FloatArray, low: float, high: float, goal: float) -> float:
     """The total at which losses like those of `burden` are safe, by Edgeworth's first two terms."""
     removed = task.instance.removable * burden / max(arrays.exact_sum(burden), 1e-300)
     states = []
@@ -137,7 +160,7 @@ def _normal_total(task: Task, burden: FloatArray, low: float, high: float) -> fl
             z = (room - mean) / spread
             turn = skew / 6 * (z * z - 1) * exp(-z * z / 2) / sqrt(2 * pi)
             safe += chance * (0.5 * erfc(-z / sqrt(2)) - turn)
-        low, high = (low, total) if safe >= task.confidence + 1e-3 else (total, high)
+        low, high = (low, total) if safe >= goal else (total, high)
     return high
 
 

@@ -67,11 +67,12 @@ def solve(
         protocol=protocol,
         solver="safety search",
         seed=seed,
+        details={"dropout": terms(dropout, shock, confidence)},
         **fields,
     )
     if undecided and not plan.level:
         return plan.replace(status=Status.UNKNOWN, burden=None, payment=None, objective=None)
-    details: dict[str, Any] = {**plan.details, "dropout": terms(dropout, shock, confidence)}
+    details = dict(plan.details)
     if made and plan.level:
         found = made[-1].crossing
         details["crossing"] = {"probability": found.probability, "low": found.low}
