@@ -7,7 +7,7 @@ by how much. Tags are those of FORMULATION sections 4 and 5.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import fsum
 from typing import Any
@@ -23,15 +23,21 @@ from mechopt.errors import InvalidOption, InvalidPlan
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
+_SHORT = "the total is short of the first threshold by {:g}"
+
 
 @dataclass(frozen=True)
 class Violation:
-    """One row that does not hold: equation tag, where, and by how much (data or money)."""
+    """One row that does not hold: equation tag, where, and by how much (data or money).
+
+    cause : what rows of the same kind have in common, in words
+    """
 
     tag: str
     where: str
     amount: float
     message: str
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,10 +65,24 @@ class Audit:
         if self.ok:
             return f"audit passed: every row holds (rows: {checked})"
         lines = [f"audit failed: {len(self.violations)} rows do not hold (rows checked: {checked})"]
-        lines += [f"  ({v.tag}) {v.where}: {v.message}" for v in self.violations[:10]]
-        if len(self.violations) > 10:
-            lines.append(f"  … and {len(self.violations) - 10} more")
+        lines += [f"  {line}" for line in self.causes()]
         return "\n".join(lines)
+
+    def causes(self) -> list[str]:
+        """One line per cause, in words: what all else follows from first, then by tag."""
+        kinds: dict[tuple[str, str], list[Violation]] = {}
+        for broken in self.violations:
+            kinds.setdefault((broken.tag, broken.cause or broken.message), []).append(broken)
+        short = ("A1", _SHORT) in kinds
+        lines = []
+        for (tag, _), rows in sorted(kinds.items(), key=lambda kind: kind[0][0] != "A1"):
+            worst = max(rows, key=lambda row: row.amount)
+            said = f"({tag}) {worst.where}: {worst.message}"
+            if len(rows) > 1:
+                said = f"({tag}) {len(rows):,} rows, the worst {worst.where}: {worst.message}"
+            follows = short and tag == "A6"
+            lines.append(said + (", which follows from the first line" if follows else ""))
+        return lines
 
 
 def audit(problem: Any, answer: Any) -> Audit:
@@ -112,7 +132,7 @@ class _Ledger:
         for user in bad:
             amount = float(excess[user])
             self.violations.append(
-                Violation(tag, self.instance.name(int(user)), amount, words.format(amount))
+                Violation(tag, self.instance.name(int(user)), amount, words.format(amount), words)
             )
 
     def one(self, tag: str, excess: float, words: str, *, allowed: float = 0.0) -> None:
@@ -121,7 +141,7 @@ class _Ledger:
         over = excess if excess > allowed else 0.0
         self.worst[tag] = max(self.worst.get(tag, 0.0), over)
         if over > 0:
-            self.violations.append(Violation(tag, "plan", excess, words.format(excess)))
+            self.violations.append(Violation(tag, "plan", excess, words.format(excess), words))
 
     def result(self) -> Audit:
         return Audit(tuple(self.violations), self.rows, self.worst)
@@ -153,7 +173,14 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
         ledger.users("A6", burden - given, 0 * burden, "gives {:g}, but no threshold is reached")
         ledger.users("A6", payment, 0 * burden, "is promised {:g}, but no threshold is reached")
         if (burden > given).any():
-            ledger.one("A1", total_short, "the total is short of the first threshold by {:g}")
+            given_in_all, first = fsum(burden.tolist()), float(instance.thresholds[0])
+            ledger.one("A1", total_short, _SHORT)
+            if total_short > 0:
+                text = (
+                    f"{given_in_all:,.10g} of {first:,.10g} data: {total_short:,.6g} short of the "
+                    "first threshold, so nothing may be collected"
+                )
+                ledger.violations[-1] = replace(ledger.violations[-1], message=text)
     else:
         ledger.rows["A1"] = 1
         ledger.worst["A1"] = 0.0

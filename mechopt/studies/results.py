@@ -80,6 +80,24 @@ class Table:
 
     rows: tuple[Mapping[str, Any], ...]
 
+    def __repr__(self) -> str:
+        return f"Table({len(self.rows)} rows)"
+
+    def __str__(self) -> str:
+        """The means by group, mechanism and protocol, as a small table."""
+        metrics = ("improvement", "expenditure", "social_cost", "provider_surplus")
+        cells = [["group", "mechanism", "protocol", "rows", *metrics]]
+        for row in self.summary(metrics):
+            means = ["-" if row[name] is None else f"{row[name].mean:,.5g}" for name in metrics]
+            head = [str(row[name]) for name in ("group", "mechanism", "protocol", "count")]
+            cells.append([*head, *means])
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) if at < 3 else cell.rjust(width)
+                      for at, (cell, width) in enumerate(zip(row, widths))).rstrip()
+            for row in cells
+        )  # fmt: skip
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -137,3 +137,25 @@ def test_the_commands(tmp_path: Path, capsys: Any) -> None:
     assert "the level changes at budget" in capsys.readouterr().out
     assert out.read_text().startswith("budget,share,expenditure")
     assert main(["frontier", str(users), "--values", "0:x:1"]) == 2
+
+
+def test_an_audit_says_the_cause_first_and_once() -> None:
+    rng = np.random.default_rng(1)
+    instance = mo.Instance(
+        cost=rng.lognormal(0, 0.5, 300), value=6.0, capacity=5.0, thresholds=[500.0]
+    )
+    plan = mo.solve(instance, "burdens", objective="social-cost")
+    burden = np.array(plan.burden)
+    burden[np.argmax(burden)] -= 0.7
+    verdict = mo.audit(instance, mo.Plan.from_arrays(instance, burden, plan.payment))
+    lines = str(verdict).splitlines()
+    assert "499.3 of 500 data: 0.7 short of the first threshold" in lines[1]
+    assert len(verdict.violations) > 50
+    assert len(lines) <= 4
+    assert "which follows from the first line" in lines[2]
+
+
+def test_tables_print_small() -> None:
+    table = mo.compare({"a/0": four(), "a/1": four(budget=3)}, ["burdens"], ["simultaneous"])
+    assert repr(table) == "Table(2 rows)"
+    assert len(str(table).splitlines()) == 2
