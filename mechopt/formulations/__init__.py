@@ -7,6 +7,7 @@ FORMULATIONS: dict[str, str] = {
     "burdens": "mechopt.formulations.burdens:build",
     "burdens-levels": "mechopt.formulations.burdens_levels:build",
     "burdens-levels-bigm": "mechopt.formulations.burdens_levels_bigm:build",
+    "burdens-practice": "mechopt.formulations.burdens_practice:build",
     "burdens-sequential": "mechopt.formulations.burdens_sequential:build",
     "posted-price": "mechopt.formulations.posted_price:build",
     "posted-contract": "mechopt.formulations.posted_contract:build",

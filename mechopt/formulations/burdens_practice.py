@@ -21,7 +21,7 @@ used first; full[i, j] (binary) says that segment j is used up, and only then co
 
 from __future__ import annotations
 
-from math import isnan
+from math import ceil, isnan
 from typing import Any
 
 import pyomo.environ as pyo
@@ -115,8 +115,15 @@ def add_steps(model: Model, instance: Instance, *, transfers: bool) -> None:
     step = float(instance.payment_step)
     if step == 0 or not transfers:
         return
-    model.pay.setub(None)  # rounded up, a payment may exceed the whole cost
-    model.steps = pyo.Var(model.USERS, domain=pyo.NonNegativeIntegers, doc="steps paid to user i")
+    most = [ceil(cost / step - 1e-9) for cost in instance.cost_of(instance.capacity).tolist()]
+    for i in model.USERS:
+        model.pay[i].setub(most[i] * step)  # rounded up, it may exceed the whole cost
+    model.steps = pyo.Var(
+        model.USERS,
+        domain=pyo.NonNegativeIntegers,
+        bounds=lambda _, i: (0, most[i]),
+        doc="steps paid to user i",
+    )
     model.whole_steps = pyo.Constraint(
         model.USERS,
         rule=lambda m, i: m.pay[i] == step * m.steps[i],
