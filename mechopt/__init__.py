@@ -78,43 +78,62 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
+    from mechopt.answer.bracket import Bracket as Bracket
+    from mechopt.answer.mechanism import DirectMechanism as DirectMechanism
+    from mechopt.answer.offer import PostedOffer as PostedOffer
     from mechopt.answer.plan import Plan as Plan
-    from mechopt.errors import (
-        InvalidFile as InvalidFile,
+    from mechopt.audits.plans import audit as audit
+    from mechopt.campaign.state import Campaign as Campaign
+    from mechopt.campaign.state import update as update
+    from mechopt.campaign.store import append_event as append_event
+    from mechopt.campaign.store import read_log as read_log
+    from mechopt.cases.calibration import Calibrated as Calibrated
+    from mechopt.cases.calibration import instance_from_capacities as instance_from_capacities
+    from mechopt.cases.calibration import read_capacities as read_capacities
+    from mechopt.cases.calibration import read_learning_curve as read_learning_curve
+    from mechopt.cases.dropouts import withdrawal_shock as withdrawal_shock
+    from mechopt.cases.generators import families as families
+    from mechopt.cases.generators import generate as generate
+    from mechopt.certificates.certify import Certificate as Certificate
+    from mechopt.certificates.certify import certify as certify
+    from mechopt.dropouts import Crossing as Crossing
+    from mechopt.dropouts import crossing as crossing
+    from mechopt.errors import InvalidFile as InvalidFile
+    from mechopt.errors import InvalidInput as InvalidInput
+    from mechopt.errors import InvalidInstance as InvalidInstance
+    from mechopt.errors import InvalidOption as InvalidOption
+    from mechopt.errors import InvalidPlan as InvalidPlan
+    from mechopt.errors import InvalidPopulation as InvalidPopulation
+    from mechopt.errors import MechoptError as MechoptError
+    from mechopt.errors import NotSupported as NotSupported
+    from mechopt.errors import OutputError as OutputError
+    from mechopt.errors import SolverError as SolverError
+    from mechopt.errors import TooLarge as TooLarge
+    from mechopt.files import read as read
+    from mechopt.private.large.bracket import bracket as bracket
+    from mechopt.problem.improvement_curves import StepCurve as StepCurve
+    from mechopt.problem.improvement_curves import (
+        step_curve_from_distribution as step_curve_from_distribution,
     )
-    from mechopt.errors import (
-        InvalidInput as InvalidInput,
-    )
-    from mechopt.errors import (
-        InvalidInstance as InvalidInstance,
-    )
-    from mechopt.errors import (
-        InvalidOption as InvalidOption,
-    )
-    from mechopt.errors import (
-        InvalidPlan as InvalidPlan,
-    )
-    from mechopt.errors import (
-        InvalidPopulation as InvalidPopulation,
-    )
-    from mechopt.errors import (
-        MechoptError as MechoptError,
-    )
-    from mechopt.errors import (
-        NotSupported as NotSupported,
-    )
-    from mechopt.errors import (
-        OutputError as OutputError,
-    )
-    from mechopt.errors import (
-        SolverError as SolverError,
-    )
-    from mechopt.errors import (
-        TooLarge as TooLarge,
-    )
+    from mechopt.problem.improvement_curves import step_curve_from_losses as step_curve_from_losses
     from mechopt.problem.instance import Instance as Instance
+    from mechopt.problem.population import Group as Group
+    from mechopt.problem.population import Population as Population
     from mechopt.solving import solve as solve
     from mechopt.status import Status as Status
+    from mechopt.studies.comparing import compare as compare
+    from mechopt.studies.frontiers import Frontier as Frontier
+    from mechopt.studies.frontiers import frontier as frontier
+    from mechopt.studies.models import build_model as build_model
+    from mechopt.studies.models import export_model as export_model
+    from mechopt.studies.own_model import solve_model as solve_model
+    from mechopt.studies.results import Table as Table
+    from mechopt.studies.results import read_table as read_table
+    from mechopt.studies.rights import RightsTable as RightsTable
+    from mechopt.studies.rights import rights as rights
+    from mechopt.withdrawal import WithdrawalReport as WithdrawalReport
+    from mechopt.withdrawal import check_withdrawal as check_withdrawal
+    from mechopt.withdrawal import simulate_withdrawal as simulate_withdrawal
 
 
 def __getattr__(name: str) -> Any:
@@ -126,4 +145,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted(__all__)
