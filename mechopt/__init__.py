@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     from mechopt.certificates.certify import Certificate as Certificate
     from mechopt.certificates.certify import certify as certify
     from mechopt.dropouts import Crossing as Crossing
-    from mechopt.dropouts import crossing as crossing
+    from mechopt.dropouts.crossing import crossing as crossing
     from mechopt.errors import InvalidFile as InvalidFile
     from mechopt.errors import InvalidInput as InvalidInput
     from mechopt.errors import InvalidInstance as InvalidInstance

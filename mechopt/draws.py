@@ -7,6 +7,8 @@ used: their last bits depend on the C library and the processor.
 
 from __future__ import annotations
 
+from math import sqrt
+from statistics import NormalDist
 from zlib import crc32
 
 import numpy as np
@@ -171,3 +173,14 @@ def _polynomial(coefficients: tuple[float, ...], x: FloatArray) -> FloatArray:
     for coefficient in coefficients[-2::-1]:
         value = coefficient + x * value
     return value
+
+
+def wilson(successes: float, draws: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion (Wilson 1927); it stays within [0, 1]."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, spread = successes / draws, z * z / draws
+    centre = (share + spread / 2) / (1 + spread)
+    half = z * sqrt(share * (1 - share) / draws + spread / (4 * draws)) / (1 + spread)
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == draws else min(1.0, centre + half)
+    return low, high

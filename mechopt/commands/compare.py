@@ -10,6 +10,7 @@ import typer
 
 from mechopt.commands import options as cli
 from mechopt.commands.output import check_out, emit, note
+from mechopt.commands.page import Page, columns_of_terminal
 
 if TYPE_CHECKING:
     from mechopt.studies.results import Interval, Table
@@ -77,17 +78,22 @@ def compare(
     known = all(kind == "instance" for kind in _kinds(problems))
     usual = ["posted-price", "subsidy", "burdens"] if known else ["posted-price", "direct"]
     options: dict[str, Any] = {"objective": objective, "time_limit": time_limit}
-    table = compare(
-        problems,
-        mechanism or usual,
-        protocol or ["simultaneous", "sequential"],
-        jobs=jobs,
-        scheduler=scheduler,
-        out=out,
-        resume=resume,
-        progress=None if quiet else _progress,
-        **{name: value for name, value in options.items() if value is not None},
-    )
+    try:
+        table = compare(
+            problems,
+            mechanism or usual,
+            protocol or ["simultaneous", "sequential"],
+            jobs=jobs,
+            scheduler=scheduler,
+            out=out,
+            resume=resume,
+            progress=None if quiet else _progress,
+            **{name: value for name, value in options.items() if value is not None},
+        )
+    except KeyboardInterrupt:
+        if out is not None:
+            note("mechopt: finished rows are kept; --resume goes on with them", quiet=False)
+        raise
     if out is not None:
         note(f"mechopt: wrote {out} ({len(table)} rows)", quiet=quiet)
     if format is cli.Format.JSON:
@@ -144,18 +150,49 @@ def _duration(seconds: float) -> str:
 
 
 def _text(table: Table) -> str:
-    lines = []
+    """One table per family of problems: mechanism and protocol against metrics."""
+    page = Page(columns_of_terminal())
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in table.summary(_SHOWN):
-        lines.append(
-            f"{row['group']}, {row['mechanism']}" + (f", {row['protocol']}" * bool(row["protocol"]))
-        )
-        failed = f", {row['errors']} failed" if row["errors"] else ""
-        lines.append(f"  {row['count']} rows{failed}")
-        lines += [f"  {name:<18} {_interval(row[name])}" for name in _SHOWN if row[name]]
-    return "\n".join(lines) + "\n"
+        groups.setdefault(row["group"], []).append(row)
+    for title, rows in groups.items():
+        if page.lines:
+            page.gap()
+        page.line(title)
+        labels = [(row["mechanism"], row["protocol"], _count(row)) for row in rows]
+        _blocks(page, labels, {name: [_mean(row[name]) for row in rows] for name in _SHOWN})
+    return page.text()
 
 
-def _interval(found: Interval) -> str:
+def _blocks(page: Page, labels: list[tuple[str, str, str]], columns: dict[str, list[str]]) -> None:
+    """The columns beside the labels, in as many tables as the width takes."""
+    heads = ("mechanism", "protocol", "rows")
+    taken = sum(max(map(len, column)) + 2 for column in zip(heads, *labels))
+    blocks: list[list[str]] = []
+    used = page.width
+    for name, cells in columns.items():
+        wide = max(map(len, (name, *cells))) + 2
+        if not blocks or used + wide > page.width + 2:
+            blocks.append([])
+            used = taken
+        blocks[-1].append(name)
+        used += wide
+    for place, names in enumerate(blocks):
+        if place:
+            page.gap()
+        cells_of = zip(*(columns[name] for name in names))
+        rows = [(*label, *cells) for label, cells in zip(labels, cells_of)]
+        page.table((*heads, *(name.replace("_", " ") for name in names)), rows, left=2)
+
+
+def _count(row: dict[str, Any]) -> str:
+    return f"{row['count']}" + (f" ({row['errors']} failed)" if row["errors"] else "")
+
+
+def _mean(found: Interval | None) -> str:
+    """Mean ± half the width of its interval."""
+    if found is None:
+        return "-"
     if found.count < 2 or found.low == found.high:
         return f"{found.mean:.6g}"
-    return f"{found.mean:.6g}  [{found.low:.6g}, {found.high:.6g}]"
+    return f"{found.mean:.4g} ± {(found.high - found.low) / 2:.2g}"

@@ -34,7 +34,10 @@ def report(
     shock: cli.Shock = None,
     quiet: cli.Quiet = False,
 ) -> None:
-    """Write a plan, or results, as one self-contained HTML page (light, dark, phone, print)."""
+    """Write a plan, or results, as one self-contained HTML page (light, dark, phone, print).
+
+    Exit status: 0, 4 if a result is empty or was interrupted (the page says so), 2 bad input.
+    """
     check_out(out, *results)
     if len(results) == 1 and _is_plan(results[0], instance):
         _plan_page(results[0], instance, out, *cli.hazards(dropout, shock))
@@ -42,16 +45,34 @@ def report(
         return
     from mechopt.studies.report_html import write_report
 
-    write_report(results, out)
+    if figures is not None:
+        _need_matplotlib()
+    unfinished = write_report(results, out)
     note(f"mechopt: wrote {out}", quiet=quiet)
     if figures is not None:
         from mechopt.studies.figures import write_figures
         from mechopt.studies.results import read_table
 
         for path in results:
-            if path.suffix == ".parquet":
-                for name in write_figures(read_table(path), figures):
-                    note(f"mechopt: wrote {name}", quiet=quiet)
+            written = write_figures(read_table(path), figures) if path.suffix == ".parquet" else []
+            for name in written:
+                note(f"mechopt: wrote {name}", quiet=quiet)
+            if not written:
+                note(f"mechopt: {path} has nothing to draw", quiet=quiet)
+    for sentence in unfinished:
+        note(f"mechopt: {sentence}", quiet=False)
+    if unfinished:
+        raise typer.Exit(4)
+
+
+def _need_matplotlib() -> None:
+    """NotSupported before any work if --figures cannot be drawn."""
+    from importlib.util import find_spec
+
+    from mechopt.errors import NotSupported
+
+    if find_spec("matplotlib") is None:
+        raise NotSupported('--figures needs Matplotlib: pip install "mechopt[plot]"')
 
 
 def _is_plan(path: Path, instance: Path | None) -> bool:

@@ -163,7 +163,16 @@ class Session:
             # HiGHS counts the time of all runs of one instance against the limit.
             spent = float(highs.getRunTime())
             self.set_option("time_limit", spent + max(0.0, float(self.time_limit)))
-        kind = runs.run(highs)
+        try:
+            kind = runs.run(highs)
+        except SolverError:
+            # Up to 1.11 a MILP can end in an error for a residual of exactly its tolerance.
+            if not self.program.is_mip:
+                raise
+            wider = {"mip_feasibility_tolerance": 2e-9, "primal_feasibility_tolerance": 2e-9}
+            for name, setting in wider.items():
+                self.set_option(name, setting)
+            kind = runs.run(highs)
         if kind == hs.HighsModelStatus.kUnboundedOrInfeasible:
             self.set_option("presolve", "off")
             kind = runs.run(highs)

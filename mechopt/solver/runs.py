@@ -66,11 +66,13 @@ def _complaint(highs: Any) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "log")
         options = {"log_file": path, "log_to_console": False, "output_flag": True}
+        limit = highs.getOptionValue("time_limit")[1]
         for name, setting in {**options, "time_limit": 1.0}.items():
             highs.setOptionValue(name, setting)
         _in_own_thread(highs.run, stop=lambda: None)
         highs.setOptionValue("output_flag", False)
         highs.setOptionValue("log_file", "")
+        highs.setOptionValue("time_limit", limit)
         with open(path, errors="replace") as log:
             lines = [line.partition("ERROR:")[2].strip() for line in log if "ERROR:" in line]
     return "; ".join(dict.fromkeys(lines))

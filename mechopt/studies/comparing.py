@@ -16,7 +16,7 @@ from mechopt import registry, words
 from mechopt.errors import InvalidOption
 from mechopt.solving import problem_kind, solve
 from mechopt.studies.results import COLUMNS, FORMAT, METRICS, Store, Table
-from mechopt.studies.running import run
+from mechopt.studies.running import check_extras, run
 
 Progress = Callable[[int, int, float], None]
 
@@ -83,6 +83,7 @@ def compare(
         raise InvalidOption(f"jobs: must be a whole number ≥ 1 (processes), got {jobs!r}")
     if scheduler is not None and jobs > 1:
         raise InvalidOption("jobs, scheduler: give one of the two; a cluster has its own workers")
+    check_extras(jobs, scheduler)
     store = Store(out, keys, resume) if out is not None else None
     done = {} if store is None else dict(store.done)
     left = [cell for cell in cells if cell.key not in done]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from mechopt.errors import InvalidOption, NotSupported, OutputError
-from mechopt.studies.report_html import Curve, curves_of, slug
+from mechopt.studies.report_html import Curve, curves_of, groups_of, slug
 from mechopt.studies.results import Table
 
 FORMATS = ("png", "pdf", "svg")
@@ -24,14 +24,19 @@ def write_figures(
 ) -> list[Path]:
     """One figure per curve and format in `folder`; the paths written.
 
-    Curves are the groups named "picture @ variable=x". A table without any writes nothing.
-    Raises InvalidOption for an unknown format, NotSupported without Matplotlib, OutputError.
+    Curves are the groups named "picture @ variable=x". Of a table without any, one figure per group
+    of problems shows the means of each mechanism with their intervals. Raises InvalidOption for an
+    unknown format, NotSupported without Matplotlib, OutputError.
     """
     for name in formats:
         if name not in FORMATS:
             raise InvalidOption(f"formats: {name!r} is none of {', '.join(FORMATS)}")
-    curves = curves_of(table)
-    if not curves:
+    drawings: list[tuple[str, Any]] = [
+        (slug(f"{curve.title} {curve.metric}"), curve) for curve in curves_of(table)
+    ]
+    if not drawings:
+        drawings = [(slug(title), lines) for title, lines in groups_of(table).items()]
+    if not drawings:
         return []
     try:
         import matplotlib
@@ -46,11 +51,15 @@ def write_figures(
         "pdf.fonttype": 42,
     }
     with matplotlib.rc_context(settings):
-        for curve in curves:
-            figure = Figure(figsize=(3.4, 2.5), layout="constrained")
-            _draw(figure.add_subplot(), curve)
+        for stem, drawn in drawings:
+            if isinstance(drawn, Curve):
+                figure = Figure(figsize=(3.4, 2.5), layout="constrained")
+                _draw(figure.add_subplot(), drawn)
+            else:
+                figure = Figure(figsize=(6.8, 0.8 + 0.28 * len(drawn)), layout="constrained")
+                _dots(figure, drawn)
             for name in formats:
-                path = Path(folder) / f"{slug(f'{curve.title} {curve.metric}')}.{name}"
+                path = Path(folder) / f"{stem}.{name}"
                 _save(figure, path, name)
                 written.append(path)
     return written
@@ -86,6 +95,22 @@ def _draw(axes: Any, curve: Curve) -> None:
         axes.set_ylim(-0.03, 1.05)
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.legend(fontsize=7, frameon=False)
+
+
+def _dots(figure: Any, lines: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
+    """Means and intervals of improvement and expenditure, one row per mechanism."""
+    for axes, metric in zip(figure.subplots(1, 2, sharey=True), _LABELS):
+        for row, (_, style, means) in enumerate(lines):
+            mean = means[metric]
+            if mean is None:
+                continue
+            if isfinite(mean.low) and isfinite(mean.high) and mean.count > 1:
+                axes.hlines(-row, mean.low, mean.high, color=_COLOURS[style], linewidth=0.8)
+            axes.plot(mean.mean, -row, _MARKERS[style], color=_COLOURS[style], markersize=3.5)
+        axes.set_yticks([-row for row in range(len(lines))], [label for label, *_ in lines])
+        axes.set_xlabel(_LABELS[metric])
+        axes.set_xlim(0.0, 1.05) if metric == "improvement" else axes.set_xlim(left=0.0)
+        axes.grid(alpha=0.3, linewidth=0.5)
 
 
 def _save(figure: Any, path: Path, kind: str) -> None:

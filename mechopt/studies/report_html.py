@@ -21,7 +21,7 @@ from mechopt.studies import charts
 from mechopt.studies.charts import Dot, Series, number
 from mechopt.studies.claims import CLAIMS, Finding, read_findings, summarise
 from mechopt.studies.comparing import parse_mechanism
-from mechopt.studies.results import Interval, Table, interval, read_table
+from mechopt.studies.results import Interval, Table, mean_of, read_table
 
 _POINT = re.compile(r"(?P<title>.*) @ (?P<variable>[\w-]+)=(?P<x>-?[\d.]+(?:e[+-]?\d+)?)$")
 _DRAWN = ("improvement", "expenditure")  # metrics of the curves
@@ -66,10 +66,12 @@ class _Section:
     legend: list[tuple[str, str]] = field(default_factory=list)  # key, name
 
 
-def write_report(results: Sequence[str | PathLike[str]], out: str | PathLike[str]) -> None:
+def write_report(results: Sequence[str | PathLike[str]], out: str | PathLike[str]) -> list[str]:
     """A page on result files: comparisons (.parquet) and findings on claims (.jsonl, .jsonl.gz).
 
-    Raises InvalidFile if a file is neither or of another version; OutputError.
+    Returns what is not as it should be, one sentence each, as it is on the page: files without
+    rows, comparisons that were interrupted. Raises InvalidFile if a file is neither or of another
+    version; OutputError.
     """
     from mechopt.files import replacing
 
@@ -82,13 +84,24 @@ def write_report(results: Sequence[str | PathLike[str]], out: str | PathLike[str
             tables[path.name] = read_table(path)
         else:
             raise InvalidFile(f"{path}: results are comparisons (.parquet) or findings (.jsonl)")
-    page = report_html(tables, findings)
+    unfinished = [
+        f"{path}: the comparison was interrupted; its rows so far are shown. Go on with --resume"
+        for path in map(Path, results)
+        if path.suffix == ".parquet" and not path.exists()
+    ]
+    empty = [f"{name}: there are no rows" for name, rows in (tables | findings).items() if not rows]
+    page = report_html(tables, findings, [*unfinished, *empty])
     with replacing(out) as stream:
         stream.write(page)
+    return [*unfinished, *empty]
 
 
-def report_html(tables: Mapping[str, Table], findings: Mapping[str, Sequence[Finding]]) -> str:
-    """The page as text; names of files map to what they hold."""
+def report_html(
+    tables: Mapping[str, Table],
+    findings: Mapping[str, Sequence[Finding]],
+    warnings: Sequence[str] = (),
+) -> str:
+    """The page as text; names of files map to what they hold. `warnings` stand at the top."""
     try:
         from jinja2 import Environment
     except ImportError:
@@ -112,6 +125,7 @@ def report_html(tables: Mapping[str, Table], findings: Mapping[str, Sequence[Fin
         pictures=pictures,
         claims=[_claim(name, found) for found in findings.values() for name in _told(found)],
         errors=_errors(tables, findings),
+        warnings=warnings,
     )
 
 
@@ -190,6 +204,14 @@ def curves_of(table: Table) -> list[Curve]:
     return [curve for curves in found for curve in curves]
 
 
+def groups_of(table: Table) -> dict[str, list[tuple[str, int, Mapping[str, Interval | None]]]]:
+    """Per group of problems that is no point of a curve: (label, style, means) of each line."""
+    return {
+        title: [(line.name, line.style, line.means) for line in _group("", title, rows).lines]
+        for title, rows in _split(table)[0].items()
+    }
+
+
 def _drawn(title: str, points: dict[float, list[Any]]) -> list[Curve]:
     words, _, variable = title.partition("|")
     names = short_names([row["mechanism"] for rows in points.values() for row in rows])
@@ -201,7 +223,7 @@ def _drawn(title: str, points: dict[float, list[Any]]) -> list[Curve]:
             at = []
             for x in sorted(points):
                 values = [row[metric] for row in points[x] if row["mechanism"] == mechanism]
-                mean = interval(values)
+                mean = mean_of(metric, values)
                 if mean is not None:
                     at.append((x, mean.mean, mean.low, mean.high))
             series.append(Series(name, styles[mechanism], tuple(at)))
@@ -240,7 +262,7 @@ def _line(label: str, style: int, anchor: str, rows: list[Any]) -> _Line:
         anchor,
         len(rows),
         sum(row["status"] == "error" for row in rows),
-        {metric: interval([row[metric] for row in rows]) for metric in _SHOWN},
+        {metric: mean_of(metric, [row[metric] for row in rows]) for metric in _SHOWN},
         [[_cell(row[column]) for column in _ROW] for row in rows],
     )
 

@@ -11,13 +11,16 @@ import csv
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from os import PathLike
 from pathlib import Path
-from statistics import NormalDist, fmean, stdev
+from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+
 from mechopt import words
+from mechopt.draws import wilson
 from mechopt.errors import InvalidFile, InvalidOption, NotSupported, OutputError
 
 FORMAT = "1"  # raised when columns change; files of another format are refused
@@ -140,7 +143,7 @@ class Table:
                 "count": len(rows),
                 "errors": sum(row["status"] == "error" for row in rows),
                 **{
-                    metric: interval([row[metric] for row in rows], confidence)
+                    metric: mean_of(metric, [row[metric] for row in rows], confidence)
                     for metric in metrics
                 },
             }
@@ -197,10 +200,43 @@ class Table:
             raise OutputError(f"cannot write {path}: results are .parquet or .csv")
 
 
-def interval(values: Iterable[float | None], confidence: float = 0.95) -> Interval | None:
-    """Mean of the known finite values with its Student t interval; None without any.
+SHARES = ("improvement", "participation", "outcome_share")  # within [0, 1]
+AMOUNTS = (  # ≥ 0
+    "data",
+    "social_cost",
+    "expenditure",
+    "leakage",
+    "regret",
+    "seconds",
+    "outcome_data",
+    "outcome_social_cost",
+    "outcome_expenditure",
+)
+_RESAMPLES = 2000  # of the bootstrap: ends within 3 % of the interval's width
 
-    One value has the interval (−inf, inf).
+
+def mean_of(
+    metric: str, values: Iterable[float | None], confidence: float = 0.95
+) -> Interval | None:
+    """The mean of a column with an interval that the quantity can have; None without values.
+
+    Shares stay within [0, 1] (Wilson's interval, at the number of draws that their variance is
+    worth), amounts of money or data are not negative (bootstrap percentiles), and differences,
+    surplus and welfare may have any sign (Student t).
+    """
+    known = [float(value) for value in values if value is not None and isfinite(value)]
+    if metric in SHARES:
+        return _of_share(known, confidence)
+    return interval(known, confidence, least=0.0 if metric in AMOUNTS else -inf)
+
+
+def interval(
+    values: Iterable[float | None], confidence: float = 0.95, *, least: float = -inf
+) -> Interval | None:
+    """Mean of the known finite values with its interval; None without any.
+
+    Student t, or, for values that cannot be below `least`, bootstrap percentiles (always with the
+    same resamples). One value has the interval (least, inf).
     """
     if not 0 < confidence < 1:
         raise InvalidOption(f"confidence: must lie in (0, 1), got {confidence:g}")
@@ -209,25 +245,35 @@ def interval(values: Iterable[float | None], confidence: float = 0.95) -> Interv
         return None
     mean = fmean(known)
     if len(known) == 1:
-        return Interval(mean, float("-inf"), float("inf"), 1)
+        return Interval(mean, least, inf, 1)
+    if least > -inf:
+        draws = np.random.default_rng(0).integers(0, len(known), (_RESAMPLES, len(known)))
+        means = np.array(known)[draws].mean(axis=1)
+        low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return Interval(mean, min(float(low), mean), max(float(high), mean), len(known))
     from scipy.special import stdtrit
 
     half = float(stdtrit(len(known) - 1, (1 + confidence) / 2)) * stdev(known) / sqrt(len(known))
     return Interval(mean, mean - half, mean + half, len(known))
 
 
+def _of_share(known: list[float], confidence: float) -> Interval | None:
+    if len(known) < 2:
+        return Interval(known[0], 0.0, 1.0, 1) if known else None
+    mean, variance = fmean(known), stdev(known) ** 2
+    if variance == 0 and 0 < mean < 1:
+        return Interval(mean, mean, mean, len(known))
+    # As many draws of 0 or 1 as would have this variance.
+    worth = len(known) * max(1.0, mean * (1 - mean) / variance) if variance > 0 else len(known)
+    low, high = wilson(mean * worth, worth, confidence)
+    return Interval(mean, min(low, mean), max(high, mean), len(known))
+
+
 def share_interval(successes: int, count: int, confidence: float = 0.95) -> Interval | None:
     """A share with its Wilson interval (it stays inside [0, 1], also at 0 and 1)."""
     if count == 0:
         return None
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = successes / count
-    scale = 1 + z * z / count
-    middle = (share + z * z / (2 * count)) / scale
-    half = z / scale * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    low = 0.0 if successes == 0 else max(0.0, middle - half)
-    high = 1.0 if successes == count else min(1.0, middle + half)
-    return Interval(share, low, high, count)
+    return Interval(successes / count, *wilson(successes, count, confidence), count)
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -241,6 +287,7 @@ class Store:
     """
 
     def __init__(self, path: str | PathLike[str], keys: Sequence[str], resume: bool) -> None:
+        _parquet()  # without it nothing could be kept: say so before any work
         self.path = Path(path)
         self.parts = self.path.with_name(self.path.name + ".parts")
         if self.path.suffix.lower() != ".parquet":

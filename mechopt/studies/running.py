@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from mechopt.errors import InvalidOption, NotSupported
 
 Task = TypeVar("Task")
 _PATIENCE = "10s"  # how long to wait for a scheduler's answer
+
+
+def check_extras(jobs: int, scheduler: str | None) -> None:
+    """NotSupported, before any work, if what runs elsewhere needs is not installed."""
+    if scheduler is not None and find_spec("distributed") is None:
+        raise NotSupported('a scheduler needs Dask: pip install "mechopt[dask]"')
+    if jobs > 1 and find_spec("joblib") is None:
+        raise NotSupported('jobs > 1 needs joblib: pip install "mechopt[compare]"')
 
 
 def run(
@@ -44,11 +54,11 @@ def _in_processes(
 ) -> Iterator[Any]:
     """When a process dies the whole pool is gone: the unfinished tasks go on one at a time in a
     process of their own, so that the one at fault is known and the others get done."""
-    try:
-        import joblib
-        from joblib.externals.loky.process_executor import TerminatedWorkerError
-    except ImportError:
-        raise NotSupported('jobs > 1 needs joblib: pip install "mechopt[compare]"') from None
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    # Its remarks on workers that stop and start are of no use to whoever waits for results.
+    warnings.filterwarnings("ignore", category=UserWarning, module="joblib")
     pending = set(range(len(tasks)))
     try:
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
@@ -82,10 +92,8 @@ def _on_dask(
     lost: Callable[[Task, str], Any],
     scheduler: str,
 ) -> Iterator[Any]:
-    try:
-        from distributed import Client, as_completed
-    except ImportError:
-        raise NotSupported('a scheduler needs Dask: pip install "mechopt[dask]"') from None
+    from distributed import Client, as_completed
+
     try:
         client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:

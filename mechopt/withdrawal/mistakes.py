@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mechopt import memory, words
 from mechopt.arrays import BoolArray, FloatArray, IntArray
+from mechopt.draws import wilson
 from mechopt.errors import InvalidOption
 from mechopt.withdrawal.check import check_withdrawal
 from mechopt.withdrawal.sequential import FinalLevels, final_levels
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mechopt.answer.plan import Plan
     from mechopt.problem.instance import Instance
 
-NORMAL_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 BATCH = 4_000_000  # draws × users that are held at a time
 
 
@@ -107,16 +106,6 @@ def simulate_withdrawal(
         data=float(totals.mean()),
         totals=totals,
     )
-
-
-def wilson(successes: int, draws: int, z: float = NORMAL_95) -> tuple[float, float]:
-    """Wilson score interval of a proportion (Wilson 1927)."""
-    share, spread = successes / draws, z * z / draws
-    centre = (share + spread / 2) / (1 + spread)
-    half = z * sqrt(share * (1 - share) / draws + spread / (4 * draws)) / (1 + spread)
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == draws else min(1.0, centre + half)
-    return low, high
 
 
 def _at_once(

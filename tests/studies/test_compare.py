@@ -9,16 +9,18 @@ import subprocess
 import sys
 import time
 from math import inf, isclose
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 import mechopt as mo
-from mechopt import registry
+from mechopt import cli, registry
+from mechopt.commands import compare as compare_command
 from mechopt.errors import InvalidFile, InvalidOption, OutputError
 from mechopt.studies import results
-from mechopt.studies.results import Table, interval, read_table, share_interval
+from mechopt.studies.results import Interval, Table, interval, mean_of, read_table, share_interval
 from mechopt.studies.running import run
 
 MECHANISMS = ["posted-price", "subsidy", "burdens", "burdens:transfers=false"]
@@ -305,3 +307,82 @@ def test_result_files_are_checked(tmp_path, monkeypatch) -> None:
     (tmp_path / "bad.parquet").write_text("no")
     with pytest.raises(InvalidFile, match="cannot be read"):
         read_table(tmp_path / "bad.parquet")
+
+
+def test_intervals_fit_the_quantity() -> None:
+    """Shares stay within [0, 1], amounts are not negative; surplus may be."""
+    rng = np.random.default_rng(4)
+    for size in (2, 3, 10, 40):
+        for values in (rng.random(size), rng.random(size) ** 8, rng.integers(0, 2, size) * 1.0):
+            share, amount = mean_of("improvement", values), mean_of("expenditure", 90 * values)
+            assert 0 <= share.low <= share.mean <= share.high <= 1
+            assert 0 <= amount.low <= amount.mean <= amount.high
+    assert mean_of("improvement", [1.0] * 9).low == share_interval(9, 9).low < 1
+    assert mean_of("improvement", [0.6] * 9) == Interval(0.6, 0.6, 0.6, 9)
+    assert mean_of("expenditure", [3.0]) == Interval(3.0, 0.0, inf, 1)
+    assert mean_of("welfare", [0.0, 1.0]).low < 0
+    # As often as promised: skewed amounts and shares of unequal size, 20 draws each.
+    inside = [0, 0]
+    for _ in range(200):
+        amount = mean_of("expenditure", rng.gamma(2.0, 1.0, 20))
+        share = mean_of("improvement", rng.beta(0.5, 0.5, 20))
+        inside[0] += amount.low <= 2.0 <= amount.high
+        inside[1] += share.low <= 0.5 <= share.high
+    assert min(inside) >= 170
+
+
+def test_the_command_prints_one_table_per_family(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--family", "uniform:n=5", "--family", "pareto:n=5", "--draws", "2", "--quiet")
+    for width in (120, 60):
+        monkeypatch.setattr(compare_command, "columns_of_terminal", lambda width=width: width)
+        assert cli.main(["compare", *options]) == 0
+        lines = capfd.readouterr().out.splitlines()
+        assert [line for line in lines if line.startswith(("uniform", "pareto"))] == [
+            "uniform:n=5",
+            "pareto:n=5",
+        ]
+        assert max(map(len, lines)) <= width
+        tables = [line for line in lines if line.startswith("mechanism ")]
+        assert len(tables) == 2 if width == 120 else len(tables) >= 4
+        assert all(line.count(" ± ") <= 5 for line in lines)
+
+
+def test_missing_extras_are_found_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mechopt.studies import results, running
+
+    def missing() -> None:
+        raise mo.NotSupported('results in Parquet need pyarrow: pip install "mechopt[compare]"')
+
+    instance = mo.generate("uniform", n=4)
+    monkeypatch.setattr(results, "_parquet", missing)
+    with pytest.raises(mo.NotSupported, match="pyarrow"):
+        mo.compare([instance], ["burdens"], out=tmp_path / "st.parquet")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(running, "find_spec", lambda name: None)
+    with pytest.raises(mo.NotSupported, match="joblib"):
+        mo.compare([instance], ["burdens"], jobs=2)
+    with pytest.raises(mo.NotSupported, match="Dask"):
+        mo.compare([instance], ["burdens"], scheduler="tcp://127.0.0.1:1")
+
+
+def test_an_interrupted_or_empty_result_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    done = tmp_path / "done.parquet"
+    mo.compare({"a": mo.generate("uniform", n=4)}, ["burdens"], out=done)
+    (tmp_path / "part.parquet.parts").mkdir()
+    done.rename(tmp_path / "part.parquet.parts" / "row.parquet")
+    page = tmp_path / "page.html"
+    figures = ("--figures", str(tmp_path / "figures"))
+    command = ["report", str(tmp_path / "part.parquet"), "--out", str(page), *figures]
+    assert cli.main(command) == 4
+    assert "was interrupted" in page.read_text()
+    assert "was interrupted" in capfd.readouterr().err
+    assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".png", ".pdf", ".svg"}
+    (tmp_path / "none.parquet.parts").mkdir()
+    assert cli.main(["report", str(tmp_path / "none.parquet"), "--out", str(page)]) == 4
+    assert "there are no rows" in page.read_text()
