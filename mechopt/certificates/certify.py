@@ -96,8 +96,7 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
         if answer.population not in (problem, problem.individual()):
             raise InvalidOption("certify: the mechanism is one of another population")
         draft = mechanism_proofs.draft(answer)
-        share_only = answer.terms.objective == "improvement"
-        unit = tolerances.MONEY * (1.0 if share_only else natural_population(problem).money)
+        unit = _solver_rounding(problem, answer.terms.objective)
     else:
         raise InvalidOption(
             f"certify: cannot hold a {type(answer).__name__} against a {type(problem).__name__}"
@@ -119,6 +118,18 @@ def _rounding_of(instance: Instance, plan: Plan) -> float:
     if plan.objective_name == "welfare":
         money += fsum(instance.value)
     return tolerances.REACH * money
+
+
+def _solver_rounding(population: Population, objective: str) -> float:
+    """What the solver's tolerances may do to the objective of a mechanism, money or share."""
+    if objective == "improvement":
+        return tolerances.MONEY
+    money = natural_population(population).money
+    if objective in ("provider-surplus", "welfare"):
+        money += population.provider_value
+    if objective == "welfare":
+        money += fsum(group.size * group.value for group in population.groups)
+    return tolerances.MONEY * money
 
 
 def _up_to_rounding(
