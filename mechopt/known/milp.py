@@ -154,9 +154,10 @@ def _read(
     gain = instance.value * instance.share_at(level)
     upper = instance.capacity if transfers else instance.affordable(gain)
     burden = np.array([model.burden[i]() for i in model.USERS])
-    burden[burden < tolerances.DATA * instance.capacity] = 0.0  # the solver's dust
+    total = required_total(instance, level, reserve)
+    burden[burden < tolerances.DATA * np.minimum(instance.capacity, total)] = 0.0  # dust
     burden = np.clip(burden, 0.0, upper)
-    burden = settle(burden, upper, required_total(instance, level, reserve))
+    burden = settle(burden, upper, total)
     cost = instance.cost_of(burden)
     floor = np.zeros(instance.n)
     if fields["mechanism"] == "subsidy":

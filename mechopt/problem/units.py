@@ -59,10 +59,10 @@ def natural_population(population: Population) -> Units:
     """
     top = float(population.thresholds[-1])
     most = max(min(group.capacity, top) for group in population.groups)
-    stakes = [
-        max(group.value, float(group.costs[0]) * min(group.capacity, top))
-        for group in population.groups
-    ]
+    stakes = []
+    for group in population.groups:  # a value that means "in any case" is no measure of money
+        cheapest, dearest = group.costs[[0, -1]] * min(group.capacity, top)
+        stakes.append(max(min(group.value, float(dearest)), float(cheapest)))
     return Units(power(most), power(max(stakes)))
 
 

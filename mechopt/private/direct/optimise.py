@@ -86,15 +86,16 @@ def optimise(
 
 
 _FAR = 2.0**20  # stakes further apart than this, and the rows are scaled one by one
+_BEYOND = 2.0**51  # so far apart, a sum of two keeps nothing of the smaller: no run proves a thing
 
 
-def far_apart(population: Population) -> bool:
+def far_apart(population: Population, factor: float = _FAR) -> bool:
     """Whether what users and types have at stake lies many orders apart."""
     top = float(population.thresholds[-1])
     most = [group.costs * min(group.capacity, top) for group in population.groups]
     stakes = np.concatenate([*most, [group.value for group in population.groups]])
     stakes = stakes[stakes > 0]
-    return bool(stakes.max() > _FAR * stakes.min())
+    return bool(stakes.max() > factor * stakes.min())
 
 
 def build_for(
@@ -188,7 +189,8 @@ def _judged(
     """Status from the recomputed objective, the solver's bound and the audit."""
     objective = objective_of(answer)
     bound = first.bound
-    if bound is not None and not isfinite(bound):
+    beyond = far_apart(answer.population, _BEYOND)
+    if beyond or (bound is not None and not isfinite(bound)):
         bound = limit_of(answer.population, answer.terms)
     details = {
         **answer.details,
@@ -199,9 +201,8 @@ def _judged(
         "nodes": first.nodes,
         "termination": first.termination,
     }
-    closed = bound is not None and abs(bound - objective) <= tolerances.SOLVER * max(
-        1.0, abs(objective)
-    )
+    near = tolerances.SOLVER * abs(objective) + tolerances.MONEY
+    closed = bound is not None and abs(bound - objective) <= near
     sound = answer.details["violation"] <= AUDIT
     status = Status.FEASIBLE
     if first.status is Status.OPTIMAL and closed and sound:

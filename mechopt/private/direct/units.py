@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 
 import numpy as np
 
 from mechopt.answer.mechanism import DirectMechanism
+from mechopt.problem.direct_terms import payment_bounds
 from mechopt.problem.population import Group, Population
 from mechopt.problem.units import natural_population
 
@@ -37,8 +37,14 @@ def in_units(
 
 
 def _scaled(population: Population, data: float, money: float) -> Population:
+    # A budget that covers all payments there may be is none: no solver need see its digits.
+    bounds = [payment_bounds(population, k) for k in range(population.levels)]
+    most = sum(
+        group.size * float(max(column)) for group, column in zip(population.groups, zip(*bounds))
+    )
+
     def cap(limit: float) -> float | None:
-        return None if limit == inf else limit / money
+        return None if limit >= most else limit / money
 
     return Population(
         groups=[
