@@ -131,10 +131,11 @@ def posted_draft(instance: Instance, plan: Plan) -> Draft:
 
 def _given_offer(plan: Plan) -> dict[str, Any] | None:
     """The only offer allowed, if there is one."""
-    if plan.options.get("price") is None:
-        return None
     if plan.mechanism == "posted-price":
-        return {"price": decimal(plan.options["payment"])}
+        price = plan.options.get("price")
+        return None if price is None else {"price": decimal(price)}
+    if plan.options.get("payment") is None:
+        return None
     return {"floor": decimal(plan.options["floor"]), "pay": decimal(plan.options["payment"])}
 
 

@@ -88,9 +88,10 @@ def _not_needed(plan: Plan, cost: FloatArray, excess: float) -> str:
     assert t is not None
     least = excess + tolerances.rounding(instance.n) * float(instance.thresholds[0])
     spare = np.flatnonzero((instance.removable * x <= least) & (x > 0))
-    kept = instance.reversibility[spare] * cost[spare] - t[spare]
-    room = tolerances.MONEY * np.maximum(instance.value[spare] * instance.shares[0], cost[spare])
-    leaves = spare[kept > room]
+    enjoyed = instance.value[spare] * instance.shares[0]
+    gain = instance.reversibility[spare] * cost[spare] - t[spare]
+    gain -= instance.exclusion[spare] * enjoyed  # what whoever leaves is shut out of (F14)
+    leaves = spare[gain > tolerances.MONEY * np.maximum(enjoyed, cost[spare])]
     return f"{instance.name(int(leaves[0]))} is asked for next to nothing" if leaves.size else ""
 
 

@@ -199,7 +199,7 @@ def test_a_given_offer() -> None:
     poor = instance.replace(budget=1)
     for name, offer in (
         ("posted-price", {"price": 2}),
-        ("posted-contract", {"floor": 3, "price": 6}),
+        ("posted-contract", {"floor": 3, "payment": 6}),
     ):
         plan = mo.solve(poor, name, **offer)
         assert (plan.status, plan.burden) == ("infeasible", None)
