@@ -194,7 +194,7 @@ def grid_optimum(instance, quantity, level, *, step, transfers=True, budget=inf)
     return float((pay if quantity == "pay" else social)[good].min(initial=inf))
 
 
-def everyone_stays(x, r, v, delta, thresholds, shares, order):
+def everyone_stays(x, r, v, delta, thresholds, shares, order, eta=0.0):
     """Whether all stay in the subgame-perfect outcome, by the full game tree.
 
     x, r, order: one row per plan (M, n); order (M, n) user indices. An indifferent user stays;
@@ -203,6 +203,7 @@ def everyone_stays(x, r, v, delta, thresholds, shares, order):
     rows = np.arange(len(x))[:, None]
     x, r = x[rows, order], r[rows, order]
     v, delta = v[order], delta[order]
+    outside = v * (1 - np.broadcast_to(eta, r.shape[1:])[order])
     b = np.append(0.0, shares)
     n = x.shape[1]
 
@@ -214,7 +215,7 @@ def everyone_stays(x, r, v, delta, thresholds, shares, order):
         up, up_all = outcome(i + 1, kept + x[:, i])
         down, _ = outcome(i + 1, kept + (1 - delta[:, i]) * x[:, i])
         stay = np.where(up > 0, v[:, i] * b[up] - r[:, i], 0.0)
-        leave = v[:, i] * b[down]
+        leave = outside[:, i] * b[down]
         stays = (stay >= leave - 1e-12) | (x[:, i] == 0)
         return np.where(stays, up, down), stays & up_all
 
@@ -244,7 +245,7 @@ def sequential_grid(instance, order, *, step, exact_total=True, reserve=0.0):
         place = np.broadcast_to(np.asarray(order), grid.shape)
     r = instance.reversibility * cost
     data = (instance.value, instance.removable, instance.thresholds, instance.shares)
-    stays = everyone_stays(grid, r, *data, place)
+    stays = everyone_stays(grid, r, *data, place, instance.exclusion)
     return float(cost.sum(axis=1)[stays].min(initial=inf))
 
 
