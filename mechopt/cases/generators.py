@@ -41,6 +41,7 @@ def generate(
     shape: str | float = "linear",
     reversibility: float = 1,
     removable: float = 1,
+    exclusion: float = 0,
     provider_value: float | None = None,
     budget: float | None = None,
     seed: int = 0,
@@ -59,7 +60,7 @@ def generate(
         thresholds are where it reaches these shares. What sequential withdrawal is worth depends
         on it (F11): with "linear", the default, nothing, exactly on the edge
     provider_value : V, money; default Σ v_i (20 per user in the calibrated families)
-    reversibility, removable, budget : ρ, δ of all users and β
+    reversibility, removable, exclusion, budget : ρ, δ, η of all users and β
     seed : an integer ≥ 0; same arguments, same problem, bit for bit
     parameters : those of the family, keyword arguments of its function in this module
 
@@ -79,13 +80,19 @@ def generate(
     if family in _POPULATIONS:
         groups = words.call(_POPULATIONS[family], what, n, {**parameters, "seed": seed})
         groups = [
-            group.replace(reversibility=reversibility, removable=removable) for group in groups
+            group.replace(reversibility=reversibility, removable=removable, exclusion=exclusion)
+            for group in groups
         ]
         return _population(groups, tightness, levels, steps, power, provider_value, budget)
     fields = words.call(_INSTANCES[family], what, n, {**parameters, "seed": seed})
     usual = fields.pop("provider_value", None)
     worth = usual if provider_value is None else provider_value
-    draft = Instance(**fields, thresholds=1, reversibility=reversibility, removable=removable)
+    rights: dict[str, Any] = {
+        "reversibility": reversibility,
+        "removable": removable,
+        "exclusion": exclusion,
+    }
+    draft = Instance(**fields, thresholds=1, **rights)
     thresholds, shares = steps_to(_reach(draft, tightness), levels, steps, power)
     if tightness <= 1 and not draft.is_exact:
         thresholds[-1] = _within(float(thresholds[-1]), float(_reach(draft, 1.0)))

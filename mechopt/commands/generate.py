@@ -28,6 +28,9 @@ def generate(
     ] = "linear",
     reversibility: Annotated[float, typer.Option(help="Share of the cost that comes back.")] = 1,
     removable: Annotated[float, typer.Option(help="Share of the data that leaves.")] = 1,
+    exclusion: Annotated[
+        float, typer.Option(help="Share of the benefit lost by whoever withdraws.")
+    ] = 0,
     provider_value: Annotated[float | None, typer.Option(help="Default: what users gain.")] = None,
     budget: Annotated[float | None, typer.Option(help="Cap on the payments.")] = None,
     set_: Annotated[
@@ -63,6 +66,7 @@ def generate(
         shape=shape,
         reversibility=reversibility,
         removable=removable,
+        exclusion=exclusion,
         provider_value=provider_value,
         budget=budget,
         seed=seed or 0,
