@@ -21,3 +21,7 @@ def shared_data() -> Path:
     folder = SHARED / "data"
     assert folder.is_dir(), f"the real data are missing: expected them in {folder}"
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz", type=int, default=120, help="mutated files to try (fixed seed)")

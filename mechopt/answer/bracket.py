@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mechopt import arrays, doors
-from mechopt.answer.common import Answer, header, headline, read_header
+from mechopt.answer.common import Answer, finite, header, headline, read_header
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidFile
@@ -139,6 +139,8 @@ class Bracket(Answer):
         derived = ("mechanism", "objective", "bound")
         fields = read_header(data, "bracket", needed, unknown=derived)
         fields.pop("status")
+        finite({name: data[name] for name in ("lower", "upper")})
+        finite({name: data["rule"].get(name) for name in ("chance", "price")}, "rule.")
         population, rule = Population.from_dict(data["population"]), dict(data["rule"])
         shapes = {"base": len(population.groups), "order": population.type_costs.size}
         columns = {}

@@ -17,6 +17,7 @@ import numpy as np
 
 from mechopt import arrays, doors
 from mechopt.errors import InvalidFile
+from mechopt.problem.arguments import LARGEST
 from mechopt.status import Status
 
 
@@ -126,7 +127,17 @@ def read_header(
         raise InvalidFile(f"schema_version: this version reads 1, got {data['schema_version']}")
     skipped = {"status", "gap", *unknown}
     found = {name: data[name] for name in _HEADER if name in data and name not in skipped}
+    finite({name: found.get(name) for name in ("objective", "bound", "seconds")})
     try:
         return {**found, "status": Status(data["status"])}
     except ValueError as error:
         raise InvalidFile(f"status: {error}") from None
+
+
+def finite(numbers: Mapping[str, Any], where: str = "") -> None:
+    """InvalidFile on an entry that is neither None, nor a truth value, nor a usable number."""
+    for name, entry in numbers.items():
+        if entry is None or isinstance(entry, bool):
+            continue
+        if not isinstance(entry, (int, float)) or not abs(entry) <= LARGEST**3:
+            raise InvalidFile(f"{where}{name}: expected a number, got {entry!r:.40}")

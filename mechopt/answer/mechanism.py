@@ -16,6 +16,7 @@ from mechopt.answer.plan import Plan
 from mechopt.answer.reports import types_of
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidFile, InvalidPlan
+from mechopt.problem.arguments import LARGEST
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
 from mechopt.status import Status
@@ -316,6 +317,6 @@ def _table(data: Any, name: str, shape: tuple[int, ...]) -> FloatArray:
         raise InvalidFile(f"states.{name}: {error.args[0]}") from None
     if array.shape != shape:
         raise InvalidFile(f"states.{name}: has shape {array.shape}, expected {shape}")
-    if not np.isfinite(array).all() or (array < 0).any():
-        raise InvalidFile(f"states.{name}: entries must be finite and ≥ 0")
+    if not ((array >= 0) & (array <= LARGEST)).all():
+        raise InvalidFile(f"states.{name}: entries must be ≥ 0 and at most {LARGEST:g}")
     return array

@@ -6,9 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mechopt.answer.common import Answer, header, headline, read_header
+from mechopt.answer.common import Answer, finite, header, headline, read_header
+from mechopt.errors import InvalidFile
 from mechopt.problem.population import Population
 from mechopt.status import Status
+
+# what every offer says of itself (FORMULATION section 6)
+METRICS = (
+    *("improvement", "data", "expenditure", "leakage", "social_cost", "provider_surplus"),
+    "welfare",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +74,11 @@ class PostedOffer(Answer):
     def from_dict(cls, data: Mapping[str, Any]) -> PostedOffer:
         """The offer described by `to_dict`'s format; InvalidFile on anything else."""
         fields = read_header(data, "offer", ("mechanism", "offer", "metrics", "population"))
+        finite(data["offer"], "offer.")
+        finite(data["metrics"], "metrics.")
+        absent = [name for name in METRICS if data["metrics"] and data["metrics"].get(name) is None]
+        if absent:
+            raise InvalidFile(f"metrics.{absent[0]}: missing")
         return cls(
             population=Population.from_dict(data["population"]),
             offer=dict(data["offer"]),

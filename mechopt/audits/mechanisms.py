@@ -42,7 +42,8 @@ class Family:
     @property
     def relative(self) -> FloatArray:
         """Excess in multiples of the scale; what is no number counts as violated."""
-        return np.nan_to_num(self.excess / self.scale, nan=np.inf, posinf=np.inf)
+        with np.errstate(over="ignore"):  # beyond every scale: infinitely violated
+            return np.nan_to_num(self.excess / self.scale, nan=np.inf, posinf=np.inf)
 
 
 def audit_mechanism(population: Population, mechanism: DirectMechanism) -> Audit:

@@ -222,6 +222,17 @@ def strict(entry: Any) -> Any:
     return numbers.spelled(entry)
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a text can name a file: no NUL, no lone surrogate."""
+    try:
+        return b"\0" not in os.fsencode(name) and len(name) < 4096
+    except UnicodeEncodeError:
+        return False
+
+
 def inside(path: Path, folder: Path, allow_outside: bool) -> bool:
     """Whether `path`, links followed, lies in `folder` (or may lie anywhere)."""
-    return allow_outside or path.resolve().is_relative_to(folder.resolve())
+    try:
+        return allow_outside or path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # too long, or links in a circle
+        return False

@@ -167,10 +167,10 @@ def _well_formed(document: dict[str, Any]) -> bool:
     ):
         return False
     provider, improvement, users = parts
-    named = all(type(name) in (str, int) for name in users.get("id") or ())
+    ids = users.get("id", [])
     return (
-        named
-        and isinstance(users.get("id", []), list)
+        isinstance(ids, list)
+        and all(type(name) in (str, int) for name in ids)
         and set(provider) <= {"value", "budget"}
         and {"thresholds"} <= set(improvement) <= {"thresholds", "shares"}
         and {"cost", "value"} <= set(users) <= {"id", "cost", "value", "capacity", "reversibility"}
@@ -219,7 +219,7 @@ def _argument(place: tuple[str, ...]) -> str:
 
 def _beside(path: Path, name: str, allow_outside: bool) -> Path:
     """The file `name` names, relative to the folder of `path`; InvalidFile if it lies elsewhere."""
-    if "\0" in name or not name:
+    if not name or not documents.is_file_name(name):
         raise InvalidFile(f"{path}: users: {name[:80]!r} is no file name")
     target = path.parent / name
     if not documents.inside(target, path.parent, allow_outside):

@@ -53,7 +53,7 @@ def read_document(
 
 def _users_of(path: Path, name: str, allow_outside: bool) -> Path:
     target = path.parent / name
-    if documents.suffix(target) not in tables.SUFFIXES or "\0" in name:
+    if documents.suffix(target) not in tables.SUFFIXES or not documents.is_file_name(name):
         raise InvalidFile(f"{path}: users: {name[:80]!r} must be a {tables.NAMES} file")
     if not documents.inside(target, path.parent, allow_outside):
         raise InvalidFile(
@@ -72,7 +72,9 @@ def _own_instance(path: Path, plan: Mapping[str, Any], allow_outside: bool) -> I
     if isinstance(found, dict):
         return instances.read(path, found, columns=plan.get("columns"), **more)
     target = path.parent / found
-    if "\0" in found or not documents.inside(target, path.parent, allow_outside):
+    if not documents.is_file_name(found) or not documents.inside(
+        target, path.parent, allow_outside
+    ):
         raise InvalidFile(
             f"{path}: instance: {found[:80]!r} lies outside the folder of this file; give it "
             "(--instance FILE) or allow it with allow_outside=True (--allow-outside)"

@@ -108,7 +108,9 @@ class Reader:
         if array.ndim:
             self.fault(field, f"expected one number, got {array.size}")
             return 0.0
-        if not (array == inf and not limit):
+        if not limit and LARGEST < array < inf:
+            self.fault(field, f"must be at most {LARGEST:g}; leave it out for no limit")
+        elif not (array == inf and not limit):
             self.check(field, array.reshape(1), rule, unit, scalar=True, limit=limit)
         return float(array)
 

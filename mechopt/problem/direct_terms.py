@@ -79,9 +79,24 @@ class DirectTerms:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> DirectTerms:
-        """The terms of `to_dict`; TypeError on anything else."""
+        """The terms of `to_dict`; TypeError or ValueError on anything else."""
         radius = given.get("radius")
-        return cls(**{**given, "radius": None if radius is None else tuple(radius)})
+        terms = cls(**{**given, "radius": None if radius is None else tuple(map(float, radius))})
+        words.choose("objective", terms.objective, words.OBJECTIVES)
+        words.choose("incentive", terms.incentive, (*INCENTIVES, "none"))
+        words.choose("participation", terms.participation, PARTICIPATIONS)
+        words.choose("levels", terms.levels, ("safe", "exact"))
+        for name in ("withdrawal_rights", "randomized", "transfers"):
+            said = getattr(terms, name)
+            if type(said) is not bool and not (name == "withdrawal_rights" and said == "truthful"):
+                raise ValueError(f"{name}: expected true or false, got {said!r:.40}")
+        if terms.target is not None and not (
+            type(terms.target) in (int, float) and 0 <= terms.target <= 1
+        ):
+            raise ValueError(f"target: must lie in [0, 1], got {terms.target!r:.40}")
+        if terms.robust is not None:
+            words.choose("robust", terms.robust, ("total-variation", "wasserstein"))
+        return terms
 
 
 def read_terms(

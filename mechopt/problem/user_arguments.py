@@ -15,6 +15,8 @@ from mechopt.problem.arguments import SHOWN, Reader
 from mechopt.problem.fields import BY_NAME, USER_FIELDS, UserField
 from mechopt.problem.practice import read_limit
 
+MOST_UNITS = 1e12  # of data that a capacity may hold, so that they can be counted
+
 
 def read_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """The attributes of the Instance with these constructor arguments.
@@ -76,6 +78,7 @@ class _Users(Reader):
         self.stop()
         self.within_capacity("committed", columns)
         self.within_capacity("fixed", columns)
+        self.countable(columns["unit"], columns["capacity"])
         limits = {name: self.limits(name, columns["group"]) for name in _LIMITS}
         self.stop()
         assert levels is not None
@@ -246,6 +249,17 @@ class _Users(Reader):
         )
         if field.name == "capacity" and len(self.faults) == before and not (column > 0).any():
             self.fault("capacity", "is 0 for every user; nobody can give anything")
+
+    def countable(self, unit: FloatArray, capacity: FloatArray) -> None:
+        """A capacity holds so few units that they can be counted."""
+        if unit.strides == (0,) and not unit[0]:
+            return
+        many = np.flatnonzero((unit > 0) & (capacity / MOST_UNITS > unit)).tolist()
+        found = []
+        for row in many[:SHOWN]:
+            text = f"is {unit[row]:g}, and the capacity more than {MOST_UNITS:g} times as much"
+            found.append(Fault("unit", text, (row,), self.who(row)))
+        self.some("unit", found, len(many))
 
     def within_capacity(self, name: str, columns: dict[str, Any]) -> None:
         """Nobody can have given for good, or be held to, more than he can give."""
