@@ -136,7 +136,7 @@ def finish(
     unclear = first.status is Status.UNKNOWN and first.termination == "Unknown"
     if first.status is Status.INFEASIBLE or (unclear and not built.program.is_mip):
         # Presolve and tight tolerances can both cause a false verdict, or none: ask again.
-        first = _without_presolve(session, tolerance=1e-7)
+        first = without_presolve(session, tolerance=1e-7)
     about: dict[str, Any] = {
         "mechanism": mechanism,
         "seed": seed,
@@ -163,7 +163,7 @@ def finish(
         if answer.details["violation"] > AUDIT:
             answer = min(answer, of(x), key=_violation)
     if answer.details["violation"] > AUDIT and not built.program.is_mip:
-        again = _without_presolve(session, tolerance=1e-10).x
+        again = without_presolve(session, tolerance=1e-10).x
         if again is not None:
             answer = min(answer, of(again), key=_violation)
     return _judged(answer, first, built)
@@ -173,7 +173,7 @@ def _violation(answer: DirectMechanism) -> float:
     return float(answer.details["violation"])
 
 
-def _without_presolve(session: highs.Session, *, tolerance: float) -> highs.Solution:
+def without_presolve(session: highs.Session, *, tolerance: float) -> highs.Solution:
     usual = SETTINGS["primal_feasibility_tolerance"]
     session.set_option("presolve", "off")
     session.set_option("primal_feasibility_tolerance", tolerance)

@@ -33,6 +33,7 @@ from mechopt.private.direct.optimise import (
     limit_of,
     optimise,
     polish,
+    without_presolve,
 )
 from mechopt.private.direct.units import in_units
 from mechopt.private.worst_law import Ball, Worst, probability
@@ -169,6 +170,8 @@ class _Search:
             if solution.x is None:
                 if solution.status is Status.INFEASIBLE:
                     status, reason, best = Status.INFEASIBLE, self._short(goal, ordered), None
+                elif best is None:
+                    reason = f"the solver stopped without an answer ({solution.termination})"
                 break
             if solution.bound is not None and np.isfinite(solution.bound):
                 bound = min(bound, solution.bound / _SCALE)
@@ -300,7 +303,12 @@ class _Master:
     def solve(self, time_limit: float | None) -> highs.Solution:
         if self.session is not None:
             self.session.time_limit = time_limit
-            return self.session.solve()
+            found = self.session.solve()
+            if found.x is None:  # presolve and tight tolerances can cause a false verdict
+                found = without_presolve(self.session, tolerance=1e-7)
+            if found.x is None and found.status is not Status.INFEASIBLE:  # a bad basis
+                found = highs.solve(self._whole(), time_limit=time_limit, seed=self.seed)
+            return found
         return highs.solve_twice(
             self._whole(), time_limit=time_limit, seed=self.seed, **MIP_SETTINGS
         )
