@@ -180,6 +180,8 @@ class Search:
         for row in range(node.zones.rows):
             price = float(node.value.prices[1 + row])
             at = _longest_key(node, row)
+            if at <= low[row] * (1 + tolerances.SOLVER):  # the key just gives what he must
+                at = (low[row] + high[row]) / 2
             if self.threats[node.first + row] and low[row] < at < high[row]:
                 scores.append((price * (high[row] - at), row, "short", at))
             conflict = _conflict(node, row)

@@ -124,7 +124,7 @@ def _by_zones(
 ) -> tuple[LevelSolution | None, float]:
     """The zone relaxation's bound and plans (F12); users who are keys to several levels first."""
     until = perf_counter() + _QUICK * max(0.0, task.deadline - perf_counter())
-    if not task.designed and not task.instance.has_exclusion:
+    if not task.instance.has_exclusion:
         for candidate in key_users(task):
             best = improved(task, candidate, best, until)
             if perf_counter() > until:
