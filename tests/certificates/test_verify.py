@@ -174,9 +174,9 @@ def test_a_sceptic_reads_it_in_ten_minutes() -> None:
     """What one certificate needs: claims, data, and the module of its kind of problem."""
     lines = {path.stem: len(path.read_text().splitlines()) for path in FOLDER.glob("*.py")}
     shared = lines["claims"] + lines["data"]
-    assert shared + lines["plans"] + lines["withdrawal"] < 530
-    assert shared + lines["posted"] < 400
-    assert shared + lines["mechanisms"] < 530
+    assert shared + lines["plans"] + lines["withdrawal"] < 540
+    assert shared + lines["posted"] < 420
+    assert shared + lines["mechanisms"] < 560
 
 
 def test_it_runs_as_a_lone_folder(by_hand: dict[str, Any], tmp_path: Path) -> None:
