@@ -42,6 +42,7 @@ from mechopt.problem.instance import Instance
 from mechopt.problem.practice import ceiling, counted, multiples, units_to_reach
 
 _ACCURACY = 1e-10  # of the level's money: when the search stops
+_EXACT, _FEW = 1e-13, 500  # the same with so few users: an objective may be a small difference
 _PROOF = 2e-10  # of the value: when it stops if little of the money is at stake
 _TIE = 1e-12  # weight of the cost among equal payments
 _MOST_ROWS = 50_000  # users of a MILP; beyond, a budget on whole units is priced
@@ -127,7 +128,8 @@ class _Search:
         self.high = np.where(able, self.high, 0.0)
         money = instance.cost_of(self.high) + practice.contact
         part = min(1.0, float(self.goal) / max(exact_sum(self.high), 1e-300))
-        self.accuracy, self.tie = _ACCURACY * part * exact_sum(money), _TIE
+        accuracy = _EXACT if instance.n <= _FEW else _ACCURACY
+        self.accuracy, self.tie = accuracy * part * exact_sum(money), _TIE
         step, contact = practice.step, practice.contact
         # Then all that is spent comes in steps, and so does what must be spent at least.
         self.whole_steps = bool(
