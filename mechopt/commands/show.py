@@ -34,6 +34,13 @@ _LABELS = {
 }
 
 
+_WORDS = (
+    "words: leakage, paid although nothing is trained; participation, share of those asked who "
+    "stay; margin, the least that anybody who stays would lose by leaving; pivotal, without whom "
+    "the level falls"
+)
+
+
 # -- what is said about a plan ------------------------------------------------------------------
 
 
@@ -122,6 +129,8 @@ def plan_text(plan: Plan, benchmark: Plan | None = None, remark: str = "") -> st
         _withdrawal(page, plan)
         _safety(page, plan)
         _largest(page, plan)
+    page.gap()
+    page.line(_WORDS)
     return page.text()
 
 
@@ -203,11 +212,19 @@ def _totals(page: Page, plan: Plan, benchmark: Plan | None) -> None:
     )
     for name, label in _LABELS.items():
         if name in plan.metrics:
-            rows.append((label, [_figure(one.get(name)) for one in known]))
+            rows.append((label, [_figure(_clear(plan, one.get(name))) for one in known]))
     prices = [one.details.get("price") for one in shown]
     if any(price is not None for price in prices):
         rows.append(("price per data unit", [_figure(price) for price in prices]))
     page.table(("", *(one.mechanism for one in shown)), [(label, *cells) for label, cells in rows])
+
+
+def _clear(plan: Plan, value: Any) -> Any:
+    """0 for a sum that is only the rounding of the money involved."""
+    if not isinstance(value, float) or plan.burden is None or plan.payment is None:
+        return value
+    money = float(plan.instance.cost_of(plan.burden).sum() + plan.payment.sum())
+    return 0.0 if abs(value) <= 1e-12 * money else value
 
 
 def _of_levels(plan: Plan) -> str:
@@ -244,7 +261,8 @@ def _pivotal(page: Page, plan: Plan) -> None:
 
 def _verdict(plan: Plan, report: WithdrawalReport) -> str:
     if report.stable:
-        margin = "" if isinf(report.margin) else f" (margin {_figure(report.margin)})"
+        margin = _figure(_clear(plan, float(report.margin)))
+        margin = "" if isinf(report.margin) else f" (margin {margin})"
         return f"everyone stays{margin}"
     outcome = report.outcome
     left = np.flatnonzero(~outcome.stay)
