@@ -48,6 +48,27 @@ COMMANDS = {
     "schema": "mechopt.commands.schema:schema",
 }
 
+# shown at the end of a command's --help
+EXAMPLES = {
+    "solve": (
+        "mechopt solve users.csv --threshold 4000",
+        "mechopt solve users.csv --threshold 20 --share 0.6 --threshold 40 --share 1 --budget 5",
+        "mechopt solve instance.json --protocol sequential --out plan.csv",
+        "mechopt solve population.json --objective improvement --format json",
+    ),
+    "check": ("mechopt check plan.json", "mechopt check plan.csv --instance instance.json"),
+    "verify": ("mechopt verify plan.certificate.json --problem instance.json",),
+    "generate": ("mechopt generate lognormal --n 1000 --seed 7 --out instance.json",),
+    "compare": (
+        "mechopt compare a.json b.json --mechanism posted-price --mechanism burdens",
+        'mechopt compare --family "lognormal:n=100,tightness=0.8" --draws 20 --out rows.parquet',
+        "mechopt report rows.parquet --figures figures",
+    ),
+    "report": ("mechopt report plan.json -o page.html", "mechopt report rows.parquet -o page.html"),
+    "export-model": ("mechopt export-model instance.json --out model.lp",),
+    "schema": ("mechopt schema plan",),
+}
+
 ABOUT = "Optimal incentive mechanisms for data contributions under withdrawal rights."
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -58,7 +79,7 @@ def build(only: str | None = None) -> typer.Typer:
     """The application with every command of `COMMANDS`, or with one: that starts faster."""
     application = typer.Typer(
         name="mechopt",
-        add_completion=False,
+        add_completion=only is None,
         no_args_is_help=True,
         rich_markup_mode=None,  # plain help: fast, and the same in every terminal
         pretty_exceptions_enable=False,
@@ -66,7 +87,9 @@ def build(only: str | None = None) -> typer.Typer:
     application.callback(help=ABOUT)(_root)
     for name, place in COMMANDS.items():
         if only in (None, name):
-            application.command(name)(_guarded(load(place)))
+            lines = [f"  {line}" for line in EXAMPLES.get(name, ())]
+            epilog = "\n".join(("\b", "Examples:", *lines)) if lines else None
+            application.command(name, epilog=epilog)(_guarded(load(place)))
     return application
 
 

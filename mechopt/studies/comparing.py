@@ -81,6 +81,11 @@ def compare(
     keys = [cell.key for cell in cells]
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise InvalidOption(f"jobs: must be a whole number ≥ 1 (processes), got {jobs!r}")
+    if progress is not None and not callable(progress):
+        raise InvalidOption(
+            f"progress: must be a function of (rows done, rows in all, seconds left), "
+            f"got {progress!r}"
+        )
     if scheduler is not None and jobs > 1:
         raise InvalidOption("jobs, scheduler: give one of the two; a cluster has its own workers")
     check_extras(jobs, scheduler)
@@ -191,6 +196,14 @@ def _cells(
         twice = [name for k, name in enumerate(names) if name in names[:k]]
         if twice:
             raise InvalidOption(f"{twice[0]!r} is asked for twice; name it once")
+    for option, value in options.items():
+        try:
+            json.dumps(value)
+        except TypeError:
+            raise InvalidOption(
+                f"{option}: must be a name, a number or a list of them, so that it can be recorded "
+                f"with the rows; got {value!r:.60}"
+            ) from None
     asked = {text: parse_mechanism(text) for text in mechanisms}
     kinds = {label: problem_kind(problem) for label, problem in named.items()}
     _check_options(asked, set(kinds.values()), options)

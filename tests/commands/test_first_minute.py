@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import mechopt as mo
+from mechopt import cli
 from mechopt.files import write
 
 EXAMPLE = str(Path(mo.__file__).parent / "data" / "example.json")
@@ -79,3 +82,24 @@ def test_schemas_are_json(files: Path) -> None:
         )
         assert json.loads(done.stdout)
     assert done.stderr == ""
+
+
+def test_a_shell_completes_commands() -> None:
+    words = {"_MECHOPT_COMPLETE": "complete_bash", "COMP_WORDS": "mechopt so", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from mechopt.cli import main; main()"],
+        env={**os.environ, **words},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["solve"], done.stderr
+
+
+@pytest.mark.parametrize("command", cli.EXAMPLES)
+def test_help_ends_in_examples(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, "--help"]) == 0
+    said = capfd.readouterr().out
+    for line in cli.EXAMPLES[command]:
+        assert line in " ".join(said.split())
+        assert shlex.split(line)[1] in cli.COMMANDS
