@@ -56,6 +56,7 @@ _PUBLIC = {
     "families": "mechopt.cases.generators",
     "update": "mechopt.campaign.state",
     "append_event": "mechopt.campaign.store",
+    "append_events": "mechopt.campaign.store",
     "read_log": "mechopt.campaign.store",
     "Campaign": "mechopt.campaign.state",
     "withdrawal_shock": "mechopt.cases.dropouts",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
@@ -30,19 +30,27 @@ def append_event(path: str | PathLike[str], event: Mapping[str, Any]) -> None:
     `.sqlite`, `.sqlite3` and `.db` are databases, everything else is a file of JSON lines. Any
     number of processes may write at the same time. Raises InvalidEvent, OutputError.
     """
-    line = line_of(event)
+    append_events(path, [event])
+
+
+def append_events(path: str | PathLike[str], events: Iterable[Mapping[str, Any]]) -> None:
+    """Append several events in one go: none is written if one of them cannot stand in the log.
+
+    A writer killed in the middle may leave the first ones in a file; in a database all or none.
+    """
+    lines = [line_of(event) for event in events]
     place = Path(path)
     try:
         if place.suffix.lower() in DATABASES:
-            _append_row(place, line)
-        else:
-            _append_line(place, line)
+            _append_rows(place, lines)
+        elif lines:
+            _append_lines(place, lines)
     except (OSError, sqlite3.Error) as error:
         said = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write {path}: {said}") from None
 
 
-def _append_line(path: Path, line: str) -> None:
+def _append_lines(path: Path, lines: list[str]) -> None:
     import fcntl
 
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
@@ -50,7 +58,7 @@ def _append_line(path: Path, line: str) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX)
         size = os.fstat(handle).st_size
         torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-        rest = (("\n" if torn else "") + line + "\n").encode()
+        rest = (("\n" if torn else "") + "\n".join(lines) + "\n").encode()
         while rest:
             rest = rest[os.write(handle, rest) :]
         os.fsync(handle)
@@ -58,11 +66,11 @@ def _append_line(path: Path, line: str) -> None:
         os.close(handle)  # also releases the lock
 
 
-def _append_row(path: Path, line: str) -> None:
+def _append_rows(path: Path, lines: list[str]) -> None:
     with closing(sqlite3.connect(path, timeout=_PATIENCE)) as database, database:
         database.execute("PRAGMA synchronous = FULL")
         database.execute("CREATE TABLE IF NOT EXISTS log (place INTEGER PRIMARY KEY, line TEXT)")
-        database.execute("INSERT INTO log (line) VALUES (?)", (line,))
+        database.executemany("INSERT INTO log (line) VALUES (?)", [(line,) for line in lines])
 
 
 def read_log(path: str | PathLike[str]) -> list[str]:

@@ -31,8 +31,8 @@ _UNIFORMS, _REACH = 12, 42.0  # |sin(u/12) / (u/12)|^12 < 3.1e-7 for u ≥ 42
 _BEYOND = 2e-8  # what the frequencies beyond that add: (2/π) 3.1e-7 / 12
 _OUTSIDE = 1e-8  # mass outside the window of the Fourier series
 _NEGLIGIBLE = 1e-10
-_FREQUENCIES = {True: (2**12, 2**17), False: (2**11, 2**13)}  # fine or coarse
-_WORK = {True: 3e7, False: 3e6}  # user-frequency pairs
+_FREQUENCIES = {True: (2**12, 2**17), False: (2**10, 2**12)}  # fine or coarse
+_WORK = {True: 3e7, False: 1e6}  # user-frequency pairs
 _CHUNK = 500_000  # of them at a time
 _CUMULANTS = 20
 

@@ -218,10 +218,14 @@ def test_killed_writers_lose_nothing(suffix: str, tmp_path: Path) -> None:
 
 def test_files_and_database_mean_the_same(tmp_path: Path) -> None:
     plan = plan_of()
-    for event in faulty_logs.events_of(random.Random(3), 4, 30):
+    events = faulty_logs.events_of(random.Random(3), 4, 30)
+    for event in events:
         event["id"] = plan.instance.ids[int(event["id"][1:])].item()
-        for suffix in (".jsonl", ".sqlite"):
-            mo.append_event(tmp_path / f"log{suffix}", event)
+    for suffix in (".jsonl", ".sqlite"):
+        mo.append_event(tmp_path / f"log{suffix}", events[0])
+        mo.append_events(tmp_path / f"log{suffix}", events[1:])
+        with pytest.raises(InvalidEvent):
+            mo.append_events(tmp_path / f"log{suffix}", [events[0], {"id": "x"}])
     one, other = (mo.update(plan, tmp_path / f"log{s}") for s in (".jsonl", ".sqlite"))
     assert one.to_dict() == other.to_dict()
 

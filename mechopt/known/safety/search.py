@@ -39,30 +39,53 @@ class Safe:
 
 
 def search(task: Task, quantity: str, budget: float, deadline: float) -> Safe | None:
-    """The best safe plan found within `budget`; None if none was."""
-    best: Safe | None = None
-    nothing = np.zeros(task.instance.n)
-    tried = [task.gain, nothing] if task.rights else [task.gain]
+    """The best safe plan found within `budget`; None if none was.
+
+    Plans are compared by coarse bounds; only the best is then found once more with fine ones.
+    """
+    best: tuple[Safe, FloatArray] | None = None
+    tried = [task.gain, np.zeros(task.instance.n)] if task.rights else [task.gain]
     turns = 0
     while tried:
         held_by = tried.pop(0)
-        found = _least_safe(task, held_by, quantity, budget, deadline)
-        if found is None:
-            continue
-        spent = arrays.exact_sum(found.payment)
-        if spent <= budget and (best is None or found.value < best.value):
-            best = found
+        found = _least_safe(task, held_by, quantity, budget, deadline, fine=False)
+        if found is not None:
+            if best is None or _rank(found, budget) < _rank(best[0], budget):
+                best = found, held_by
+            if not tried and turns < _TURNS and task.rights:
+                turns += 1
+                tried.append(task.held_by(found.crossing))
         if perf_counter() > deadline:
             break
-        if not tried and turns < _TURNS and task.rights:
-            turns += 1
-            seen = task.held_by(found.crossing)
-            tried.append(seen)
-    return best
+    if best is None:
+        return None
+    safe = best[0]
+    if not safe.crossing.exact:
+        refined = _least_safe(task, best[1], quantity, budget, deadline, fine=True)
+        if refined is None:
+            return None
+        safe = refined
+        if task.rights and perf_counter() < deadline:  # coarse bounds say too little of who is held
+            seen = task.held_by(safe.crossing)
+            again = _least_safe(task, seen, quantity, budget, deadline, fine=True)
+            if again is not None and _rank(again, budget) < _rank(safe, budget):
+                safe = again
+    return safe if arrays.exact_sum(safe.payment) <= budget else None
+
+
+def _rank(safe: Safe, budget: float) -> tuple[float, float]:
+    """Within the budget first, then by what it takes."""
+    return max(arrays.exact_sum(safe.payment) - budget, 0.0), safe.value
 
 
 def _least_safe(
-    task: Task, held_by: FloatArray, quantity: str, budget: float, deadline: float
+    task: Task,
+    held_by: FloatArray,
+    quantity: str,
+    budget: float,
+    deadline: float,
+    *,
+    fine: bool,
 ) -> Safe | None:
     """The plan of least total that is safe among the cheapest of each total."""
     instance = task.instance
@@ -77,19 +100,20 @@ def _least_safe(
     low, high = threshold, min(most, arrays.exact_sum(instance.capacity))
     if high < threshold:
         return None
-    burden, found = at(low, True)
+    burden, found = at(low, fine)
     if task.is_safe(found):
         return _priced(task, quantity, burden, found)
-    margin = 0.0 if found.exact else _MARGIN
+    margin = 0.0 if found.exact or not fine else _MARGIN
     for _ in range(_TRIES):
         total = _least_total(task, burden, lambda t: at(t, False)[1], (low, high), margin, deadline)
-        burden, found = at(total, True)
-        if task.is_safe(found):
+        burden, found = at(total, fine)
+        enough = not (fine or found.exact) and found.probability >= task.confidence
+        if enough or task.is_safe(found):
             return _priced(task, quantity, burden, found)
         if total >= high:
             return None
         low, margin = total, 2 * max(margin, found.high - found.low, 1e-6)
-    burden, found = at(high, True)
+    burden, found = at(high, fine)
     return _priced(task, quantity, burden, found) if task.is_safe(found) else None
 
 
@@ -116,7 +140,7 @@ def _least_total(
         beyond = found.probability - goal
         if beyond >= 0:
             high = total
-            if beyond < 2e-4:
+            if beyond < 5e-4:
                 break
         else:
             low = total
