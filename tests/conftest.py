@@ -24,4 +24,4 @@ def shared_data() -> Path:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz", type=int, default=120, help="mutated files to try (fixed seed)")
+    parser.addoption("--fuzz", type=int, default=80, help="mutated files to try (fixed seed)")

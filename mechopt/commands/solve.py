@@ -163,7 +163,7 @@ def _certified(problem: Any, answer: Any) -> Any:
 
 def _outputs(out: Path | None, *, exact: bool) -> list[Path]:
     """The files that are written for `--out`."""
-    if out is None:
+    if out is None or str(out) in STANDARD:
         return []
     from mechopt.files.plans import side
 

@@ -146,16 +146,16 @@ def write(
     if suffix != ".json":
         if isinstance(thing, Plan):
             found = plans.table(thing, people=people, only_asked=only_asked)
-            named = plans.document(thing, users=path.name, **about)
+            name = path.name.encode("utf-8", "replace").decode()
+            named = plans.document(thing, users=name, **about)
         else:
             found, named = thing.table(), {"kind": "mechanism-table"}
         second = plans.side(path)
         alone = suffix == ".parquet" or not isinstance(thing, Plan) or str(path) in STANDARD
         if not alone:
-            refuse_inputs(second)
-        _write_table(path, suffix, found, named)
-        if not alone:
+            refuse_inputs(path)
             write_document(named, second)
+        _write_table(path, suffix, found, named)
         return
     if isinstance(thing, Plan):
         document = plans.document(thing, **about)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb, inf
+from math import comb, inf, log10
 
 from mechopt.errors import TooLarge
 from mechopt.problem.direct_terms import DirectTerms
@@ -26,10 +26,14 @@ class Size:
     megabytes: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.states:,} states, {self.rows:,} rows, {self.columns:,} columns, "
-            f"about {self.megabytes:,.0f} MB"
-        )
+        states, rows, columns = map(_counted, (self.states, self.rows, self.columns))
+        memory = _counted(round(self.megabytes))
+        return f"{states} states, {rows} rows, {columns} columns, about {memory} MB"
+
+
+def _counted(number: int) -> str:
+    """A count in digits, or as a power of ten where nobody would read them."""
+    return f"{number:,}" if number < 10**15 else f"10^{int(number.bit_length() * log10(2))}"
 
 
 def predict_size(population: Population, terms: DirectTerms) -> Size:
@@ -61,7 +65,7 @@ def predict_size(population: Population, terms: DirectTerms) -> Size:
     rows += states * (levels + 1 + levels * (population.budget < inf))
     columns += levels * states
     entries = 5 * rows
-    return Size(states, cells, rows, columns, entries * _BYTES_PER_ENTRY / 1e6)
+    return Size(states, cells, rows, columns, min(entries, 10**300) * _BYTES_PER_ENTRY / 1e6)
 
 
 def _rights_are_implied(population: Population, terms: DirectTerms, group: Group) -> bool:

@@ -23,7 +23,9 @@ from mechopt.studies.claims import CLAIMS, Finding, read_findings, summarise
 from mechopt.studies.comparing import parse_mechanism
 from mechopt.studies.results import Interval, Table, mean_of, read_table
 
-_POINT = re.compile(r"(?P<title>.*) @ (?P<variable>[\w-]+)=(?P<x>-?[\d.]+(?:e[+-]?\d+)?)$")
+_POINT = re.compile(
+    r"(?P<title>.*) @ (?P<variable>[\w-]+)=(?P<x>-?\d+(?:\.\d*)?(?:e[+-]?\d{1,3})?)$"
+)
 _DRAWN = ("improvement", "expenditure")  # metrics of the curves
 _SHOWN = {
     "improvement": "Improvement reached",

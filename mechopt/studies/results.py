@@ -185,8 +185,9 @@ class Table:
         return rows_html(self.rows, f"{len(self)} rows")
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Write as .parquet or .csv; the whole file or nothing."""
+        """Write as .parquet or .csv (no cell is a formula); the whole file or nothing."""
         from mechopt.files import replacing
+        from mechopt.files.tables import neutralise
 
         suffix = Path(path).suffix.lower()
         if suffix == ".parquet":
@@ -195,7 +196,13 @@ class Table:
             with replacing(path) as stream:
                 writer = csv.DictWriter(stream, list(COLUMNS), lineterminator="\n")
                 writer.writeheader()
-                writer.writerows(self.rows)
+                writer.writerows(
+                    {
+                        name: neutralise(cell) if isinstance(cell, str) else cell
+                        for name, cell in row.items()
+                    }
+                    for row in self.rows
+                )
         else:
             raise OutputError(f"cannot write {path}: results are .parquet or .csv")
 

@@ -1,6 +1,6 @@
 """Mutated files through the command line: answered soundly or refused in words, and quickly.
 
-`--fuzz N` sets the number of files (default 120; the seed is fixed).
+`--fuzz N` sets the number of files (default 80; the seed is fixed).
 """
 
 from __future__ import annotations

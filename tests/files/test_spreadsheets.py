@@ -350,3 +350,36 @@ def test_a_written_plan_neither_misses_the_threshold_nor_breaks_the_budget(
             binary = sum(map(Fraction, total.tolist()))
             assert sign * (digits - Decimal(repr(limit))) >= 0
             assert sign * (binary - Fraction(limit)) >= 0
+
+
+def test_names_sizes_and_places_that_cannot_be(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many columns or digits, a deleted folder, long names and names that are not UTF-8."""
+    path = tmp_path / "users.csv"
+    path.write_text(f"id,cost,capacity{''.join(f',c{i}' for i in range(20_000))}\na,1,1\n")
+    assert "has 20,003 columns" in refused(["solve", str(path)], capfd, tmp_path)[0]
+    (tmp_path / "i.json").write_text(
+        '{"schema_version": 1, "kind": "instance", "improvement": {"thresholds": ['
+        + "1" * 20_000
+        + '.5]}, "users": {"cost": [1], "value": [1], "capacity": [1]}}'
+    )
+    lines = refused(["solve", str(tmp_path / "i.json"), "--exact"], capfd, tmp_path)
+    assert "a number of 20002 characters is too long" in lines[0]
+    mo.Instance(1, 1, 1, [0.5]).write(tmp_path / "ok.json")
+    command = ["solve", str(tmp_path / "ok.json"), "--quiet", "--out"]
+    assert "too long" in refused([*command, str(tmp_path / f"{'x' * 250}.csv")], capfd, tmp_path)[0]
+    odd = tmp_path / "\udcff.csv"
+    assert cli.main([*command, str(odd)]) == 0
+    assert mo.read(odd).level == 1
+    capfd.readouterr()
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "cannot write plan.csv" in refused([*command, "plan.csv"], capfd, tmp_path)[0]
+    assert cli.main([*command, "-"]) == 0
+    assert capfd.readouterr().out.startswith("id,burden")
+    group = mo.Group(2, [1, 2], [0.5, 0.5], value=1, capacity=1)
+    with pytest.raises(mo.TooLarge, match=r"10\^\d+ states"):
+        mo.solve(mo.Population([group] * 2000, [100]), "direct", objective="improvement")
