@@ -15,7 +15,7 @@ def frontier(
     file: cli.ProblemFile,
     over: Annotated[
         str,
-        typer.Option("--over", help="budget, provider_value, reversibility, threshold."),
+        typer.Option("--over", help="budget, provider_value, reversibility, exclusion, threshold."),
     ] = "budget",
     values: Annotated[
         str, typer.Option("--values", metavar="FROM:TO:STEP", help="Or a list such as 0,50,100.")

@@ -37,7 +37,7 @@ from mechopt.problem.aims import MINIMISED
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
-OVER = ("budget", "provider_value", "reversibility", "threshold", "confidence")
+OVER = ("budget", "provider_value", "reversibility", "exclusion", "threshold", "confidence")
 COLUMNS = (
     "share",
     "expenditure",
@@ -64,6 +64,7 @@ LABELS = {
     "budget": "budget (money)",
     "provider_value": "provider value (money)",
     "reversibility": "reversibility (share of the cost recovered)",
+    "exclusion": "exclusion (share of the benefit lost by leaving)",
     "confidence": "probability that training happens",
 }
 
@@ -202,15 +203,15 @@ def frontier(
     **options: Any,
 ) -> Frontier:
     """Solve `instance` for each value of `over` ("budget", "provider_value", "reversibility",
-    "threshold": the highest, the others in proportion, or "confidence": the price of safety when
+    "exclusion", "threshold": the highest, the others in proportion, or "confidence": the price of safety when
     users drop out; give `dropout` with it).
 
     breakpoints : also the values at which the level reached changes, and rows on both sides of
         each, 1e-9 apart: over the budget what the better level costs, over the provider's value
         where two levels are worth the same, else by halving
 
-    values : money, or shares in [0, 1] for the reversibility (the same for every user) and the
-        confidence; for the budget None or inf is no limit. Further options are those of `solve`.
+    values : money, or shares in [0, 1] for the reversibility and the exclusion (the same for every
+        user) and the confidence; for the budget None or inf is no limit. Further options are those of `solve`.
 
     Raises InvalidOption for unknown names, and what `solve` raises.
     """
@@ -389,7 +390,7 @@ def _inherit(plans: list[Plan], over: str, objective: str) -> list[Plan]:
     """
     order = range(len(plans)) if over != "reversibility" else range(len(plans) - 1, -1, -1)
     kept: list[Plan] = list(plans)
-    if over == "threshold":
+    if over in ("threshold", "exclusion"):
         return kept
     if over == "reversibility" and any(plan.protocol == "sequential" for plan in plans):
         return kept

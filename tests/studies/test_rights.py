@@ -65,3 +65,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert {row["right"] for row in printed["rows"]} >= {"whole", "part", "excluded"}
     assert main(["rights", str(path)]) == 0
     assert "social cost" in capsys.readouterr().out
+
+
+def test_a_frontier_over_the_exclusion() -> None:
+    table = mo.frontier(
+        example(3), "burdens", over="exclusion", values=[0, 0.5, 1], objective="expenditure"
+    )
+    paid = [row["expenditure"] for row in table]
+    assert paid[0] >= paid[1] - 1e-7 >= paid[2] - 2e-7
