@@ -211,7 +211,8 @@ def frontier(
         where two levels are worth the same, else by halving
 
     values : money, or shares in [0, 1] for the reversibility and the exclusion (the same for every
-        user) and the confidence; for the budget None or inf is no limit. Further options are those of `solve`.
+        user) and the confidence; for the budget None or inf is no limit. Further options are those
+        of `solve`.
 
     Raises InvalidOption for unknown names, and what `solve` raises.
     """
