@@ -203,8 +203,8 @@ def frontier(
     **options: Any,
 ) -> Frontier:
     """Solve `instance` for each value of `over` ("budget", "provider_value", "reversibility",
-    "exclusion", "threshold": the highest, the others in proportion, or "confidence": the price of safety when
-    users drop out; give `dropout` with it).
+    "exclusion", "threshold": the highest, the others in proportion, or "confidence": the price of
+    safety when users drop out; give `dropout` with it).
 
     breakpoints : also the values at which the level reached changes, and rows on both sides of
         each, 1e-9 apart: over the budget what the better level costs, over the provider's value
