@@ -139,7 +139,7 @@ class DirectMechanism(Answer):
         """u = v b_k a_k + t − C of a truthful user, money, shape (S, K, M)."""
         _, _, payment = self._answer()
         population = self.population
-        value = np.array([group.value for group in population.groups])[population.group_of_type]
+        value = population.of_type("value")
         return value * self.enjoyed + payment - self.costs
 
     @property

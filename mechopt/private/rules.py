@@ -93,7 +93,7 @@ def proportional(
     population: Population, counts: IntArray, level: int, most: FloatArray
 ) -> FloatArray:
     """x_j = min(most_j, λ v_j/θ_j) with λ such that Σ x = T, (S, M) data."""
-    value = np.array([group.value for group in population.groups])[population.group_of_type]
+    value = population.of_type("value")
     weight = value / population.type_costs
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(weight > 0, most / weight, np.inf)

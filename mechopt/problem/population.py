@@ -141,6 +141,11 @@ class Population:
         sizes = [group.types for group in self.groups]
         return np.repeat(np.arange(len(self.groups)), sizes)
 
+    def of_type(self, field: str) -> FloatArray:
+        """A number of each group (`value`, `capacity`, `size`, …) per type column, shape (M,)."""
+        column = [float(getattr(group, field)) for group in self.groups]
+        return np.array(column)[self.group_of_type]
+
     @cached_property
     def group_of_user(self) -> IntArray:
         """Group of each user, shape (n,)."""

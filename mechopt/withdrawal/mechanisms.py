@@ -26,8 +26,7 @@ def small_first(mechanism: DirectMechanism) -> tuple[FloatArray, FloatArray]:
     run, burden, payment = mechanism._answer()
     of = population.group_of_type
     value, rho, delta, eta = (
-        np.array([getattr(group, name) for group in population.groups])[of]
-        for name in ("value", "reversibility", "removable", "exclusion")
+        population.of_type(name) for name in ("value", "reversibility", "removable", "exclusion")
     )
     share = np.concatenate([[0.0], population.shares])
     kept = np.zeros(burden.shape)

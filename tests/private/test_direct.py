@@ -403,7 +403,7 @@ def test_documents_that_do_not_fit_are_refused():
         (lambda d: d["states"]["counts"].reverse(), "states.counts"),
         (lambda d: d.pop("terms"), "terms: missing"),
         (lambda d: d.update(status="great"), "great"),
-        (lambda d: d["states"]["run"][0].__setitem__(0, -1), "finite and ≥ 0"),
+        (lambda d: d["states"]["run"][0].__setitem__(0, -1), "must be ≥ 0"),
     ):
         broken = json.loads(json.dumps(document))
         change(broken)

@@ -52,10 +52,10 @@ class Layout:
         self.group = group
         self.theta = population.type_costs[space.cell_type]
         self.count = space.cell_count.astype(np.float64)
-        self.value = self.of_group([g.value for g in population.groups], group)
-        self.eta = self.of_group([g.exclusion for g in population.groups], group)
-        self.rho = self.of_group([g.reversibility for g in population.groups], group)
-        self.fixed = self.of_group([g.removable == 0 for g in population.groups], group) > 0
+        self.value = population.of_type("value")[space.cell_type]
+        self.eta = population.of_type("exclusion")[space.cell_type]
+        self.rho = population.of_type("reversibility")[space.cell_type]
+        self.fixed = population.of_type("removable")[space.cell_type] == 0
         self.J = max(g.widths.size for g in population.groups)
         shape = (len(population.groups), self.J)
         widths, slopes = np.zeros(shape), np.zeros(shape)
@@ -64,10 +64,6 @@ class Layout:
             slopes[number, : g.slopes.size] = g.slopes
         self.width, self.slope = widths[group], slopes[group]  # (C, J), 0 where no segment
         self._place_columns()
-
-    @staticmethod
-    def of_group(numbers: list[Any], group: IntArray) -> FloatArray:
-        return np.asarray(numbers, dtype=np.float64)[group]
 
     def _place_columns(self) -> None:
         self.segment_place = np.full((self.C, self.J), -1, dtype=np.int64)
@@ -492,8 +488,7 @@ def add_stretches(layout: Layout, rows: Rows) -> IntArray:
     cells = np.flatnonzero(rho_value)
     at = np.arange(cells.size)
     one = np.ones(cells.size)
-    group = layout.group[cells]
-    removable = np.array([g.removable for g in layout.population.groups])[group]
+    removable = layout.population.of_type("removable")[layout.space.cell_type[cells]]
     edges = np.concatenate([[0.0], layout.population.thresholds])  # T_0 = 0, T_1, …, T_K
     for k in range(1, layout.K if cells.size else 0):
         held = np.full((k + 1, layout.C), -1, dtype=np.int64)

@@ -24,7 +24,7 @@ def state_values(mechanism: DirectMechanism) -> dict[str, FloatArray]:
     everyone = sum(group.size * group.value for group in population.groups)
     enjoyed = everyone * improvement
     if mechanism.access is not None:
-        value = np.array([g.value for g in population.groups])[population.group_of_type]
+        value = population.of_type("value")
         enjoyed = np.einsum("sm,skm->s", space.counts * value, mechanism.enjoyed)
     return {
         "improvement": improvement,
@@ -103,9 +103,7 @@ def obedience(mechanism: DirectMechanism) -> tuple[float, float]:
     """(smallest slack of D5, money times run probability; share of burdened users who stay)."""
     population, space = mechanism.population, mechanism.population.states
     run, burden, payment = mechanism._answer()
-    group = population.group_of_type
-    value = np.array([g.value for g in population.groups])[group]
-    rho = np.array([g.reversibility for g in population.groups])[group]
+    value, rho = population.of_type("value"), population.of_type("reversibility")
     loss = value * mechanism.enjoyed - mechanism.kept
     slack = loss + payment - rho * mechanism.costs
     asked = (burden > 0) & (space.counts[:, None, :] > 0)

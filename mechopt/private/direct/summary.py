@@ -32,6 +32,8 @@ def summary(mechanism: DirectMechanism) -> str:
     if not mechanism.has_answer:
         return "\n".join(lines)
     lines += [_what_it_does(mechanism), *_by_type(mechanism)]
+    if terms.robust is not None and "worst" in mechanism.details:
+        lines.append(_guarantee(mechanism))
     if mechanism.details.get("payment_bound_binds"):
         lines.append("the bound on payments binds: rare runs pay as much as is allowed")
     held = binding(mechanism)
@@ -40,6 +42,21 @@ def summary(mechanism: DirectMechanism) -> str:
         if len(held) > _SHOWN:
             lines[-1] += f"; and {len(held) - _SHOWN} more"
     return "\n".join(lines)
+
+
+def _guarantee(mechanism: DirectMechanism) -> str:
+    terms, details = mechanism.terms, mechanism.details
+    laws = "; ".join(", ".join(f"{chance:.4g}" for chance in law) for law in details["worst"])
+    text = (
+        f"guaranteed against every law within {terms.robust} "
+        f"{', '.join(f'{one:g}' for one in terms.radius or ())}; the worst has probabilities {laws}"
+    )
+    if details.get("nominal_guarantees") is not None and details.get("nominal") is not None:
+        text += (
+            f"; the nominal optimum is {details['nominal']:.6g} and guarantees "
+            f"{details['nominal_guarantees']:.6g}"
+        )
+    return text
 
 
 def _rights(mechanism: DirectMechanism) -> str:

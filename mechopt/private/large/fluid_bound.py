@@ -62,13 +62,13 @@ class _Relaxation:
     def __init__(self, population: Population, objective: str, transfers: bool) -> None:
         n, groups = population.n, population.groups
         self.n, self.types = n, population.type_costs.size
-        of = population.group_of_type
-        size = np.array([group.size for group in groups], dtype=np.float64)
         self.law = np.concatenate([group.probabilities for group in groups])
-        self.weight = size[of] / n * self.law  # share of all users who are of this type, expected
+        self.weight = (
+            population.of_type("size") / n * self.law
+        )  # share of all users who are of this type, expected
         self.cost = np.concatenate([group.costs * group.slopes[0] for group in groups])
-        self.value = np.array([group.value for group in groups])[of]
-        self.capacity = np.array([group.capacity for group in groups])[of]
+        self.value = population.of_type("value")
+        self.capacity = population.of_type("capacity")
         self.rows: list[FloatArray] = []
         self.low: list[float] = []
         self.high: list[float] = []

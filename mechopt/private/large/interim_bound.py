@@ -61,12 +61,11 @@ class _Fill:
     """The best state-by-state mechanism for weights of the interim curves."""
 
     def __init__(self, population: Population) -> None:
-        space, of = population.states, population.group_of_type
-        size = np.array([group.size for group in population.groups], dtype=np.float64)
+        space = population.states
         law = np.concatenate([group.probabilities for group in population.groups])
-        self.mass = size[of] * law  # expected users of each type
+        self.mass = population.of_type("size") * law  # expected users of each type
         self.counts, self.chance = space.counts, space.probability
-        capacity = np.array([group.capacity for group in population.groups])[of]
+        capacity = population.of_type("capacity")
         self.supply = self.counts * capacity
         self.threshold = float(population.thresholds[0])
         self.reach = self.supply.sum(axis=1) >= self.threshold
@@ -97,12 +96,12 @@ class _Master:
     def __init__(self, population: Population, objective: str, transfers: bool) -> None:
         m = self.types = population.type_costs.size
         of = population.group_of_type
-        size = np.array([group.size for group in population.groups], dtype=np.float64)[of]
+        size = population.of_type("size")
         law = np.concatenate([group.probabilities for group in population.groups])
         cost = np.concatenate([group.costs * group.slopes[0] for group in population.groups])
         share = float(population.shares[0])
-        value = np.array([group.value for group in population.groups])[of] * share
-        capacity = np.array([group.capacity for group in population.groups])[of]
+        value = population.of_type("value") * share
+        capacity = population.of_type("capacity")
         self.mass = size * law
         unit, none = np.eye(m), np.zeros((m, m))
         rows = [np.hstack([-np.diag(value), np.diag(cost), unit])]  # (L4) t ≥ 0
