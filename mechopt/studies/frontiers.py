@@ -168,6 +168,9 @@ class Frontier(Sequence[dict[str, Any]]):
                     panel.plot(ends, (one[column], other[column]), color="C0", linewidth=1.4)
             for jump in self.breakpoints:
                 panel.axvline(jump, color="0.6", linewidth=0.6, linestyle=":")
+            low, high = min(height, default=0.0), max(height, default=0.0)
+            if high - low <= 1e-9 * max(abs(low), abs(high)):  # flat: shown as such, with its 0
+                panel.set_ylim(min(0.0, 1.2 * low), max(0.0, 1.2 * high) or 1.0)
             panel.set_xlabel(LABELS[self.over])
             panel.set_ylabel(LABELS[column])
         if path is not None:

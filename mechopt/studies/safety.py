@@ -38,9 +38,9 @@ class Safety:
         if self.pivotal == 0 and self.kept >= 0.99:
             return []
         said = [
-            f"how safe: {_n(self.slack)} data above the threshold; one refusal of {self.pivotal:,} "
-            f"of the {self.asked:,} people asked loses the level; if each refuses by mistake with "
-            f"probability 1 %, it is kept in {chance} of {DRAWS:,} draws"
+            f"how safe: {_n(self.slack)} data above the threshold, and {self.pivotal:,} of the "
+            f"{self.asked:,} people asked lose the level by refusing alone; if each refuses by "
+            f"mistake with probability 1 %, it is kept in {chance} of {DRAWS:,} draws"
         ]
         if self.reserve is not None and self.kept_with is not None and self.price is not None:
             cost = "at no cost" if self.price == 0 else f"for {_n(self.price)} more money"
