@@ -74,7 +74,7 @@ def plan_draft(instance: Instance, plan: Plan) -> Draft:
         answer = best[1]
     remark = "whether the exact bound is attained"
     if problem.protocol == "sequential":
-        remark += " (sequential: it counts participation only)"
+        remark += " (sequential: where steps grow it counts participation only)"
     return Draft(data, terms, problem, answer, proof, remark)
 
 
@@ -103,7 +103,7 @@ def _suggest(problem: LevelProblem, plan: Plan) -> None:
         if missing and burden[i] > 0 and 0 <= burden[i] + missing <= user.curve.capacity:
             burden[i] += missing
             break
-    if problem.provider.exactly:
+    if problem.provider.exactly(problem.level):
         problem.consider_burdens(burden)
     else:
         problem.consider(burden, payment)

@@ -26,9 +26,22 @@ class PlanProblem:
         require(self.mechanism in ("burdens", "subsidy", "complete-information"), "mechanism?")
         require(self.protocol in ("simultaneous", "coalition", "sequential", "none"), "protocol?")
         require(self.reserve >= 0, "a negative reserve")
-        # Simultaneous: X = T_k + R without loss (F8): giving less costs less, and leaves less
-        # behind if somebody withdraws. For coalitions the constraint is the same.
-        self.exactly = self.protocol in ("simultaneous", "coalition")
+
+    def exactly(self, level: int) -> bool:
+        """Whether (W1) with X = T_k + R is all that the withdrawal right asks.
+
+        Simultaneous: X = T_k + R without loss (F8): giving less costs less, and leaves less behind
+        if somebody withdraws. For coalitions the constraint is the same, and in sequence as well if
+        nobody's last step exceeds the one before and nobody's data bridge it (F11).
+        """
+        if self.protocol != "sequential" or level == 1:
+            return self.protocol != "none"
+        b, room = self.levels.b, self.amount(level) - self.levels.T[level - 2]
+        return all(
+            user.delta * user.curve.capacity <= room
+            and user.loss(b[level], b[level - 1]) <= user.loss(b[level - 1], b[level - 2])
+            for user in self.users
+        )
 
     def amount(self, level: int) -> Fraction:
         return self.levels.T[level - 1] + self.reserve
@@ -118,7 +131,7 @@ class PlanProblem:
             parts = [self.least(level, node[side], {**boxes, user: box}) for side, box in sides]
             return min((part for part in parts if part is not None), default=None)
         data_price, budget_price = number(node["data_price"]), number(node["budget_price"])
-        require(self.exactly or data_price >= 0, "a negative price of data")
+        require(self.exactly(level) or data_price >= 0, "a negative price of data")
         require(budget_price >= 0, "a negative price of the budget")
         require(budget_price == 0 or self.levels.budget is not None, "a price without a budget")
         require(node["shows"] in ("bound", "unreachable"), "a node shows a bound or unreachability")
@@ -145,14 +158,14 @@ class PlanProblem:
         ρ C − t ≤ v (b_k − (1 − η) b_m), m the level of X − δ x. Sequential: whoever leaves nothing
         missing (δ = 0) must be paid ρ C − η v b_k; of others nothing is asked: a bound only.
         """
-        b, curve = self.levels.b, user.curve
+        b, curve, exactly = self.levels.b, user.curve, self.exactly(level)
         gain = ZERO if self.mechanism == "subsidy" else user.value * b[level]
         cuts = {low, high, curve.inverse(gain)}
         edge = ZERO
         for width, _ in curve.pieces:
             edge += width
             cuts.add(edge)
-        for m in range(level + 1) if self.exactly else (level,):  # where W1 takes over, or jumps
+        for m in range(level + 1) if exactly else (level,):  # where W1 takes over, or jumps
             loss = user.loss(b[level], b[m])
             if user.rho > 0:
                 cuts.add(curve.inverse(loss / user.rho))
@@ -165,7 +178,7 @@ class PlanProblem:
             """At x, as the need is on the side of the corner where `inside` lies."""
             cost = curve.cost(x)
             need = max(ZERO, cost - gain)
-            if self.exactly:
+            if exactly:
                 m = min(level, self.levels.level(self.amount(level) - user.delta * inside))
                 need = max(need, user.rho * cost - user.loss(b[level], b[m]))
             elif self.protocol == "sequential" and user.delta == 0:

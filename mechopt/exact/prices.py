@@ -131,7 +131,7 @@ class LevelProblem:
         most = sum((max(x for x, _, _ in corners) for corners in offers if corners), ZERO)
         if not all(offers) or most < self.amount:
             return _leaf("unreachable", ONE, ZERO), None
-        if self.provider.exactly:
+        if self.provider.exactly(self.level):
             fewest = sum((min(x for x, _, _ in corners) for corners in offers), ZERO)
             if fewest > self.amount:
                 return _leaf("unreachable", -ONE, ZERO), None
@@ -186,7 +186,9 @@ class LevelProblem:
         total = sum((point[0] for point in points), ZERO)
         price: Fraction | None = None
         for key, _, i, _, step in pieces:
-            needed = self.provider.exactly or key >= 0  # else more data than needed is welcome
+            needed = (
+                self.provider.exactly(self.level) or key >= 0
+            )  # else more data than needed is welcome
             if total >= self.amount and needed:
                 price = key if price is None else price
                 break
@@ -196,7 +198,7 @@ class LevelProblem:
             total += part * step[0]
             price = key
         price = price or ZERO
-        return Mix(points, price if self.provider.exactly else max(ZERO, price))
+        return Mix(points, price if self.provider.exactly(self.level) else max(ZERO, price))
 
 
 def _between(one: Point, other: Point, share: Fraction) -> Point:

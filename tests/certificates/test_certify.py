@@ -239,3 +239,23 @@ def test_exact_pivots_repair_a_basis(start: str) -> None:
     assert found.value == F(14, 5)
     assert found.pivots > 0
     assert found.multipliers == {"a": F(2, 5), "b": F(1, 5)}
+
+
+@pytest.mark.parametrize(
+    ("shares", "optimum"), [(["1/2", "4/5", 1], "107/15"), (["1/3", "2/3", 1], "41/9")]
+)
+def test_in_sequence_with_diminishing_returns_the_optimum_is_certified(
+    shares: list[object], optimum: str
+) -> None:
+    """F11: where no step exceeds the one before, the checker takes (W1) for the whole right."""
+    instance = mo.Instance(
+        cost=[1, 2, 3, "1/2", 1, 2],
+        value=[4, 3, 5, 2, 6, 1],
+        capacity=2,
+        thresholds=[5, 7, 9],
+        shares=shares,
+    )
+    plan = mo.solve(instance, objective="expenditure", protocol="sequential")
+    certificate = mo.certify(instance, plan)
+    assert certificate.status == "optimal"
+    assert certificate.optimum == Fraction(optimum)
