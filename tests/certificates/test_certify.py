@@ -258,4 +258,4 @@ def test_in_sequence_with_diminishing_returns_the_optimum_is_certified(
     plan = mo.solve(instance, objective="expenditure", protocol="sequential")
     certificate = mo.certify(instance, plan)
     assert certificate.status == "optimal"
-    assert certificate.optimum == Fraction(optimum)
+    assert certificate.optimum == F(optimum)
