@@ -18,6 +18,8 @@ from mechopt.problem import cost_curves as curves
 from mechopt.problem.arguments import Reader
 from mechopt.problem.fields import BY_NAME, OF_GROUP
 
+MOST_USERS = 10**12  # of a group: what can be counted with
+
 
 class Group:
     """n_g users who draw their cost independently from one finite distribution. Frozen.
@@ -66,6 +68,8 @@ class Group:
         read = Reader(InvalidPopulation)
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
             read.fault("size", f"must be a whole number ≥ 1 (users), got {size!r:.40}")
+        elif size > MOST_USERS:
+            read.fault("size", f"must be at most {MOST_USERS:,} (users)")
         given = {
             name: raw if name == "segments" else read.own(name, raw) for name, raw in given.items()
         }

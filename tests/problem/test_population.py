@@ -39,6 +39,7 @@ def group(**changes):
         ({"size": 0}, "size: must be a whole number ≥ 1 (users), got 0"),
         ({"size": -3}, "got -3"),
         ({"size": 1.5}, "got 1.5"),
+        ({"size": 10**309}, "size: must be at most 1,000,000,000,000"),
         ({"size": True}, "got True"),
         ({"value": -1}, "value: must be ≥ 0"),
         ({"value": [1, 2]}, "value: expected one number"),

@@ -142,7 +142,8 @@ def _by_slope(problem: Knapsack, value: FloatArray, budget_price: float) -> _Rel
     width = burden[linked + 1] - burden[linked]
     if missing < -slack or missing > exact_sum(width) + slack:
         return None
-    slope = (value[points[linked + 1]] - value[points[linked]]) / width
+    with np.errstate(invalid="ignore", divide="ignore"):  # width 0: no number, and sorted last
+        slope = (value[points[linked + 1]] - value[points[linked]]) / width
     _straighten(slope, user[linked])
     order = np.argsort(slope, kind="stable")
     reach = np.cumsum(width[order])
