@@ -328,7 +328,10 @@ def _smoothed(a: FloatArray, h: FloatArray, count: IntArray, *, fine: bool = Tru
 
 
 def _order_of_weight(h: FloatArray, count: IntArray) -> IntArray:
-    return np.argsort(-(count * h * (1 - h)), kind="stable")
+    """Heaviest first; those of equal weight mixed, so that the first ones have all sizes."""
+    mixed = np.random.default_rng(0).permutation(h.size)
+    weight = count * h * (1 - h)
+    return mixed[np.argsort(-weight[mixed], kind="stable")]
 
 
 def _needed(h: FloatArray, count: IntArray) -> float:
