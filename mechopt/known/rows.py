@@ -10,7 +10,8 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.answer.plan import Plan
-from mechopt.arrays import FloatArray, exact_sum
+from mechopt.arrays import FloatArray, IntArray, exact_sum
+from mechopt.problem.instance import Instance
 from mechopt.status import Status
 from mechopt.withdrawal.simultaneous import all_stay_slack
 from mechopt.withdrawal.stage import stage_of
@@ -54,11 +55,11 @@ def _fault(plan: Plan, level: int) -> str:
     instance, x, t = plan.instance, plan.burden, plan.payment
     assert x is not None
     assert t is not None
-    over = x - instance.capacity
-    if (over > tolerances.DATA * instance.capacity).any():
-        return f"{instance.name(int(np.argmax(over)))} gives more than the capacity (A2)"
-    total = float(instance.thresholds[level - 1])
-    excess, practice = exact_sum(x, -total, -plan.reserve), instance.practice
+    beyond = np.flatnonzero(x > instance.capacity * (1 + tolerances.DATA))
+    if beyond.size:
+        return f"{instance.name(int(beyond[0]))} gives more than the capacity (A2)"
+    total, practice = float(instance.thresholds[level - 1]), instance.practice
+    excess = exact_sum(x, -total, -plan.reserve) if plan.reserve else (plan.total or 0.0) - total
     contact = 0.0 if practice is None else practice.contact_of(x)
     if practice is not None:  # whole units are counted as such
         excess = float(practice.total(x) - practice.goal(total, plan.reserve))
@@ -66,11 +67,17 @@ def _fault(plan: Plan, level: int) -> str:
         return "the total is short of the threshold (A1)"
     cost = instance.cost_of(x)
     gain = 0.0 if plan.mechanism == "subsidy" else instance.value * instance.share_at(level)
-    money = tolerances.MONEY * np.maximum(np.maximum(cost, t), gain)
-    lost = cost - gain - t
-    if (lost > money).any():
-        return f"{instance.name(int(np.argmax(lost - money)))} loses by taking part (A3)"
-    if exact_sum(t, contact, -instance.budget) > tolerances.MONEY * instance.budget:
+    lost = cost - gain
+    lost -= t
+    loses = np.flatnonzero(lost > tolerances.MONEY * cost)
+    if loses.size:  # few at most: now with all that counts as a row's scale
+        scale = np.maximum(np.maximum(cost, t), gain)[loses]
+        loses = loses[lost[loses] > tolerances.MONEY * scale]
+    if loses.size:
+        return f"{instance.name(int(loses[0]))} loses by taking part (A3)"
+    if instance.budget < np.inf and (
+        exact_sum(t, contact, -instance.budget) > tolerances.MONEY * instance.budget
+    ):
         return "payments exceed the budget (A4)"
     if plan.mechanism != "burdens" or plan.protocol == "none":
         return ""
@@ -87,12 +94,18 @@ def _not_needed(plan: Plan, cost: FloatArray, excess: float) -> str:
     assert x is not None
     assert t is not None
     least = excess + tolerances.rounding(instance.n) * float(instance.thresholds[0])
-    spare = np.flatnonzero((instance.removable * x <= least) & (x > 0))
+    spare = needless(instance, x, least)
     enjoyed = instance.value[spare] * instance.shares[0]
     gain = instance.reversibility[spare] * cost[spare] - t[spare]
     gain -= instance.exclusion[spare] * enjoyed  # what whoever leaves is shut out of (F14)
     leaves = spare[gain > tolerances.MONEY * np.maximum(enjoyed, cost[spare])]
     return f"{instance.name(int(leaves[0]))} is asked for next to nothing" if leaves.size else ""
+
+
+def needless(instance: Instance, burden: FloatArray, data: float) -> IntArray:
+    """Users asked who take no more than `data` with them."""
+    few: IntArray = np.flatnonzero((burden * instance.removable <= data) & (burden > 0))
+    return few
 
 
 def _leaving(plan: Plan) -> str:

@@ -75,7 +75,7 @@ def _not_needed(
 ) -> IntArray:
     """Users whose leaving goes unnoticed in the rounding of the total, and who gain by it."""
     least = tolerances.rounding(instance.n) * float(instance.thresholds[level - 1])
-    tiny = np.flatnonzero((instance.removable * burden <= 2 * least) & (burden > 0))
+    tiny = rows.needless(instance, burden, 2 * least)
     if not tiny.size:
         return tiny
     cost = instance.reversibility * instance.cost_of(burden)
