@@ -133,17 +133,19 @@ def finish(
         )
     else:
         first = session.solve()
+    if session.time_limit is not None:  # what is asked again shares the limit
+        session.time_limit = max(0.0, session.time_limit - first.seconds)
     unclear = first.status is Status.UNKNOWN and first.termination == "Unknown"
     if first.status is Status.INFEASIBLE or (unclear and not built.program.is_mip):
         # Presolve and tight tolerances can both cause a false verdict, or none: ask again.
-        first = without_presolve(session, tolerance=1e-7)
+        second = without_presolve(session, tolerance=1e-7)
+        first = first if second.status is Status.UNKNOWN else second  # out of time: the first
     about: dict[str, Any] = {
         "mechanism": mechanism,
         "seed": seed,
         "solver": highs.version(),
     }
-    limit = session.time_limit
-    left = None if limit is None else max(0.0, limit - first.seconds)
+    left = session.time_limit
     if first.x is None:
         return _without_answer(population, terms, first, about, left)
     candidates = [first.x]
