@@ -51,10 +51,10 @@ _PUBLIC = {
     "rights": "mechopt.studies.rights",
     "RightsTable": "mechopt.studies.rights",
     "frontier": "mechopt.studies.frontiers",
-    "Frontier": "mechopt.studies.frontiers",
+    "Frontier": "mechopt.studies.frontier_table",
     "generate": "mechopt.cases.generators",
     "families": "mechopt.cases.generators",
-    "update": "mechopt.campaign.state",
+    "update": "mechopt.campaign.replay",
     "append_event": "mechopt.campaign.store",
     "append_events": "mechopt.campaign.store",
     "read_log": "mechopt.campaign.store",
@@ -84,8 +84,8 @@ if TYPE_CHECKING:
     from mechopt.answer.offer import PostedOffer as PostedOffer
     from mechopt.answer.plan import Plan as Plan
     from mechopt.audits.plans import audit as audit
+    from mechopt.campaign.replay import update as update
     from mechopt.campaign.state import Campaign as Campaign
-    from mechopt.campaign.state import update as update
     from mechopt.campaign.store import append_event as append_event
     from mechopt.campaign.store import read_log as read_log
     from mechopt.cases.calibration import Calibrated as Calibrated
@@ -123,7 +123,7 @@ if TYPE_CHECKING:
     from mechopt.solving import solve as solve
     from mechopt.status import Status as Status
     from mechopt.studies.comparing import compare as compare
-    from mechopt.studies.frontiers import Frontier as Frontier
+    from mechopt.studies.frontier_table import Frontier as Frontier
     from mechopt.studies.frontiers import frontier as frontier
     from mechopt.studies.models import build_model as build_model
     from mechopt.studies.models import export_model as export_model

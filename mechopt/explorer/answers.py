@@ -187,7 +187,7 @@ def _restore(plan: Plan, out: tuple[int, ...], wave: Any) -> dict[str, Any] | No
         return None
     import json
 
-    from mechopt.campaign.state import replay
+    from mechopt.campaign.replay import replay
 
     ids = plan.instance.ids
     lines = [json.dumps({"id": str(ids[user]), "event": "withdrew"}) for user in out]

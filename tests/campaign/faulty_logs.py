@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import mechopt as mo
-from mechopt.campaign.state import replay
+from mechopt.campaign.replay import replay
 
 WRITER = """
 import json, sys

@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 import mechopt as mo
 from mechopt import cli
 from mechopt.campaign.events import InvalidEvent
-from mechopt.campaign.state import replay
+from mechopt.campaign.replay import replay
 from tests.campaign import faulty_logs
 
 

@@ -14,6 +14,7 @@ import pytest
 import mechopt as mo
 from mechopt import checker
 from mechopt.checker.__main__ import main
+from mechopt.exact import basis as exact_basis
 from mechopt.exact import lp as exact_lp
 from tests import populations
 from tests.oracles import brute_force
@@ -210,20 +211,20 @@ def _random_system(rng: np.random.Generator, n: int) -> tuple[list[dict[Any, F]]
 def test_exact_equations_with_and_without_flint(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(n)
     rows, right = _random_system(rng, n)
-    found = exact_lp.solve(rows, right)
+    found = exact_basis.solve(rows, right)
     for row, b in zip(rows, right):
         assert sum((a * found[j] for j, a in row.items()), F(0)) == b
     monkeypatch.setitem(__import__("sys").modules, "flint", None)
-    assert exact_lp.solve(rows, right) == found
+    assert exact_basis.solve(rows, right) == found
     if n == 40:
-        monkeypatch.setattr(exact_lp, "LARGEST_NUCLEUS", 5)
+        monkeypatch.setattr(exact_basis, "LARGEST_NUCLEUS", 5)
         with pytest.raises(mo.NotSupported, match=r"mechopt\[exact\]"):
-            exact_lp.solve(rows, right)
+            exact_basis.solve(rows, right)
 
 
 def test_singular_equations_are_refused() -> None:
     with pytest.raises(mo.SolverError, match="singular"):
-        exact_lp.solve([{0: F(1), 1: F(1)}, {0: F(2), 1: F(2)}], [F(1), F(2)])
+        exact_basis.solve([{0: F(1), 1: F(1)}, {0: F(2), 1: F(2)}], [F(1), F(2)])
 
 
 @pytest.mark.parametrize("start", ["slacks", "worst"])

@@ -15,6 +15,7 @@ from mechopt.arrays import FloatArray
 from mechopt.private.direct import arrays as direct_arrays
 from mechopt.private.direct.arrays import DirectProgram
 from mechopt.private.direct.extract import AUDIT, audited, extract, objective_of, verified
+from mechopt.private.direct.layout import EXPECTATION
 from mechopt.private.direct.units import in_units
 from mechopt.problem.direct_terms import DirectTerms, payment_bounds
 from mechopt.problem.population import Population
@@ -304,7 +305,7 @@ def _cheapest(built: DirectProgram, session: highs.Session, x: FloatArray) -> Fl
     """Second stage of "improvement": least expected payments at the share reached."""
     program, layout = built.program, built.layout
     assert built.floor_row is not None
-    reached = direct_arrays.EXPECTATION * float(program.cost @ x)
+    reached = EXPECTATION * float(program.cost @ x)
     columns = np.arange(layout.columns)
     spending = direct_arrays.objective_costs(layout, "expenditure", 0.0)
     session.change_row(built.floor_row, reached * (1 - tolerances.REACH), inf)

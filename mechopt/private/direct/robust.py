@@ -26,6 +26,7 @@ from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.private.direct import arrays as direct_arrays
 from mechopt.private.direct.extract import AUDIT, extract, verified
+from mechopt.private.direct.layout import EXPECTATION
 from mechopt.private.direct.metrics import state_values
 from mechopt.private.direct.optimise import (
     MIP_SETTINGS,
@@ -44,7 +45,7 @@ from mechopt.status import Status
 
 MOST_LAWS = 300
 CLOSED = 1e-9  # relative: where bound and guarantee count as met; both are computed to 1e-10
-_SCALE = direct_arrays.EXPECTATION
+_SCALE = EXPECTATION
 
 
 def optimise_robust(

@@ -11,6 +11,7 @@ import numpy as np
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private.direct import arrays as direct_arrays
+from mechopt.private.direct.layout import Layout
 from mechopt.private.direct.optimise import SETTINGS, build_for, finish
 from mechopt.problem.direct_size import refuse_if_large
 from mechopt.problem.direct_terms import read_terms
@@ -63,7 +64,7 @@ def sweep_provider_value(
 
 def _at(built: Any, point: Population, costs: Any) -> Any:
     """The program with another objective; the layout shares its states with the first one."""
-    layout = direct_arrays.Layout.__new__(direct_arrays.Layout)
+    layout = Layout.__new__(Layout)
     layout.__dict__.update(built.layout.__dict__, population=point)
     point.__dict__["states"] = built.layout.space
     return replace(built, layout=layout, program=replace(built.program, cost=costs))
