@@ -164,7 +164,8 @@ class Terms:
     def command(self, file: str, instance: Instance) -> str:
         """The `mechopt solve` line that gives the same plan."""
         words = ["mechopt", "solve", file]
-        for name, value in self.changes(instance).items():
+        changes = {**_beside(file, instance), **self.changes(instance)}
+        for name, value in changes.items():
             if name == "budget":
                 words += ["--budget", "inf" if value is None else _spell(value)]
             elif name == "thresholds":
@@ -175,7 +176,7 @@ class Terms:
                 words += ["--set", f"value=*{_spell(self.moved['value'])}"]
             else:
                 words += ["--set", f"{name}={_spell(value)}"]
-        if self.changes(instance).get("thresholds") and instance.levels > 1:
+        if "thresholds" in changes and instance.levels > 1:
             words += [w for b in instance.shares.tolist() for w in ("--share", _spell(b))]
         if self.mechanism != "burdens":
             words += ["--mechanism", self.mechanism]
@@ -185,7 +186,10 @@ class Terms:
 
     def python(self, file: str, instance: Instance) -> str:
         """The lines of Python that give the same plan."""
-        lines = ["import mechopt as mo", f"instance = mo.read({file!r})"]
+        said = "".join(f", {name}={value!r}" for name, value in _beside(file, instance).items())
+        if said and instance.levels > 1:
+            said += f", shares={instance.shares.tolist()!r}"
+        lines = ["import mechopt as mo", f"instance = mo.read({file!r}{said})"]
         changes = {
             name: f"{_spell(self.moved['value'])} * instance.value" if name == "value" else value
             for name, value in self.changes(instance).items()
@@ -199,6 +203,18 @@ class Terms:
         options = "".join(f", {name}={value!r}" for name, value in self.options().items())
         lines.append(f"plan = mo.solve(instance, {self.mechanism!r}{options})")
         return "\n".join(lines)
+
+
+def _beside(file: str, instance: Instance) -> dict[str, Any]:
+    """What a table of users does not say itself and was given when the page was opened."""
+    if file.lower().removesuffix(".gz").endswith(".json"):
+        return {}
+    found: dict[str, Any] = {"thresholds": instance.thresholds.tolist()}
+    if instance.provider_value:
+        found["provider_value"] = instance.provider_value
+    if isfinite(instance.budget):
+        found["budget"] = instance.budget
+    return found
 
 
 def _number(name: str, text: str, free: bool) -> float:

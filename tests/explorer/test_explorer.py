@@ -52,13 +52,19 @@ MOVES: list[dict[str, str]] = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["instance.json", "users.csv"])
 @pytest.mark.parametrize("query", MOVES)
 def test_every_state_is_reproduced_by_its_lines(
-    query: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    query: dict[str, str], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "instance.json"
-    instance_of().write(path)
-    instance = mo.read(path)
+    path = tmp_path / kind
+    instance = instance_of(budget=30)
+    if kind == "users.csv":  # it does not say thresholds, value and budget; the lines must
+        rows = zip(instance.ids, instance.cost, instance.value, instance.capacity)
+        lines = [",".join(map(str, row)) for row in rows]
+        path.write_text("\n".join(["id,cost,value,capacity", *lines]) + "\n")
+    else:
+        instance.write(path)
     found = answers.answer(instance, Terms.read(query, instance), str(path))
     assert "error" not in found
     scope: dict[str, Any] = {}
