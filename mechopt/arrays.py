@@ -158,6 +158,12 @@ def freeze(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array
 
 
+def everywhere(entry: float | str, n: int) -> npt.NDArray[Any]:
+    """`entry` n times, read-only, in the memory of one."""
+    one = freeze(np.array([entry]))
+    return np.ndarray((n,), one.dtype, one, strides=(0,))
+
+
 def exact_sum(column: FloatArray, *more: float) -> float:
     """Σ column + Σ more, correctly rounded (so its sign is exact). The sum may not overflow."""
     return fsum([*exact_parts(column), *more])

@@ -127,6 +127,8 @@ class Reader:
         free: bool = False,
     ) -> None:
         """Faults of the entries that break a rule, or are no usable number; NaN may be `free`."""
+        if _sound(array, rule):
+            return
         if rule == "> 0":
             bad = ~(array > 0)
         elif rule == "≥ 0":
@@ -188,6 +190,8 @@ class Reader:
 
     def increasing(self, field: str, array: FloatArray, rule: str, remedy: str = "") -> None:
         """Faults of entries that do not exceed the one before (where both are positive)."""
+        if array.size < 2:
+            return
         low = np.flatnonzero((array[1:] <= array[:-1]) & (array[1:] > 0)) + 1
         found = [
             Fault(
@@ -237,3 +241,15 @@ class Reader:
             for row in rows[:SHOWN]
         ]
         self.some("capacity", found, len(rows))
+
+
+def _sound(array: FloatArray, rule: str) -> bool:
+    """Whether every entry keeps to the rule, by the least and the largest (NaN: it does not)."""
+    if not array.size:
+        return True
+    low, high = array.min(), array.max()
+    if not high <= (1.0 if rule == "[0, 1]" else LARGEST):
+        return False
+    if low == 0 and rule != "> 0":
+        return not array[array < SMALLEST].any()
+    return bool(low >= SMALLEST)

@@ -55,6 +55,12 @@ class UserField:
         """Whether NaN is an entry: "not said"."""
         return self.blank is not None and self.blank != self.blank
 
+    def left_out(self, raw: Any) -> bool:
+        """Whether an argument says no more than the default does."""
+        if self.default is None:
+            return False
+        return raw is None or (type(raw) is int and raw == self.default)
+
 
 USER_FIELDS = (
     UserField("cost", "θ > 0, money per data unit", "> 0", "money per data unit", core=True),

@@ -286,7 +286,9 @@ class Instance:
         return tuple(
             field.name
             for field in USER_FIELDS
-            if not field.core and not _is_default(getattr(self, field.name), field.default)
+            if not field.core
+            and not field.left_out(self._given[field.name])
+            and not _is_default(getattr(self, field.name), field.default)
         )
 
     def __eq__(self, other: object) -> bool:

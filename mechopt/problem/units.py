@@ -70,16 +70,14 @@ class NaturalInstance(Instance):
     """`source` counted in `units`; made without copying or checking anything twice."""
 
     def __init__(self, source: Instance, units: Units) -> None:
-        for name, entry in vars(source).items():
-            if name in _CACHED:
-                continue
-            if name in DIMENSIONS:
-                entry = entry * (1.0 / units.of(DIMENSIONS[name]))
-                if isinstance(entry, np.ndarray):
-                    entry = arrays.freeze(entry)
-            object.__setattr__(self, name, entry)
-        object.__setattr__(self, "source", source)
-        object.__setattr__(self, "units", units)
+        kept = {name: entry for name, entry in vars(source).items() if name not in _CACHED}
+        whole = source.widths.base is source.capacity  # one segment, no numbers of its own
+        for name, dimension in DIMENSIONS.items():
+            if name == "widths" and whole:
+                kept[name] = arrays.freeze(kept["capacity"].reshape(-1, 1))
+            else:
+                kept[name] = _scaled(kept[name], 1.0 / units.of(dimension))
+        self.__dict__.update(kept, source=source, units=units)
 
     source: Instance
 
@@ -110,10 +108,21 @@ class NaturalInstance(Instance):
         return NaturalInstance, (self.source, self.units)
 
 
-# What an instance works out from its numbers, to be worked out again.
+# What an instance works out from its numbers, to be worked out again; what is said stays said.
 _CACHED = {"_exact_cache"} | {
-    name for name, entry in vars(Instance).items() if isinstance(entry, cached_property)
+    name
+    for name, entry in vars(Instance).items()
+    if isinstance(entry, cached_property) and name != "said"
 }
+
+
+def _scaled(entry: Any, factor: float) -> Any:
+    """A number or an array times `factor`."""
+    if not isinstance(entry, np.ndarray):
+        return entry * factor
+    if entry.strides == (0,):
+        return arrays.everywhere(float(entry[0]) * factor, entry.size)
+    return arrays.freeze(entry * factor)
 
 
 def natural(instance: Instance) -> Instance:

@@ -53,7 +53,8 @@ class _Users(Reader):
     def build(self) -> None:
         given = self.given
         ids = self.names("ids", given["ids"])
-        columns = {field.name: self.column(field) for field in USER_FIELDS}
+        said = [field for field in USER_FIELDS if not field.left_out(given[field.name])]
+        columns = {field.name: self.column(field) for field in said}
         widths, slopes = self.segments(given["segments"])
         if (
             columns["capacity"] is None
@@ -65,11 +66,16 @@ class _Users(Reader):
         self.ids = ids
         if ids is not None:
             self.distinct(ids)
-        for field in USER_FIELDS:
+        for field in said:
             column = columns[field.name]
             if column is not None:
-                columns[field.name] = column = np.broadcast_to(column, (n,))
+                if column.shape != (n,):
+                    columns[field.name] = column = np.broadcast_to(column, (n,))
                 self.check_users(field, column)
+        for field in USER_FIELDS:
+            if field.name not in columns:
+                entry = field.default if field.label else float(field.default)
+                columns[field.name] = arrays.everywhere(entry, n)
         levels = self.levels(given["thresholds"], given["shares"])
         worth = self.scalar("provider_value", 0.0, limit=True)
         budget = self.scalar("budget", inf, limit=False)
@@ -154,6 +160,8 @@ class _Users(Reader):
             return self.names(field.name, raw)
         if field.blank is not None and isinstance(raw, tuple):
             raw = tuple(field.blank if entry is None else entry for entry in raw)
+        if isinstance(raw, np.ndarray) and raw.dtype == np.float64 and raw.ndim == 1:
+            return raw  # a private copy already (`own`)
         return self.floats(field.name, raw)
 
     def names(self, field: str, raw: Any) -> Any:
@@ -263,6 +271,8 @@ class _Users(Reader):
 
     def within_capacity(self, name: str, columns: dict[str, Any]) -> None:
         """Nobody can have given for good, or be held to, more than he can give."""
+        if BY_NAME[name].left_out(self.given[name]):
+            return
         amount, capacity = columns[name], columns["capacity"]
         over = np.flatnonzero(amount > capacity).tolist()
         found = []
@@ -277,6 +287,8 @@ class _Users(Reader):
             found = read_limit(self.given[name])
         except ValueError as error:
             self.fault(name, str(error))
+            return {}
+        if not found:
             return {}
         known = {} if group is None else dict.fromkeys(np.unique(group).tolist())
         for label in found:
