@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mechopt.commands import options as cli
-from mechopt.commands.output import check_out, emit, note
+from mechopt.commands.output import check_out, emit, note, working
 
 
 def frontier(
@@ -73,14 +73,11 @@ def frontier(
     options = {name: value for name, value in options.items() if value is not None}
     if "objective" not in options:  # nothing to gain in money: then what the money reaches
         options["objective"] = "provider-surplus" if over == "provider_value" else "improvement"
-    found = mo.frontier(
-        problem,
-        mechanism or "burdens",
-        over=over,
-        values=_values(values),
-        breakpoints=True,
-        **options,
-    )
+    points = _values(values)
+    with working(f"solving for {len(points):,} values of {over} and between", quiet=quiet):
+        found = mo.frontier(
+            problem, mechanism or "burdens", over=over, values=points, breakpoints=True, **options
+        )
     for path, do in ((out, found.write), (plot, found.plot)):
         if path is not None:
             do(path)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
 from mechopt.atomic import STANDARD, protect, refuse_inputs
 from mechopt.errors import OutputError
+
+PATIENCE = 2.0  # seconds without a word
 
 
 def emit(text: str) -> None:
@@ -47,3 +53,31 @@ def check_out(path: object, *inputs: object) -> None:
         raise OutputError(f"cannot write {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"cannot write {path}: the folder is read-only")
+
+
+@contextmanager
+def working(what: str, *, quiet: bool) -> Iterator[None]:
+    """Inside, after `PATIENCE` seconds, one line on a terminal says what runs and for how long."""
+    stream = sys.stderr
+    if quiet or stream is None or not stream.isatty():
+        yield
+        return
+    began, ended = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        wait = PATIENCE
+        while not ended.wait(wait):
+            stream.write(f"\r\x1b[Kmechopt: {what}: {time.monotonic() - began:.0f} s so far")
+            stream.flush()
+            wait = 1.0
+        if wait != PATIENCE:
+            stream.write("\r\x1b[K")
+            stream.flush()
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mechopt.commands import options as cli
-from mechopt.commands.output import check_out, emit, note
+from mechopt.commands.output import check_out, emit, note, working
 
 
 def rights(
@@ -49,7 +49,8 @@ def rights(
         "time_limit": time_limit,
     }
     given = {name: value for name, value in said.items() if value is not None}
-    table = mo.rights(problem, exclusion=exclusion, **given)
+    with working("solving under every right", quiet=quiet):
+        table = mo.rights(problem, exclusion=exclusion, **given)
     from mechopt.files import write_document
     from mechopt.files.documents import dumps
 

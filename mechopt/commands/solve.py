@@ -9,7 +9,7 @@ import typer
 
 from mechopt.atomic import STANDARD
 from mechopt.commands import options as cli
-from mechopt.commands.output import check_out, emit, note
+from mechopt.commands.output import check_out, emit, note, working
 
 _EXIT = {"optimal": 0, "null": 0, "infeasible": 3, "feasible": 4, "unknown": 4}
 
@@ -107,11 +107,16 @@ def solve(
     from mechopt.solving import default_mechanism, objective_of
 
     said = {name: value for name, value in given.items() if value is not None}
-    answer = mo.solve(problem, mechanism or default_mechanism(problem), **said)
+    name = mechanism or default_mechanism(problem)
+    with working(f"solving ({_task(problem, name, protocol)})", quiet=quiet):
+        answer = mo.solve(problem, name, **said)
     remark = objective_of(problem, given)[1] if answer.objective_name else ""
     if remark and format is cli.Format.JSON:
         note(f"mechopt: {remark}", quiet=quiet)
-    certificate = _certified(problem, answer) if exact else None
+    certificate = None
+    if exact:
+        with working("proving the answer in exact arithmetic", quiet=quiet):
+            certificate = _certified(problem, answer)
     if out is not None:
         from mechopt.files import write
 
@@ -148,6 +153,13 @@ def solve(
         emit(answer_text(answer, remark))
     # A rule is evaluated, not optimised: there is no proof that could be missing.
     raise typer.Exit(0 if mechanism == "rule" else _EXIT[answer.status])
+
+
+def _task(problem: Any, mechanism: str, protocol: str | None) -> str:
+    """What is solved, in a few words."""
+    levels = f", {problem.levels} thresholds" if problem.levels > 1 else ""
+    asked = f", {protocol}" if protocol else ""
+    return f"{mechanism}{asked}, {problem.n:,} users{levels}"
 
 
 def _certified(problem: Any, answer: Any) -> Any:

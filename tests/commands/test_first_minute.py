@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import shlex
 import subprocess
 import sys
@@ -103,3 +105,58 @@ def test_help_ends_in_examples(command: str, capfd: pytest.CaptureFixture[str]) 
     for line in cli.EXAMPLES[command]:
         assert line in " ".join(said.split())
         assert shlex.split(line)[1] in cli.COMMANDS
+
+
+def on_terminal(code: str) -> tuple[str, str]:
+    """(what the terminal shows of stderr, standard output) of a Python program."""
+    reader, writer = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, text=True
+        ) as process:
+            os.close(writer)
+            shown = b""
+            with contextlib.suppress(OSError):  # Linux: the other end is closed
+                while piece := os.read(reader, 4096):
+                    shown += piece
+            assert process.stdout is not None
+            printed = process.stdout.read()
+            assert process.wait(60) == 0, shown
+    finally:
+        os.close(reader)
+    return shown.decode(), printed
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_long_solve_says_on_the_terminal_what_it_does(quiet: bool, files: Path) -> None:
+    """One line on stderr that goes away again; standard output stays JSON."""
+    words = ["solve", str(files / "two.json"), "--protocol", "sequential", "--format", "json"]
+    code = (
+        "import time, mechopt as mo; from mechopt import cli; from mechopt.commands import output; "
+        "output.PATIENCE = 0.05; solve = mo.solve; "
+        "mo.solve = lambda *a, **o: (time.sleep(0.3), solve(*a, **o))[1]; "
+        f"raise SystemExit(cli.main({words + ['--quiet'] * quiet!r}))"
+    )
+    shown, printed = on_terminal(code)
+    line = "solving (burdens, sequential, 3 users, 2 thresholds): 0 s so far"
+    assert (line in shown) is not quiet
+    assert quiet or "so far\r\x1b[Kmechopt: no provider value" in shown  # wiped when it is done
+    assert json.loads(printed)["kind"] == "plan"
+
+
+def test_a_short_solve_and_a_pipe_see_no_progress(files: Path) -> None:
+    words = ["solve", str(files / "two.json"), "--format", "json"]
+    shown, _ = on_terminal(f"from mechopt import cli; raise SystemExit(cli.main({words!r}))")
+    assert "so far" not in shown
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from mechopt.commands import output; import time; output.PATIENCE = 0.01\n"
+            "with output.working('x', quiet=False): time.sleep(0.1)",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
