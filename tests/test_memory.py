@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -156,3 +158,64 @@ def test_models_that_nobody_holds_are_given_back() -> None:
     code = [sys.executable, "-c", ALIVE]
     alive = subprocess.run(code, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert int(alive) <= 25
+
+
+GROWTH = """
+import numpy as np
+import mechopt as mo
+from mechopt import memory
+from benchmarks.units.run import resident
+memory.PILE = 300_000  # as 1,000,000 to models of 1,000 users
+n, peaks = 300, []
+instance = mo.Instance(
+    np.ones(n), 1.0, np.ones(n), np.array([0.2, 0.4, 0.6, 0.8]) * n, [0.2, 0.4, 0.7, 1.0]
+)
+for _ in range(24):
+    mo.build_model(instance, "burdens-levels")
+    peaks.append(resident())
+print(max(peaks[10:]) - max(peaks[:10]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own count")
+def test_memory_does_not_grow_while_models_are_built_and_dropped() -> None:
+    code = [sys.executable, "-c", GROWTH]
+    grown = subprocess.run(code, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert float(grown) <= 15.0  # MB, as 50 MB are to models of 1,000 users
+
+
+def test_a_pause_gives_back_what_earlier_ones_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "PILE", 1000)
+    gc.collect()
+    monkeypatch.setattr(memory.Pile, "waiting", 0)
+    monkeypatch.setattr(memory.Pile, "alive", 0)
+
+    def made() -> list[weakref.ref[Ring]]:
+        with memory.paused_gc():
+            rings = [Ring() for _ in range(1500)]
+        return [weakref.ref(ring) for ring in rings]
+
+    first = made()
+    assert any(ring() for ring in first)
+    with memory.paused_gc():
+        assert not any(ring() for ring in first)
+    assert gc.isenabled()
+
+
+def test_a_collector_that_is_off_stays_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.Pile, "waiting", 10 * memory.PILE)
+    gc.disable()
+    try:
+        with memory.paused_gc():
+            pass
+        assert not gc.isenabled()
+        assert memory.Pile.waiting == 10 * memory.PILE
+    finally:
+        gc.enable()
+
+
+class Ring:
+    """Holds itself, as a scalar component of Pyomo does."""
+
+    def __init__(self) -> None:
+        self.own = {None: self}
