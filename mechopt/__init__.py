@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from mechopt.campaign.replay import update as update
     from mechopt.campaign.state import Campaign as Campaign
     from mechopt.campaign.store import append_event as append_event
+    from mechopt.campaign.store import append_events as append_events
     from mechopt.campaign.store import read_log as read_log
     from mechopt.cases.calibration import Calibrated as Calibrated
     from mechopt.cases.calibration import instance_from_capacities as instance_from_capacities

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
-from mechopt.atomic import STANDARD, refuse_inputs, replacing
+from mechopt.atomic import STANDARD, replacing
 from mechopt.errors import InvalidFile, InvalidInput, InvalidOption, OutputError
 from mechopt.words import load as _load
 
@@ -152,10 +152,9 @@ def write(
             found, named = thing.table(), {"kind": "mechanism-table"}
         second = plans.side(path)
         alone = suffix == ".parquet" or not isinstance(thing, Plan) or str(path) in STANDARD
-        if not alone:
-            refuse_inputs(path)
-            write_document(named, second)
         _write_table(path, suffix, found, named)
+        if not alone:
+            write_document(named, second)
         return
     if isinstance(thing, Plan):
         document = plans.document(thing, **about)

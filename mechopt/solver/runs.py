@@ -13,7 +13,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from mechopt.errors import SolverError
@@ -106,7 +106,7 @@ def _in_own_thread(job: Callable[[], Any], *, stop: Callable[[], Any]) -> Any:
         worker = _Worker()
     try:
         worker.jobs.put(job)
-        result, error = worker.results.get()
+        result, error = _awaited(worker.results)
     except BaseException:
         stop()
         worker.jobs.put(None)
@@ -115,6 +115,15 @@ def _in_own_thread(job: Callable[[], Any], *, stop: Callable[[], Any]) -> Any:
     if error is not None:
         raise error
     return result
+
+
+def _awaited(results: SimpleQueue[tuple[Any, BaseException | None]]) -> Any:
+    """The next result, looking up every so often: a signal may reach another thread than this."""
+    while True:
+        try:
+            return results.get(timeout=0.2)
+        except Empty:
+            pass
 
 
 def _retire() -> None:
