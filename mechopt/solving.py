@@ -9,7 +9,7 @@ from typing import Any
 from mechopt import registry, words
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.problem.aims import check_limits, default_objective
-from mechopt.withdrawal.stage import check_order
+from mechopt.withdrawal.moves import check_order
 
 
 def problem_kind(problem: Any) -> str:

@@ -17,9 +17,14 @@ from mechopt import arrays, draws, words
 from mechopt.arrays import FloatArray
 from mechopt.cases import calibration
 from mechopt.cases.improvement import STEPS, exponent, steps_to
+from mechopt.cases.population_families import (
+    POPULATIONS,
+    check_whole,
+    lognormal_draw,
+    population_of,
+)
 from mechopt.errors import InvalidOption
 from mechopt.problem.instance import Instance
-from mechopt.problem.population import Group, Population
 
 
 def families(kind: str = "instance") -> dict[str, str]:
@@ -66,24 +71,24 @@ def generate(
 
     Raises InvalidOption for an unknown family or parameter (with the nearest name) or a bad value.
     """
-    words.choose("family", family, [*_INSTANCES, *_POPULATIONS])
+    words.choose("family", family, [*_INSTANCES, *POPULATIONS])
     words.choose("steps", steps, STEPS)
     power = exponent(shape)
-    _whole("n", n, 1, "users")
-    _whole("levels", levels, 1, "thresholds")
-    _whole("seed", seed, 0, "any whole number")
+    check_whole("n", n, 1, "users")
+    check_whole("levels", levels, 1, "thresholds")
+    check_whole("seed", seed, 0, "any whole number")
     if tightness is None:
         tightness = 1.0 if family == "knife-edge" else 0.8
     if not (isfinite(tightness) and tightness > 0):
         raise InvalidOption(f"tightness: must be > 0 and finite, got {tightness:g}")
     what = f"family {family!r}"
-    if family in _POPULATIONS:
-        groups = words.call(_POPULATIONS[family], what, n, {**parameters, "seed": seed})
+    if family in POPULATIONS:
+        groups = words.call(POPULATIONS[family], what, n, {**parameters, "seed": seed})
         groups = [
             group.replace(reversibility=reversibility, removable=removable, exclusion=exclusion)
             for group in groups
         ]
-        return _population(groups, tightness, levels, steps, power, provider_value, budget)
+        return population_of(groups, tightness, levels, steps, power, provider_value, budget)
     fields = words.call(_INSTANCES[family], what, n, {**parameters, "seed": seed})
     usual = fields.pop("provider_value", None)
     worth = usual if provider_value is None else provider_value
@@ -133,7 +138,7 @@ def _lognormal(
 ) -> dict[str, Any]:
     """Costs, values and capacities lognormal with median 1, independent."""
     spreads = {"cost": cost_log_sd, "value": value_log_sd, "capacity": capacity_log_sd}
-    return {field: _lognormal_draw(seed, field, n, sd) for field, sd in spreads.items()}
+    return {field: lognormal_draw(seed, field, n, sd) for field, sd in spreads.items()}
 
 
 def _pareto(n: int, *, tail: float = 2.5, lowest: float = 0.5, seed: int) -> dict[str, Any]:
@@ -206,7 +211,7 @@ def _clustered(
     edges = np.array([arrays.exact_sum(np.array(weights[: k + 1])) for k in range(len(weights))])
     segment = np.searchsorted(edges, draws.uniform(seed, "segment", n) * edges[-1], side="right")
     return {
-        field: draws.rounded(np.array(centre)[segment] * _lognormal_draw(seed, field, n, log_sd))
+        field: draws.rounded(np.array(centre)[segment] * lognormal_draw(seed, field, n, log_sd))
         for field, centre in centres.items()
     }
 
@@ -248,6 +253,8 @@ _PRISM = (
     (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.995, 1),
     (4, 9, 27, 35, 39, 42, 45, 48, 51, 54, 59, 66, 73, 85, 91, 144),
 )
+
+
 _COMMON_VOICE = (
     (0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1),
     (1, 1, 2, 2, 4, 7, 10, 19, 29, 45, 62, 107, 157, 324, 878),
@@ -302,93 +309,6 @@ def _calibrated(
     }
 
 
-# -- families of populations ----------------------------------------------------------------------
-
-
-def _population_uniform(
-    n: int,
-    *,
-    types: int = 3,
-    cost: tuple[float, float] = (0.5, 1.5),
-    value: float = 1.0,
-    capacity: float = 4.0,
-    seed: int,
-) -> list[Group]:
-    """n users alike, costs equally likely on an even grid."""
-    _whole("types", types, 1, "costs")
-    low, high = cost
-    costs = draws.rounded(low + (high - low) * np.arange(types) / max(types - 1, 1))
-    return [Group(n, costs, _equal(types), value, capacity)]
-
-
-def _population_two_type(
-    n: int,
-    *,
-    low: float = 0.25,
-    high: float = 1.0,
-    share_low: float = 0.6,
-    value: float = 1.0,
-    capacity: float = 20.0,
-    seed: int,
-) -> list[Group]:
-    """n users alike, each of low or high cost."""
-    return [Group(n, [low, high], [share_low, 1 - share_low], value, capacity)]
-
-
-def _population_lognormal(
-    n: int,
-    *,
-    types: int = 4,
-    log_sd: float = 0.5,
-    value: float = 1.0,
-    capacity: float = 4.0,
-    seed: int,
-) -> list[Group]:
-    """n users alike, costs lognormal with median 1, as the medians of equally likely slices."""
-    _whole("types", types, 1, "costs")
-    costs = draws.rounded(draws.exp(log_sd * draws.normal_quantile(_middles(types))))
-    return [Group(n, costs, _equal(types), value, capacity)]
-
-
-def _population_groups(
-    n: int, *, heavy_share: float = 0.25, types: int = 2, seed: int
-) -> list[Group]:
-    """Casual users and fewer heavy users, who value the improvement more and can give more."""
-    _whole("types", types, 1, "costs")
-    heavy = min(max(round(heavy_share * n), 0), n)
-    costs = draws.rounded(draws.exp(0.5 * draws.normal_quantile(_middles(types))))
-    sizes = {(0.8, 2.0): n - heavy, (2.4, 8.0): heavy}
-    return [
-        Group(size, costs, _equal(types), value, capacity)
-        for (value, capacity), size in sizes.items()
-        if size
-    ]
-
-
-def _population_individual(n: int, *, seed: int) -> list[Group]:
-    """Every user her own group: two possible costs, value and capacity drawn."""
-    fields = {
-        field: _lognormal_draw(seed, field, n, sd)
-        for field, sd in (("cost", 0.3), ("value", 0.5), ("capacity", 0.5))
-    }
-    return [
-        Group(1, [cost, 2 * cost], _equal(2), value, 4 * capacity)
-        for cost, value, capacity in zip(*(fields[f].tolist() for f in fields))
-    ]
-
-
-def _population_prism(n: int, *, types: int = 3, seed: int) -> list[Group]:
-    """n users alike with PRISM's median capacity and value and the calibrated cost law."""
-    _whole("types", types, 1, "costs")
-    capacity = 48.0
-    monthly = calibration.MONTHLY_COST * draws.exp(
-        calibration.COST_LOG_SD * draws.normal_quantile(_middles(types))
-    )
-    value = draws.rounded(draws.exp(np.array([calibration.VALUE_MU])))[0]
-    costs = draws.rounded(monthly / capacity + calibration.EFFORT)
-    return [Group(n, costs, _equal(types), float(value), capacity)]
-
-
 _INSTANCES: dict[str, Callable[..., dict[str, Any]]] = {
     "uniform": _uniform,
     "lognormal": _lognormal,
@@ -405,18 +325,11 @@ _INSTANCES: dict[str, Callable[..., dict[str, Any]]] = {
     "withdrawal-shock": _withdrawal_shock,
 }
 
-_POPULATIONS: dict[str, Callable[..., list[Group]]] = {
-    "population-uniform": _population_uniform,
-    "population-two-type": _population_two_type,
-    "population-lognormal": _population_lognormal,
-    "population-groups": _population_groups,
-    "population-individual": _population_individual,
-    "population-prism": _population_prism,
-}
-
 
 _FAMILIES: dict[str, Mapping[str, Callable[..., Any]]]
-_FAMILIES = {"instance": _INSTANCES, "population": _POPULATIONS}
+
+
+_FAMILIES = {"instance": _INSTANCES, "population": POPULATIONS}
 
 
 # -- thresholds -----------------------------------------------------------------------------------
@@ -442,53 +355,5 @@ def _within(threshold: float, reach: float) -> float:
     return threshold if threshold <= edge else float(f"{edge * (1 - 1e-11):.12g}")
 
 
-def _population(
-    groups: list[Group],
-    tightness: float,
-    levels: int,
-    steps: str,
-    power: float,
-    provider_value: float | None,
-    budget: float | None,
-) -> Population:
-    gives = [
-        group.size * chance * min(group.capacity, group.value / cost)
-        for group in groups
-        for cost, chance in zip(group.costs.tolist(), group.probabilities.tolist())
-    ]
-    thresholds, shares = steps_to(
-        tightness * arrays.exact_sum(np.array(gives)), levels, steps, power
-    )
-    worth = arrays.exact_sum(np.array([group.size * group.value for group in groups]))
-    return Population(
-        groups,
-        draws.rounded(np.array(thresholds)),
-        shares,
-        provider_value=worth if provider_value is None else provider_value,
-        budget=budget,
-    )
-
-
-# -- draws and checks -----------------------------------------------------------------------------
-
-
-def _lognormal_draw(seed: int, field: str, n: int, log_sd: float) -> FloatArray:
-    return draws.rounded(draws.exp(log_sd * draws.normal(seed, field, n)))
-
-
 def _pareto_draw(seed: int, field: str, n: int, tail: float, lowest: float) -> FloatArray:
     return draws.rounded(lowest * draws.exp(-draws.log(draws.uniform(seed, field, n)) / tail))
-
-
-def _middles(types: int) -> FloatArray:
-    return (np.arange(types) + 0.5) / types
-
-
-def _equal(types: int) -> list[float]:
-    return [1 / types] * types
-
-
-def _whole(name: str, value: object, least: int, what: str) -> None:
-    good = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
-    if not good:
-        raise InvalidOption(f"{name}: must be a whole number ≥ {least} ({what}), got {value!r}")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mechopt.commands import options as cli
-from mechopt.commands.output import check_out, emit, note
-from mechopt.commands.page import Page, columns_of_terminal
+from mechopt.commands.output import Page, check_out, columns_of_terminal, emit, note
 
 if TYPE_CHECKING:
     from mechopt.studies.results import Interval, Table

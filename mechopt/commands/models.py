@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mechopt.commands import options as cli
-from mechopt.commands.output import emit
-from mechopt.commands.page import Page
+from mechopt.commands.output import Page, emit
 
 
 def models(

@@ -12,7 +12,7 @@ import numpy as np
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.audits.plans import Audit
-from mechopt.commands.page import Page
+from mechopt.commands.output import Page
 from mechopt.errors import NotSupported, TooLarge
 from mechopt.withdrawal import WithdrawalReport
 from mechopt.withdrawal.metrics import pivotal, totals

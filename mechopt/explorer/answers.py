@@ -15,8 +15,9 @@ from mechopt.errors import MechoptError
 from mechopt.explorer.terms import PATIENCE, Terms
 from mechopt.problem.instance import Instance
 from mechopt.solving import solve
+from mechopt.withdrawal.moves import order_of
 from mechopt.withdrawal.sequential import sequential_path
-from mechopt.withdrawal.stage import Stage, as_float, order_of, stage_of
+from mechopt.withdrawal.stage import Stage, as_float, stage_of
 
 SHOWN = 240  # people drawn: those with the largest burdens
 _FRONTIER = 13  # points of the frontier

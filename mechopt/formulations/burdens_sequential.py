@@ -81,7 +81,7 @@ from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
 from mechopt.problem.aims import MARGIN, required_total
 from mechopt.problem.instance import Instance
-from mechopt.withdrawal.stage import permutation
+from mechopt.withdrawal.moves import permutation
 
 CHOSEN = ("designed", "small-first", "large-first")
 THREATS = ("possible", "certain")

@@ -6,6 +6,7 @@ Symbols and units are those of FORMULATION sections 1 and 5.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from mechopt import arrays, tolerances
 from mechopt.arrays import ExactArray, FloatArray
-from mechopt.errors import InvalidPopulation
+from mechopt.errors import InvalidFile, InvalidPopulation
 from mechopt.problem import cost_curves as curves
 from mechopt.problem.arguments import Reader
 from mechopt.problem.fields import BY_NAME, OF_GROUP
@@ -248,3 +249,31 @@ def _segments(read: Reader, capacity: Any, raw: Any) -> tuple[Any, FloatArray, F
         read.check("capacity", total, "> 0", "data", scalar=True)
     used = widths > 0
     return owned, widths[used], slopes[used]
+
+
+def read_group(entry: Any, position: int) -> Group:
+    """The group described by an entry of a population's file."""
+    where = f"groups[{position}]."
+    optional = {"value", "capacity", "reversibility", "removable", "exclusion", "segments"}
+    expect_fields(entry, where, {"size", "costs", "probabilities"}, optional)
+    given = dict(entry)
+    if given.get("segments") is not None:
+        expect_fields(given["segments"], f"{where}segments.", {"widths", "slopes"}, set())
+        given["segments"] = (given["segments"]["widths"], given["segments"]["slopes"])
+    try:
+        return Group(**given)
+    except InvalidPopulation as error:
+        raise InvalidPopulation(where + str(fault) for fault in error.faults) from None
+
+
+def expect_fields(data: Any, where: str, needed: set[str], optional: set[str]) -> None:
+    """InvalidFile unless `data` is an object with these fields."""
+    if not isinstance(data, Mapping):
+        raise InvalidFile(f"{where.rstrip('.') or 'file'}: expected an object, got {data!r}")
+    problems = [f"{where}{field}: missing" for field in sorted(needed - set(data))]
+    problems += [
+        f"{where}{field}: not a field; fields are {', '.join(sorted(needed | optional))}"
+        for field in sorted(set(data) - needed - optional)
+    ]
+    if problems:
+        raise InvalidFile(problems)

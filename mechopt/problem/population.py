@@ -20,6 +20,7 @@ from mechopt.arrays import ExactArray, FloatArray, IntArray
 from mechopt.errors import InvalidFile, InvalidPopulation, NotSupported
 from mechopt.problem.arguments import Reader
 from mechopt.problem.group import Group as Group
+from mechopt.problem.group import expect_fields, read_group
 from mechopt.problem.instance import Instance
 from mechopt.problem.law import Law, read_law
 
@@ -403,18 +404,20 @@ class Population:
 
         Raises InvalidFile on missing or unknown fields, InvalidPopulation on bad values.
         """
-        _expect(data, "", {"kind", "improvement", "groups"}, {"schema_version", "provider", "law"})
+        expect_fields(
+            data, "", {"kind", "improvement", "groups"}, {"schema_version", "provider", "law"}
+        )
         if data["kind"] != "population":
             raise InvalidFile(f"kind: expected 'population', got {data['kind']!r}")
         if data.get("schema_version", 1) != 1:
             raise InvalidFile(f"schema_version: this version reads 1, got {data['schema_version']}")
         provider = data.get("provider") or {}
-        _expect(provider, "provider.", set(), {"value", "budget", "expected_budget"})
-        _expect(data["improvement"], "improvement.", {"thresholds"}, {"shares"})
+        expect_fields(provider, "provider.", set(), {"value", "budget", "expected_budget"})
+        expect_fields(data["improvement"], "improvement.", {"thresholds"}, {"shares"})
         if not isinstance(data["groups"], list):
             raise InvalidFile("groups: expected a list of groups")
         return cls(
-            groups=[_group(entry, position) for position, entry in enumerate(data["groups"])],
+            groups=[read_group(entry, position) for position, entry in enumerate(data["groups"])],
             thresholds=data["improvement"]["thresholds"],
             shares=data["improvement"].get("shares"),
             provider_value=provider.get("value", 0),
@@ -430,29 +433,3 @@ class Population:
 
 def _rebuild(given: dict[str, Any]) -> Population:
     return Population(**given)
-
-
-def _group(entry: Any, position: int) -> Group:
-    where = f"groups[{position}]."
-    optional = {"value", "capacity", "reversibility", "removable", "exclusion", "segments"}
-    _expect(entry, where, {"size", "costs", "probabilities"}, optional)
-    given = dict(entry)
-    if given.get("segments") is not None:
-        _expect(given["segments"], f"{where}segments.", {"widths", "slopes"}, set())
-        given["segments"] = (given["segments"]["widths"], given["segments"]["slopes"])
-    try:
-        return Group(**given)
-    except InvalidPopulation as error:
-        raise InvalidPopulation(where + str(fault) for fault in error.faults) from None
-
-
-def _expect(data: Any, where: str, needed: set[str], optional: set[str]) -> None:
-    if not isinstance(data, Mapping):
-        raise InvalidFile(f"{where.rstrip('.') or 'file'}: expected an object, got {data!r}")
-    problems = [f"{where}{field}: missing" for field in sorted(needed - set(data))]
-    problems += [
-        f"{where}{field}: not a field; fields are {', '.join(sorted(needed | optional))}"
-        for field in sorted(set(data) - needed - optional)
-    ]
-    if problems:
-        raise InvalidFile(problems)

@@ -11,14 +11,9 @@ from mechopt.withdrawal.games import sequential_game, simultaneous_game, write_g
 from mechopt.withdrawal.mistakes import Simulation, simulate_withdrawal
 from mechopt.withdrawal.orders import BestOrder, best_order, sustaining_orders
 from mechopt.withdrawal.outcome import Equilibrium, Outcome
-from mechopt.withdrawal.restore import (
-    FailureBonus,
-    Restoration,
-    Scaling,
-    largest_scaling,
-    least_extra_payments,
-    least_failure_bonus,
-)
+from mechopt.withdrawal.repairs.bonus import FailureBonus, least_failure_bonus
+from mechopt.withdrawal.repairs.payments import Restoration, least_extra_payments
+from mechopt.withdrawal.repairs.scaling import Scaling, largest_scaling
 from mechopt.withdrawal.sequential import sequential_everyone_stays, sequential_outcome
 from mechopt.withdrawal.simultaneous import simultaneous_slack
 from mechopt.withdrawal.stage import Stage, stage_of

@@ -12,31 +12,23 @@ import numpy as np
 from mechopt import arrays, doors, words
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
-from mechopt.withdrawal import part
 from mechopt.withdrawal.coalition import Coalition, blocking_coalition
-from mechopt.withdrawal.dropout import dropout_slack
 from mechopt.withdrawal.equilibria import (
     Goal,
     all_leave_is_equilibrium,
     extreme_equilibrium,
     list_equilibria,
 )
+from mechopt.withdrawal.moves import ORDERS, order_of
 from mechopt.withdrawal.outcome import Equilibrium, Outcome, outcome_of
 from mechopt.withdrawal.page import describe, report_dict
-from mechopt.withdrawal.part import Choices
-from mechopt.withdrawal.reassign import reassign_slack
+from mechopt.withdrawal.rights import part
+from mechopt.withdrawal.rights.dropout import dropout_slack
+from mechopt.withdrawal.rights.part import Choices
+from mechopt.withdrawal.rights.reassign import reassign_slack
 from mechopt.withdrawal.sequential import Path, sequential_path
 from mechopt.withdrawal.simultaneous import all_stay_slack, best_reply_outcome
-from mechopt.withdrawal.stage import (
-    ORDERS,
-    Stage,
-    as_float,
-    at_stake,
-    order_of,
-    reversible_cost,
-    stage_of,
-    sunk_cost,
-)
+from mechopt.withdrawal.stage import Stage, as_float, at_stake, reversible_cost, stage_of, sunk_cost
 from mechopt.withdrawal.threats import Threat, threat_of
 from mechopt.withdrawal.ties import Tie, Turned, total_ties, user_ties, verdict
 

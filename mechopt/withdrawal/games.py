@@ -17,14 +17,8 @@ import numpy as np
 from mechopt.arrays import BoolArray
 from mechopt.errors import InvalidOption, OutputError, TooLarge
 from mechopt.withdrawal.coalition import payoffs
-from mechopt.withdrawal.stage import (
-    Array,
-    Stage,
-    order_of,
-    plan_columns,
-    stage_of,
-    sunk_cost,
-)
+from mechopt.withdrawal.moves import order_of
+from mechopt.withdrawal.stage import Array, Stage, plan_columns, stage_of, sunk_cost
 
 if TYPE_CHECKING:
     from mechopt.answer.plan import Plan

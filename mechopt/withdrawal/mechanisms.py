@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mechopt.arrays import FloatArray
+from mechopt.withdrawal.moves import ascending
 from mechopt.withdrawal.sequential import sequential_path
-from mechopt.withdrawal.stage import Stage, ascending
+from mechopt.withdrawal.stage import Stage
 
 if TYPE_CHECKING:
     from mechopt.answer.mechanism import DirectMechanism

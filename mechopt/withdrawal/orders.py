@@ -11,17 +11,11 @@ import numpy as np
 from mechopt.arrays import IntArray
 from mechopt.errors import TooLarge
 from mechopt.status import Status
+from mechopt.withdrawal.moves import ORDERS, order_of
 from mechopt.withdrawal.outcome import Outcome, outcome_of
 from mechopt.withdrawal.sequential import Path, sequential_path
 from mechopt.withdrawal.simultaneous import all_stay_slack
-from mechopt.withdrawal.stage import (
-    ORDERS,
-    Array,
-    Stage,
-    order_of,
-    reversible_cost,
-    stage_of,
-)
+from mechopt.withdrawal.stage import Array, Stage, reversible_cost, stage_of
 
 if TYPE_CHECKING:
     from mechopt.answer.plan import Plan

@@ -11,14 +11,7 @@ from mechopt import arrays
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.status import Status
-from mechopt.withdrawal.stage import (
-    Array,
-    Stage,
-    as_float,
-    contribution_cost,
-    field_of,
-    sunk_cost,
-)
+from mechopt.withdrawal.stage import Array, Stage, as_float, contribution_cost, field_of, sunk_cost
 
 if TYPE_CHECKING:
     from mechopt.answer.plan import Plan

@@ -18,7 +18,8 @@ from mechopt import memory
 from mechopt.arrays import BoolArray, IntArray
 from mechopt.errors import TooLarge
 from mechopt.withdrawal import cascades
-from mechopt.withdrawal.stage import Array, Stage, ascending, permutation
+from mechopt.withdrawal.moves import ascending, permutation
+from mechopt.withdrawal.stage import Array, Stage
 
 LevelArray = npt.NDArray[np.int32]
 

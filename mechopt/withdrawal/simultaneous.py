@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from mechopt.arrays import BoolArray, FloatArray, IntArray
+from mechopt.withdrawal.moves import ascending
 from mechopt.withdrawal.sequential import one_threshold
-from mechopt.withdrawal.stage import Array, Stage, ascending
+from mechopt.withdrawal.stage import Array, Stage
 
 
 def simultaneous_slack(

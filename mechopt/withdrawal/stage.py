@@ -27,12 +27,13 @@ import numpy.typing as npt
 
 from mechopt import arrays, tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
-from mechopt.errors import InvalidOption, InvalidPlan
+from mechopt.errors import InvalidPlan
 from mechopt.problem import cost_curves as curves
 
 if TYPE_CHECKING:
     from mechopt.answer.plan import Plan
     from mechopt.problem.instance import Instance
+
 
 Array = npt.NDArray[Any]  # float64, or Fraction objects when everything was given exactly
 
@@ -383,72 +384,6 @@ def sunk_cost(instance: Instance, burden: Array, *, exact: bool) -> Array:
         return sunk
     committed = field_of(instance, "committed", exact)
     return sunk + rho * contribution_cost(instance, committed, exact=exact)
-
-
-ORDERS = ("small-first", "large-first", "cost")
-
-
-def order_of(instance: Instance, stage: Stage, order: Any) -> IntArray:
-    """The users in the order in which they move, shape (n,).
-
-    "small-first" by ascending x_i, "large-first" by descending x_i, "cost" by ascending θ_i, all
-    with ties by position; or a permutation of 0 … n−1. Raises InvalidOption for anything else.
-    """
-    order = check_order(order, stage.n)
-    if isinstance(order, str):
-        if order == "cost":
-            return ascending(field_of(instance, "cost", stage.exact))
-        return ascending(stage.x if order == "small-first" else -stage.x)
-    return order
-
-
-def check_order(order: Any, n: int, more: tuple[str, ...] = ()) -> str | IntArray:
-    """`order` if it is one of `ORDERS` or of `more`, or the permutation of 0 … n−1 it gives.
-
-    Raises InvalidOption for anything else.
-    """
-    if not isinstance(order, str):
-        return permutation(order, n)
-    if order not in (*ORDERS, *more):
-        raise InvalidOption(
-            f"order: {order!r} is not known; choose from {', '.join((*ORDERS, *more))}, "
-            "or give a permutation of the users"
-        )
-    return order
-
-
-def ascending(keys: Array) -> IntArray:
-    """Positions by ascending key, ties by position."""
-    if keys.dtype != object:  # the unstable sort is several times as fast, and mostly enough
-        order = np.argsort(keys)
-        ranked = keys[order]
-        if not (ranked[1:] == ranked[:-1]).any():
-            return order
-    return np.argsort(keys, kind="stable")
-
-
-def permutation(order: Any, n: int) -> IntArray:
-    """`order` as an index array, checked to be a permutation of 0 … n−1."""
-    try:
-        given = np.asarray(order)
-    except ValueError:
-        given = np.zeros(0)
-    if given.shape != (n,) or given.dtype.kind not in "iu":
-        whole = given.ndim == 1 and given.dtype.kind in "iu"
-        raise InvalidOption(
-            f"order: must be {', '.join(map(repr, ORDERS))} or a permutation of the {n} users "
-            f"(each of 0 … {n - 1} once), got "
-            + (f"{given.size} positions" if whole else f"{order!r:.60}")
-        )
-    counts = np.bincount(given, minlength=n) if n and given.min() >= 0 else np.zeros(0)
-    if counts.size != n or (counts != 1).any():
-        wrong = int(np.flatnonzero(counts != 1)[0]) if counts.size >= n else int(given.min())
-        raise InvalidOption(
-            f"order: is no permutation of the {n} users: user {wrong} must occur exactly once"
-            if 0 <= wrong < n
-            else f"order: {wrong} is not a user (0 … {n - 1})"
-        )
-    return given.astype(np.int64)
 
 
 def as_float(array: Any) -> FloatArray:

@@ -14,7 +14,8 @@ from mechopt.formulations import burdens_levels_bigm as bigm
 from mechopt.known.burdens import level_curves, simultaneous_level
 from mechopt.known.burdens import several_levels as burdens_levels
 from mechopt.known.burdens import solve as burdens
-from mechopt.known.burdens.multiple_choice_knapsack import Knapsack, minimise
+from mechopt.known.burdens.knapsack_relaxation import Knapsack
+from mechopt.known.burdens.multiple_choice_knapsack import minimise
 from mechopt.solver import highs
 from tests.oracles import oracle_levels as oracle
 

@@ -1,14 +1,11 @@
 """Multiple-choice knapsack with convex pieces: reach a total exactly, at least cost or payment.
 
 min Σ f_i(x_i) s.t. Σ x_i = P (and Σ need_i ≤ budget), f_i piecewise linear with gaps and jumps
-(`LevelCurves`). Replacing every f_i by its lower convex envelope gives the LP relaxation of the
-multiple-choice formulation; it is solved by taking envelope segments in order of slope, and
-leaves at most one user (two with a budget) between points that the curve does not connect.
-Choosing a connected piece for that user, the pieces of all users are taken by slope: a plan. What
-gap remains is closed by branch and bound over the users whose reduced costs leave a choice; each
-branch removes points of one user, or bounds how many of several alike users are above a gap. The
-budget is priced, at the best multiplier, in every node.
-All bounds are evaluated in floating point from the data; no solver tolerance enters.
+(`LevelCurves`). The LP relaxation (`knapsack_relaxation`) leaves at most one user, two with a
+budget, between points that the curve does not connect. Choosing a connected piece for that user,
+the pieces of all users are taken by slope: a plan. What gap remains is closed by branch and bound
+over the users whose reduced costs leave a choice; each branch removes points of one user, or bounds
+how many of several alike users are above a gap.
 """
 
 from __future__ import annotations
@@ -24,30 +21,8 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
 from mechopt.known import allocation
+from mechopt.known.burdens.knapsack_relaxation import Knapsack, Relaxed, relax
 from mechopt.known.burdens.level_curves import LevelCurves
-
-
-@dataclass(frozen=True, eq=False)
-class Knapsack:
-    """Reach `total` (data) by burdens on `curves` at least Σ need ("pay") or Σ cost ("cost").
-
-    budget : money, the most Σ need may be; inf for none (with `first` = "pay" it is not used)
-    """
-
-    curves: LevelCurves
-    total: float
-    first: str
-    budget: float = inf
-
-    @property
-    def value(self) -> FloatArray:
-        """f at the points, money."""
-        return self.curves.need if self.first == "pay" else self.curves.cost
-
-    @property
-    def slack(self) -> float:
-        """Data by which a sum of burdens may miss the total through rounding."""
-        return tolerances.REACH * self.total
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,31 +40,9 @@ class Choice:
     nodes: int = 0
 
 
-@dataclass(frozen=True)
-class _Split:
-    """A user whom the relaxation puts at `where` (data), between two unconnected points."""
-
-    start: int
-    stop: int
-    where: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Relaxed:
-    """LP relaxation: bound on f, prices, burdens (n,), Σ cost and Σ need there, split users."""
-
-    bound: float
-    data_price: float
-    budget_price: float
-    burden: FloatArray
-    cost: float
-    need: float
-    splits: tuple[_Split, ...]
-
-
 def minimise(problem: Knapsack, *, accuracy: float, deadline: float) -> Choice:
     """Solve; stops when value − bound ≤ accuracy (money) or at `deadline` (a perf_counter time)."""
-    root = _relax(problem)
+    root = relax(problem)
     if root is None:
         return Choice(None, inf, inf)
     best = _round(problem, root)
@@ -102,148 +55,6 @@ def minimise(problem: Knapsack, *, accuracy: float, deadline: float) -> Choice:
     if found.burden is not None:
         best = replace(best, burden=found.burden + fixed, value=found.value + offset)
     return replace(best, bound=min(bound, best.value), nodes=found.nodes)
-
-
-# -- relaxation -------------------------------------------------------------------------------
-
-
-def _relax(problem: Knapsack) -> _Relaxed | None:
-    """The LP relaxation; None if even that has no solution."""
-    if problem.first == "pay" or problem.budget == inf:
-        return _by_slope(problem, problem.value, 0.0)
-    return _within_budget(problem)
-
-
-def envelope(curves: LevelCurves, value: FloatArray) -> IntArray:
-    """The points on the lower convex envelope of each user's curve, ascending."""
-    points = np.arange(curves.user.size)
-    user, burden = curves.user, curves.burden
-    while points.size > 2:
-        before, middle, after = points[:-2], points[1:-1], points[2:]
-        left = (value[middle] - value[before]) * (burden[after] - burden[middle])
-        right = (value[after] - value[middle]) * (burden[middle] - burden[before])
-        # Each of these lies above a chord, so all of them may go at once.
-        above = (user[before] == user[after]) & (left > right)
-        if not above.any():
-            break
-        points = np.concatenate((points[:1], middle[~above], points[-1:]))
-    return points
-
-
-def _by_slope(problem: Knapsack, value: FloatArray, budget_price: float) -> _Relaxed | None:
-    """Least Σ value over the envelopes: segments in order of slope, the last one in part."""
-    curves, slack = problem.curves, problem.slack
-    points = envelope(curves, value)
-    user, burden = curves.user[points], curves.burden[points]
-    linked = np.flatnonzero(user[1:] == user[:-1])
-    lowest = points[np.append(True, user[1:] != user[:-1])]
-    x = curves.burden[lowest].copy()
-    missing = -exact_sum(x, -problem.total)
-    width = burden[linked + 1] - burden[linked]
-    if missing < -slack or missing > exact_sum(width) + slack:
-        return None
-    with np.errstate(invalid="ignore", divide="ignore"):  # width 0: no number, and sorted last
-        slope = (value[points[linked + 1]] - value[points[linked]]) / width
-    _straighten(slope, user[linked])
-    order = np.argsort(slope, kind="stable")
-    reach = np.cumsum(width[order])
-    cut = int(np.searchsorted(reach, missing, side="left"))
-    part = np.zeros(width.size)
-    part[order[:cut]] = 1.0
-    splits: tuple[_Split, ...] = ()
-    price = 0.0
-    if cut < order.size:
-        last = int(order[cut])
-        rest = max(missing - (float(reach[cut - 1]) if cut else 0.0), 0.0)
-        part[last] = min(rest / width[last], 1.0)
-        price = float(slope[last])
-    elif order.size:
-        price = float(slope[order[-1]])
-    x += np.bincount(user[linked], weights=part * width, minlength=curves.n)
-    if cut < order.size and slack < rest < width[last] - slack:
-        start, stop = int(points[linked[last]]), int(points[linked[last] + 1])
-        if not curves.joined[start:stop].all():
-            splits = (_Split(start, stop, float(x[curves.user[start]])),)
-    totals = [
-        float(column[lowest].sum() + part @ (column[points[linked + 1]] - column[points[linked]]))
-        for column in (value, curves.cost, curves.need)
-    ]
-    return _Relaxed(totals[0], price, budget_price, x, totals[1], totals[2], splits)
-
-
-def _straighten(slope: FloatArray, owner: IntArray) -> None:
-    """Make each user's slopes ascend exactly, in place: rounding must not reverse his segments."""
-    same = owner[1:] == owner[:-1]
-    while True:
-        falls = np.flatnonzero(same & (slope[1:] < slope[:-1]))
-        if not falls.size:
-            return
-        slope[falls + 1] = slope[falls]
-
-
-_HINT = 1e-12  # weight of the need in a tie
-_MOST_LINES = 60  # supporting lines of the budget's dual; a handful are needed
-
-
-def _within_budget(problem: Knapsack) -> _Relaxed | None:
-    """Least Σ cost over the envelopes with Σ need ≤ budget: the best multiplier, by lines."""
-    curves, budget = problem.curves, problem.budget
-    free = _by_slope(problem, curves.cost, 0.0)
-    # Among equal costs the least need: at price 0 whole stretches of a curve are ties.
-    over = _by_slope(problem, curves.cost + _HINT * curves.need, 0.0)
-    if over is None or free is None:
-        return None
-    if over.need <= budget * (1 + tolerances.REACH):
-        return replace(over, bound=free.bound)
-    under = _by_slope(problem, curves.need, inf)
-    if under is None or under.need > budget * (1 + tolerances.REACH):
-        return None
-    best = over
-    bound = free.bound
-    for _ in range(_MOST_LINES):
-        price = max(0.0, (under.cost - over.cost) / (over.need - under.need))
-        middle = _by_slope(problem, curves.cost + price * curves.need, price)
-        assert middle is not None
-        if middle.bound - price * budget > bound:
-            best, bound = middle, middle.bound - price * budget
-        line = over.cost + price * over.need
-        if middle.bound >= line - 1e-14 * abs(line):
-            break
-        if middle.need > budget:
-            over = middle
-        else:
-            under = middle
-        if over.need - under.need <= 0:
-            break
-    weight = min(1.0, max(0.0, (budget - under.need) / (over.need - under.need)))
-    burden = weight * over.burden + (1 - weight) * under.burden
-    value = curves.cost + best.budget_price * curves.need
-    splits = _splits_of_mix(curves, value, over, under, burden)
-    return replace(best, bound=bound, burden=burden, splits=splits)
-
-
-def _splits_of_mix(
-    curves: LevelCurves, value: FloatArray, over: _Relaxed, under: _Relaxed, burden: FloatArray
-) -> tuple[_Split, ...]:
-    """Users for whom a mix of two relaxed solutions is no point of the curve, the worst first."""
-    moved = np.flatnonzero(over.burden != under.burden).tolist()
-    moved += [int(curves.user[split.start]) for split in (*over.splits, *under.splits)]
-    found = []
-    for who in dict.fromkeys(moved):
-        first, stop = int(curves.start[who]), int(curves.start[who + 1])
-        mine = curves.of_user(who)
-        hull = envelope(mine, value[first:stop])
-        where = float(burden[who])
-        edge = int(np.searchsorted(mine.burden[hull], where, side="right"))
-        left, right = hull[max(edge - 1, 0)], hull[min(edge, hull.size - 1)]
-        reach = mine.burden[right] - mine.burden[left]
-        if mine.joined[left:right].all() or reach <= 0:
-            continue
-        share = (where - mine.burden[left]) / reach
-        if 1e-12 < share < 1 - 1e-12:
-            worth = min(share, 1 - share) * reach
-            found.append((worth, _Split(first + int(left), first + int(right), where)))
-    return tuple(split for _, split in sorted(found, key=lambda pair: -pair[0]))
 
 
 # -- plans ------------------------------------------------------------------------------------
@@ -260,7 +71,7 @@ def _pieces(curves: LevelCurves) -> tuple[IntArray, IntArray, IntArray]:
 _MOST_TRIES = 64  # combinations of pieces tried around split users
 
 
-def _round(problem: Knapsack, relaxed: _Relaxed) -> Choice:
+def _round(problem: Knapsack, relaxed: Relaxed) -> Choice:
     """The best plan that keeps every user on the piece where the relaxation has him.
 
     Split users (the two worst) are tried on each of the pieces around their gaps.
@@ -331,7 +142,7 @@ def _links(curves: LevelCurves, begin: IntArray, end: IntArray) -> IntArray:
 # -- branch and bound -------------------------------------------------------------------------
 
 
-def _core(problem: Knapsack, root: _Relaxed, gap: float) -> tuple[Knapsack, FloatArray, float]:
+def _core(problem: Knapsack, root: Relaxed, gap: float) -> tuple[Knapsack, FloatArray, float]:
     """Without what reduced costs rule out: the remaining problem, and what that fixes.
 
     A point whose reduced cost exceeds the gap is in no better plan. Users with one point left are
@@ -365,7 +176,7 @@ def _branch(core: Knapsack, cutoff: float, accuracy: float, deadline: float) -> 
     small = replace(core, curves=_only(core.curves, free))
     incumbent = Choice(None, cutoff, -inf)
     order = count()
-    heap: list[tuple[float, int, tuple[IntArray, ...], _Relaxed]] = []
+    heap: list[tuple[float, int, tuple[IntArray, ...], Relaxed]] = []
 
     def consider(dropped: tuple[IntArray, ...]) -> None:
         nonlocal incumbent
@@ -373,7 +184,7 @@ def _branch(core: Knapsack, cutoff: float, accuracy: float, deadline: float) -> 
         if dropped and not np.logical_or.reduceat(alive, small.curves.start[:-1]).all():
             return
         part = replace(small, curves=small.curves.keep(alive))
-        relaxed = _relax(part)
+        relaxed = relax(part)
         if relaxed is None or relaxed.bound >= incumbent.value - accuracy:
             return
         plan = _round(part, relaxed)
@@ -431,7 +242,7 @@ def _only(curves: LevelCurves, users: IntArray) -> LevelCurves:
 
 
 def _branches(
-    curves: LevelCurves, alive: BoolArray, relaxed: _Relaxed, alike: list[IntArray]
+    curves: LevelCurves, alive: BoolArray, relaxed: Relaxed, alike: list[IntArray]
 ) -> tuple[IntArray, IntArray]:
     """The points that two branches remove, at the gap nearest to where the split user is.
 

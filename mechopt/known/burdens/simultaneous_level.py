@@ -20,8 +20,9 @@ from mechopt.arrays import FloatArray, IntArray, exact_sum
 from mechopt.known import allocation
 from mechopt.known.allocation import Allocation, Pieces
 from mechopt.known.burdens import level_curves
+from mechopt.known.burdens.knapsack_relaxation import Knapsack
 from mechopt.known.burdens.level_curves import LevelCurves
-from mechopt.known.burdens.multiple_choice_knapsack import Choice, Knapsack, minimise
+from mechopt.known.burdens.multiple_choice_knapsack import Choice, minimise
 from mechopt.known.burdens.part_curves import part_curves, part_payment
 from mechopt.known.levels import LevelAnswer
 from mechopt.problem.aims import leaving_loss

@@ -21,7 +21,7 @@ from mechopt.known.levels import LevelAnswer, best_level
 from mechopt.known.natural import in_natural_units
 from mechopt.problem.aims import check_options
 from mechopt.problem.instance import Instance
-from mechopt.withdrawal.reassign import levels_without
+from mechopt.withdrawal.rights.reassign import levels_without
 
 METHODS = ("auto", "selection", "model")
 

@@ -25,7 +25,8 @@ import numpy as np
 from mechopt import arrays, tolerances
 from mechopt.arrays import FloatArray, exact_sum
 from mechopt.known.allocation import Allocation
-from mechopt.known.burdens.multiple_choice_knapsack import Choice, Knapsack, minimise
+from mechopt.known.burdens.knapsack_relaxation import Knapsack
+from mechopt.known.burdens.multiple_choice_knapsack import Choice, minimise
 from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget
 from mechopt.known.levels import LevelAnswer
 from mechopt.known.practice.curves import (

@@ -15,7 +15,7 @@ from mechopt import arrays
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.errors import NotSupported
-from mechopt.known.burdens.multiple_choice_knapsack import envelope
+from mechopt.known.burdens.knapsack_relaxation import envelope
 from mechopt.known.levels import spending
 from mechopt.known.practice.curves import Terms, asked_curves
 from mechopt.problem.aims import objective_value

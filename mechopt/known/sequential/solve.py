@@ -36,7 +36,7 @@ from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.search import Search
 from mechopt.known.sequential.task import Candidate, Task
 from mechopt.problem.instance import Instance
-from mechopt.withdrawal.stage import check_order
+from mechopt.withdrawal.moves import check_order
 
 _FIRST = 0.3  # of the time left: the MILPs where the game tree follows
 _TRYING = 0.02  # of the time left: making the participation optimum milder …

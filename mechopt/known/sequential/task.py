@@ -22,7 +22,7 @@ from mechopt.withdrawal.stage import Stage
 class Task:
     """Reach `level`, total T_level + reserve (data), at the least "pay" or "cost" (money).
 
-    order : a permutation (n,) or one of `mechopt.withdrawal.stage.ORDERS`, or "designed"
+    order : a permutation (n,) or one of `mechopt.withdrawal.moves.ORDERS`, or "designed"
     deadline : of `time.perf_counter`, seconds
     """
 
