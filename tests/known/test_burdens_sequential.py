@@ -11,6 +11,7 @@ import pytest
 import mechopt as mo
 from mechopt.errors import NotSupported
 from mechopt.formulations import burdens_sequential as formulation
+from mechopt.formulations.burdens_sequential_steps import THREATS
 from mechopt.solver import highs
 from mechopt.withdrawal.sequential import sequential_path
 from mechopt.withdrawal.stage import Stage
@@ -212,7 +213,7 @@ def test_certain_threats_are_sustained_and_never_beat_possible_ones(order: str) 
         instance = close_instance(rng, 5, 3)
         chosen = "designed" if order == "designed" else rng.permutation(5)
         values = {}
-        for threats in formulation.THREATS:
+        for threats in THREATS:
             model = formulation.build(
                 instance, objective="social-cost", order=chosen, transfers=False, threats=threats
             )

@@ -13,7 +13,7 @@ from math import inf
 import numpy as np
 
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.formulations.burdens_sequential import unwilling_range
+from mechopt.formulations.burdens_sequential_steps import unwilling_range
 from mechopt.known.burdens import level_curves, simultaneous_level
 from mechopt.known.sequential.task import Candidate, Task, choose_rest, given_order
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.formulations import burdens_sequential as formulation
-from mechopt.formulations.burdens_sequential import Step
+from mechopt.formulations.burdens_sequential_steps import Step
 from mechopt.known.burdens import level_curves, simultaneous_level
 from mechopt.known.sequential.task import (
     Candidate,

@@ -11,8 +11,7 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
-from mechopt.formulations import burdens_sequential as formulation
-from mechopt.formulations.burdens_sequential import Step
+from mechopt.formulations.burdens_sequential_steps import Step, steps
 from mechopt.known import allocation
 from mechopt.problem.instance import Instance
 from mechopt.withdrawal.stage import Stage
@@ -54,7 +53,7 @@ class Task:
 
     def steps(self, threats: str) -> list[Step]:
         """The levels that a withdrawal can collapse."""
-        return formulation.steps(self.below, reserve=self.reserve, threats=threats)
+        return steps(self.below, reserve=self.reserve, threats=threats)
 
 
 @dataclass(frozen=True, eq=False)
