@@ -45,7 +45,9 @@ MAY_NAME = {
     "mechopt.files",
     "mechopt.cli",
 }
-MOST_LINES = 450
+MOST_LINES = 450  # of a module
+MOST_MODULES = 20  # in a folder
+MOST_LOOSE = 14  # at the root
 
 
 def modules() -> dict[str, Path]:
@@ -66,8 +68,12 @@ def floor(module: str) -> int:
 
 
 def imported(path: Path, known: dict[str, Path]) -> set[str]:
+    return imported_by(ast.parse(path.read_text()), known)
+
+
+def imported_by(tree: ast.Module, known: dict[str, Path]) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -122,3 +128,52 @@ def test_every_folder_is_packaged() -> None:
     settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {name for name, path in modules().items() if path.name == "__init__.py"}
     assert set(settings["packages"]) == folders | {"mechopt.sheets"}
+
+
+def test_modules_and_folders_are_small_enough_to_know() -> None:
+    long = [
+        f"{module}: {lines} lines"
+        for module, path in modules().items()
+        if (lines := len(path.read_text().splitlines())) > MOST_LINES
+    ]
+    assert not long, "split by subject: " + ", ".join(long)
+    members: dict[Path, list[str]] = {}
+    for path in modules().values():
+        members.setdefault(path.parent, []).append(path.name)
+    full = [
+        f"{folder.name}: {len(names)} modules"
+        for folder, names in members.items()
+        if len(names) > (MOST_LOOSE if folder == ROOT else MOST_MODULES)
+    ]
+    assert not full, "give part of it a folder: " + ", ".join(full)
+
+
+def test_no_circle_of_more_than_four_modules() -> None:
+    """Imports for type checkers alone do not count; `doors` and the registers' strings do not."""
+    known = modules()
+    imports = {module: running(path, known) - {module} for module, path in known.items()}
+    reached = {module: reachable(module, imports) for module in known}
+    circles = {
+        frozenset({module} | {other for other in reached[module] if module in reached[other]})
+        for module in known
+    }
+    assert not [sorted(circle) for circle in circles if len(circle) > 4]
+
+
+def running(path: Path, known: dict[str, Path]) -> set[str]:
+    """What a module imports when it runs, its functions included."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = [ast.Pass()]
+    return imported_by(tree, known)
+
+
+def reachable(module: str, imports: dict[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    todo = [module]
+    while todo:
+        for target in imports[todo.pop()] - found:
+            found.add(target)
+            todo.append(target)
+    return found

@@ -20,7 +20,8 @@ from time import perf_counter
 
 from mechopt import __version__
 from mechopt.studies.claim_cases import cases, read_spec
-from mechopt.studies.claims import CLAIMS, run_claims, summarise, write_findings
+from mechopt.studies.claim_runs import run_claims, summarise, write_findings
+from mechopt.studies.claims import CLAIMS
 
 
 def main() -> int:

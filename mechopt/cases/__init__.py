@@ -1,4 +1,4 @@
-"""Problems to try: generated families, calibration from real capacities.
+"""Problems to try: generated families, calibration from real capacities, drop-outs.
 
-May import problem and the ground.
+May import problem, dropouts and the ground.
 """

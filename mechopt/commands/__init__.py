@@ -1,1 +1,4 @@
-"""The commands of the command line, one module each; `mechopt.cli` lists them."""
+"""The commands of the command line, one module each; `mechopt.cli` lists them.
+
+Words in (`options`), text out (`output`, `show`). May import everything.
+"""

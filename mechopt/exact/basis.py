@@ -1,4 +1,4 @@
-"""Sparse square systems in rationals: singletons first, then what is left of them (the nucleus)."""
+"""Sparse square systems in rationals: singletons first, then what is left (the nucleus)."""
 
 from __future__ import annotations
 

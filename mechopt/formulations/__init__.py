@@ -1,4 +1,8 @@
-"""The provider's problems as Pyomo models with equation tags, one module each, and nothing else."""
+"""The provider's problems as Pyomo models with equation tags, and nothing else.
+
+A module per model (two are in parts), equations in models/NAME/README.md, what they share in
+`parts`. May import problem, answer, solver, withdrawal (the stage) and the ground.
+"""
 
 from __future__ import annotations
 

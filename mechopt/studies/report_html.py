@@ -19,7 +19,8 @@ from mechopt import __version__
 from mechopt.errors import InvalidFile, NotSupported
 from mechopt.studies import charts
 from mechopt.studies.charts import Dot, Series, number
-from mechopt.studies.claims import CLAIMS, Finding, read_findings, summarise
+from mechopt.studies.claim_runs import read_findings, summarise
+from mechopt.studies.claims import CLAIMS, Finding
 from mechopt.studies.comparing import parse_mechanism
 from mechopt.studies.results import Interval, Table, mean_of, read_table
 

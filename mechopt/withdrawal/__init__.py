@@ -1,4 +1,8 @@
-"""The withdrawal stage: what happens to a plan when users may leave (FORMULATION section 3)."""
+"""The withdrawal stage: what happens to a plan when users may leave (FORMULATION section 3).
+
+`stage` has the raw numbers, `check` is the door; repairs/ and rights/ have rooms. May import
+problem, answer, solver, dropouts and the ground.
+"""
 
 from mechopt.withdrawal.check import (
     Deviation,

@@ -14,9 +14,10 @@ import pytest
 
 import mechopt as mo
 from mechopt.errors import InvalidFile, InvalidOption
-from mechopt.studies import claims
+from mechopt.studies import claim_runs, claims
 from mechopt.studies.claim_cases import cases, read_spec
-from mechopt.studies.claims import CLAIMS, Case, Finding, check_claims, run_claims, summarise
+from mechopt.studies.claim_runs import check_claims, run_claims, summarise
+from mechopt.studies.claims import CLAIMS, Case, Finding
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "claims"
 
@@ -184,8 +185,8 @@ def test_two_processes_find_the_same_and_files_read_back(tmp_path) -> None:
     strip = [(f.claim, f.problem, f.holds, f.proved, f.amount) for f in one]
     assert strip == [(f.claim, f.problem, f.holds, f.proved, f.amount) for f in two]
     for name in ("findings.jsonl", "findings.jsonl.gz"):
-        claims.write_findings(one, tmp_path / name)
-        back = claims.read_findings(tmp_path / name)
+        claim_runs.write_findings(one, tmp_path / name)
+        back = claim_runs.read_findings(tmp_path / name)
         assert [(f.claim, f.problem, f.holds, f.proved) for f in back] == [it[:4] for it in strip]
         for finding, (*_, amount) in zip(back, strip):
             assert finding.amount == (None if amount is None else pytest.approx(amount, rel=1e-5))
@@ -196,7 +197,7 @@ def test_two_processes_find_the_same_and_files_read_back(tmp_path) -> None:
         if row["share"]:
             assert row["share"][0] == row["holds"] / row["telling"]
     with pytest.raises(InvalidFile, match="no file of findings"):
-        claims.read_findings(tmp_path / "none.jsonl")
+        claim_runs.read_findings(tmp_path / "none.jsonl")
 
 
 def test_a_failing_check_is_a_finding(monkeypatch) -> None:
@@ -251,7 +252,7 @@ def test_specifications_of_the_benchmark_are_read(shared_data) -> None:
 
 def test_recorded_run_is_what_the_readme_says_and_its_examples_repeat() -> None:
     recorded = BENCHMARK / "recorded"
-    findings = claims.read_findings(recorded / "findings.jsonl.gz")
+    findings = claim_runs.read_findings(recorded / "findings.jsonl.gz")
     lines = (BENCHMARK / "README.md").read_text(encoding="utf-8").splitlines()
     rows = iter([line for line in lines if re.search(r"\| \d+ of \d+ \|", line)])
     for name, levels in product(CLAIMS, (1, 2, 3)):

@@ -12,7 +12,8 @@ import mechopt as mo
 from mechopt.errors import InvalidFile, InvalidOption
 from mechopt.studies import charts
 from mechopt.studies.claim_cases import cases
-from mechopt.studies.claims import CLAIMS, run_claims, write_findings
+from mechopt.studies.claim_runs import run_claims, write_findings
+from mechopt.studies.claims import CLAIMS
 from mechopt.studies.figures import write_figures
 from mechopt.studies.report_html import curves_of, report_html, short_names, styles_of, write_report
 from mechopt.studies.results import Table

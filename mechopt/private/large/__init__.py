@@ -1,1 +1,4 @@
-"""Populations beyond counting: a certified interval for the optimum and a rule to deploy."""
+"""Populations beyond counting: a certified interval for the optimum and a rule to deploy.
+
+`bracket` is the door. May import what `private` may.
+"""
