@@ -12,7 +12,7 @@ from pyomo.core.expr import LinearExpression, MonomialTermExpression
 
 from mechopt.formulations.parts import Model
 from mechopt.problem.direct_terms import DirectTerms
-from mechopt.problem.population import Group, Population
+from mechopt.problem.population import Population
 
 Form = list[tuple[float, Any]]  # a linear form: coefficient and variable of each term
 MINUS = -1  # as an integer: exported without decimals
@@ -66,7 +66,9 @@ class Terms:
         self.widths = [group.widths.tolist() for group in self.groups]
         self.slopes = [group.slopes.tolist() for group in self.groups]
         self.first = [int(column) for column in population.first_type]  # column of a group
-        self.thoughtful = [self.second_thoughts(group) for group in population.groups]
+        self.thoughtful = [
+            terms.second_thoughts(group, population.levels) for group in population.groups
+        ]
         self.worth = [[group.value * share for group in self.groups] for share in self.shares]
         self.payments: dict[tuple[int, int, int], Form] = {}
         self.model: Model = pyo.ConcreteModel(name="direct")
@@ -118,12 +120,6 @@ class Terms:
         """Utility of a `true` type in the place of a `told` type who withdraws."""
         sunk = (1 - self.groups[true].reversibility) * self.theta[true]
         return self.run(k, s, self.keep(k, told)) + scaled(-sunk, self.shape(k, s, told))
-
-    def second_thoughts(self, group: Group) -> bool:
-        """Whether D6 needs the variable w."""
-        if not self.terms.honest_and_obedient or group.reversibility == 0:
-            return False
-        return self.terms.incentive == "bic" or self.population.levels > 1
 
     # -- sets and variables ---------------------------------------------------------------
 

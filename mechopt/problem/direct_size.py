@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import comb, inf, log10
 
 from mechopt.errors import TooLarge
-from mechopt.problem.direct_terms import DirectTerms
+from mechopt.problem.direct_terms import DirectTerms, nothing_kept
 from mechopt.problem.population import Group, Population
 from mechopt.problem.states import state_count
 
@@ -53,7 +53,7 @@ def predict_size(population: Population, terms: DirectTerms) -> Size:
         rows += levels * mine * (terms.obedient and not implied)
         pairs = group.types * (group.types - 1)
         thoughtful = terms.honest_and_obedient and group.reversibility > 0
-        if thoughtful and (terms.incentive == "bic" or levels > 1):  # w, stay, withdraw
+        if terms.second_thoughts(group, levels):  # w, stay, withdraw
             columns += levels * others * pairs
             rows += (2 * levels + (terms.incentive == "dsic")) * others * pairs
         elif terms.incentive == "dsic":
@@ -72,9 +72,8 @@ def _rights_are_implied(population: Population, terms: DirectTerms, group: Group
     """Whether D5, and under DSIC D6, follow from u ≥ 0 as a bound (or from ρ = 0)."""
     if group.reversibility == 0:
         return True
-    nothing_kept = group.value == 0 or (population.levels == 1 and group.removable > 0)
     safe = terms.participation == "ex-post" or (group.reversibility == 1 and terms.transfers)
-    return nothing_kept and safe
+    return nothing_kept(group, population.levels) and safe
 
 
 def _others(population: Population, states: int, group: Group) -> int:

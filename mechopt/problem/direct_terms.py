@@ -14,7 +14,7 @@ from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.problem.aims import MINIMISED
 from mechopt.problem.aims import check_limits as check_limits
-from mechopt.problem.population import Population
+from mechopt.problem.population import Group, Population
 
 INCENTIVES = ("dsic", "bic")
 PARTICIPATIONS = ("ex-post", "interim")
@@ -63,6 +63,16 @@ class DirectTerms:
     def honest_and_obedient(self) -> bool:
         """Whether D6 is imposed."""
         return self.withdrawal_rights is True and self.incentive != "none"
+
+    def second_thoughts(self, group: Group, levels: int) -> bool:
+        """Whether D6 needs the variables w: a misreporter's max{stay, withdraw}.
+
+        Not if nothing is recovered (ρ = 0: staying is always better), and not under DSIC with one
+        level, where the maximum is two rows.
+        """
+        if not self.honest_and_obedient or group.reversibility == 0:
+            return False
+        return self.incentive == "bic" or levels > 1
 
     @property
     def maximise(self) -> bool:
@@ -191,6 +201,11 @@ def read_target(population: Population, objective: str, target: object) -> float
             f"target: must lie in (0, {top:g}] (expected share of the improvement), got {target:g}"
         )
     return min(float(target), top)
+
+
+def nothing_kept(group: Group, levels: int) -> bool:
+    """Whether who leaves enjoys nothing afterwards, whatever the level."""
+    return group.value == 0 or (levels == 1 and group.removable > 0)
 
 
 def payment_bounds(population: Population, k: int) -> FloatArray:

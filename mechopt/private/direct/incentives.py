@@ -18,6 +18,7 @@ from mechopt.private.direct.layout import (
     shape_terms,
     utility_terms,
 )
+from mechopt.problem.direct_terms import nothing_kept
 
 
 def deviations(layout: Layout, pairs: str) -> Iterator[tuple[int, int, int]]:
@@ -37,32 +38,20 @@ def deviation_cells(layout: Layout, g: int, true: int, told: int) -> tuple[IntAr
     return cell[state[:, true], first + true], cell[state[:, told], first + told]
 
 
-def needs_second_thoughts(layout: Layout, g: int) -> bool:
-    """Whether D6 needs the variables w: a misreporter's max{stay, withdraw}.
-
-    Not if nothing is recovered (ρ = 0: staying is always better), and not under DSIC with one
-    level, where the maximum is two rows.
-    """
-    terms = layout.terms
-    if not terms.honest_and_obedient or layout.population.groups[g].reversibility == 0:
-        return False
-    return terms.incentive == "bic" or layout.K > 1
-
-
 def add_incentives(layout: Layout, rows: Rows, pairs: str) -> None:
     """(D3) nobody gains by misreporting, and (D6) not by withdrawing after it either."""
-    terms = layout.terms
+    terms, groups = layout.terms, layout.population.groups
     if terms.incentive == "none":
         return
     if terms.incentive == "bic":
         pairs = "all"
     for g, true, told in deviations(layout, pairs):
-        if not needs_second_thoughts(layout, g):
+        if not terms.second_thoughts(groups[g], layout.K):
             _add_staying(layout, rows, g, true, told)
     if not terms.honest_and_obedient:
         return
     for g, true, told in deviations(layout, "all"):
-        if needs_second_thoughts(layout, g):
+        if terms.second_thoughts(groups[g], layout.K):
             _add_second_thoughts(layout, rows, g, true, told)
         elif terms.incentive == "dsic" and not _withdrawal_is_idle(layout, g):
             _add_leaving(layout, rows, g, true, told)
@@ -93,14 +82,9 @@ def _withdrawal_is_idle(layout: Layout, g: int) -> bool:
     group = layout.population.groups[g]
     if group.reversibility == 0:
         return True
-    return _no_keep(layout, g) and (
+    return nothing_kept(group, layout.K) and (
         layout.terms.participation == "ex-post" or group.reversibility == 1
     )
-
-
-def _no_keep(layout: Layout, g: int) -> bool:
-    group = layout.population.groups[g]
-    return group.value == 0 or (layout.K == 1 and group.removable > 0)
 
 
 def _add_leaving(layout: Layout, rows: Rows, g: int, true: int, told: int) -> None:
