@@ -14,8 +14,6 @@ from mechopt.answer.plan import Plan
 from mechopt.campaign.topup import TopUp, top_up
 
 DAYS = 30  # to honour a deletion request: one month (GDPR, article 12(3))
-
-
 _ZERO = Fraction(0)
 
 

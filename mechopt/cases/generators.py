@@ -253,8 +253,6 @@ _PRISM = (
     (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.995, 1),
     (4, 9, 27, 35, 39, 42, 45, 48, 51, 54, 59, 66, 73, 85, 91, 144),
 )
-
-
 _COMMON_VOICE = (
     (0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1),
     (1, 1, 2, 2, 4, 7, 10, 19, 29, 45, 62, 107, 157, 324, 878),
@@ -324,11 +322,7 @@ _INSTANCES: dict[str, Callable[..., dict[str, Any]]] = {
     "common-voice": _common_voice,
     "withdrawal-shock": _withdrawal_shock,
 }
-
-
 _FAMILIES: dict[str, Mapping[str, Callable[..., Any]]]
-
-
 _FAMILIES = {"instance": _INSTANCES, "population": POPULATIONS}
 
 

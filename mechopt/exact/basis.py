@@ -9,11 +9,7 @@ from typing import Any
 from mechopt.errors import NotSupported, SolverError
 
 ZERO = Fraction(0)
-
-
 LARGEST_NUCLEUS = 250  # equations without a singleton that plain Fractions still solve in seconds
-
-
 Sparse = dict[Any, Fraction]
 
 

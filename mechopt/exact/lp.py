@@ -23,14 +23,8 @@ from mechopt.solver import highs
 from mechopt.status import Status
 
 MOST_PIVOTS = 200  # exact pivots after the solver's basis; none or a handful are the rule
-
-
 TOLERANCES = (1e-9, 1e-7, 1e-10)  # of HiGHS, one after another until a basis leads to the optimum
-
-
 Terms = Mapping[Any, Fraction]
-
-
 Row = tuple[str, dict[Any, Fraction], bool, Fraction]
 
 

@@ -25,17 +25,9 @@ from mechopt.status import Status
 from mechopt.withdrawal import check_withdrawal, simulate_withdrawal
 
 ASKED = 0.95
-
-
 ORDERS = 20  # random orders tried against small-first
-
-
 PATIENCE = 5.0  # seconds per optimisation
-
-
 MISTAKE = 0.05  # probability that a decision goes wrong
-
-
 DRAWS = 400  # of mistakes, per problem and protocol
 
 

@@ -15,8 +15,6 @@ from mechopt.answer.plan import Plan
 from mechopt.errors import InvalidOption
 
 OVER = ("budget", "provider_value", "reversibility", "exclusion", "threshold", "confidence")
-
-
 COLUMNS = (
     "share",
     "expenditure",
@@ -29,8 +27,6 @@ COLUMNS = (
     "status",
     "seconds",
 )
-
-
 LABELS = {
     "threshold": "highest threshold (data)",
     "share": "share of the improvement",

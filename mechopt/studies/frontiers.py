@@ -37,11 +37,7 @@ from mechopt.studies.frontier_table import COLUMNS, OVER, Frontier
 
 # Mechanisms whose plans stay feasible when the reversibility falls (W1, A5).
 _FEWER_WITH_RIGHTS = ("burdens", "subsidy", "complete-information")
-
-
 _CLOSE = 1e-9  # relative: how near the two rows beside a breakpoint are
-
-
 _MOST_HALVINGS = 60  # solves spent on one breakpoint
 
 

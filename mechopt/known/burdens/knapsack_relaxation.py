@@ -138,8 +138,6 @@ def _straighten(slope: FloatArray, owner: IntArray) -> None:
 
 
 _HINT = 1e-12  # weight of the need in a tie
-
-
 _MOST_LINES = 60  # supporting lines of the budget's dual; a handful are needed
 
 

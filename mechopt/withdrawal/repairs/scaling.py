@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 
 EXHAUSTED = 10  # users up to which every critical scaling is tried
-
-
 TRIED = 400  # critical scalings tried above that
 
 
