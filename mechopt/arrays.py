@@ -164,6 +164,17 @@ def everywhere(entry: float | str, n: int) -> npt.NDArray[Any]:
     return np.ndarray((n,), one.dtype, one, strides=(0,))
 
 
+def count_within(bounds: npt.NDArray[Any], totals: Any) -> Any:
+    """How many of the ascending bounds (K,) each total reaches: `searchsorted` from the right."""
+    many = isinstance(totals, np.ndarray) and totals.dtype != object and totals.size > 100
+    if not many or bounds.dtype == object or not 0 < bounds.size <= 4:
+        return np.searchsorted(bounds, totals, side="right")
+    count = (totals >= bounds[0]).astype(np.int64)
+    for bound in bounds[1:]:
+        count += totals >= bound
+    return count
+
+
 def exact_sum(column: FloatArray, *more: float) -> float:
     """Σ column + Σ more, correctly rounded (so its sign is exact). The sum may not overflow."""
     return fsum([*exact_parts(column), *more])

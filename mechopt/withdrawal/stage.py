@@ -74,8 +74,12 @@ class Stage:
         *,
         exclusion: Any = 0,
         committed: Any = 0,
+        scale: Any = None,
     ) -> Stage:
-        """From arrays or scalars; exact if `x` is an object array (of Fraction), else float."""
+        """From arrays or scalars; exact if `x` is an object array (of Fraction), else float.
+
+        scale : the money (n,) that a tolerance of money is a share of, where it is known
+        """
         x = np.asarray(x)
         exact = x.dtype == object
         kind: Any = object if exact else np.float64
@@ -92,10 +96,11 @@ class Stage:
         else:
             thresholds = _met(thresholds, float(x.sum()))
             data_tolerance = thresholds * tolerances.rounding(x.size)
-            money_tolerance = tolerances.MONEY * (v * shares[-1] + np.abs(r) + bonus)
-        free = x - committed if committed.any() else x
+            scale = v * shares[-1] + np.abs(r) + bonus if scale is None else scale
+            money_tolerance = tolerances.MONEY * scale
+        free = x if _nowhere(committed) or not committed.any() else x - committed
         removed = free if np.all(delta == 1) else delta * free
-        lost = exclusion * v if exclusion.any() else exclusion
+        lost = exclusion if _nowhere(exclusion) or not exclusion.any() else exclusion * v
         return cls(
             x,
             r,
@@ -144,7 +149,7 @@ class Stage:
     @cached_property
     def outside(self) -> Array:
         """(1 − η_i) v_i, what the full improvement is worth to whoever has left, money, (n,)."""
-        return self.v - self.lost
+        return self.v if _nowhere(self.lost) else self.v - self.lost
 
     @cached_property
     def total(self) -> Any:
@@ -165,7 +170,7 @@ class Stage:
 
     def level_of(self, totals: Any) -> Any:
         """Number of thresholds reached by each total."""
-        return np.searchsorted(self.reached, totals, side="right")
+        return arrays.count_within(self.reached, totals)
 
     def total_of(self, stay: BoolArray) -> Any:
         """X_S of a stay-set (n,) bool."""
@@ -193,6 +198,8 @@ class Stage:
     def staying_pays(self, users: Any, level: Any) -> Array:
         """Payoff of staying when `level` is reached, money."""
         trained = self.v[users] * self.shares[level] - self.r[users]
+        if isinstance(level, int) and level > 0:
+            return trained
         return np.where(np.asarray(level) > 0, trained, self.bonus[users])
 
     def leaving_pays(self, users: Any, level: Any) -> Array:
@@ -254,6 +261,11 @@ class Stage:
         return Stage(**{name: changes.get(name, getattr(self, name)) for name in names})
 
 
+def _nowhere(column: Array) -> bool:
+    """Whether a column is one 0, seen n times."""
+    return column.strides == (0,) and column.size > 0 and not column[0]
+
+
 def _met(thresholds: Array, total: float) -> Array:
     """Thresholds (K,), those that X misses by rounding lowered to X (as `Plan.level` has it).
 
@@ -278,26 +290,29 @@ def stage_of(instance: Instance, plan: Plan, *, exact: bool | None = None) -> St
         field_of(instance, "shares", exact),
     )
     committed = field_of(instance, "committed", exact)
-    untrained = np.where(
-        burden > committed, (payment if plan.unconditional else payment * 0) + bonus, 0
-    )
+    value = field_of(instance, "value", exact)
+    untrained: Any = 0.0
+    if exact or plan.unconditional or bonus:
+        untrained = np.where(
+            burden > committed, (payment if plan.unconditional else payment * 0) + bonus, 0
+        )
     if exact:
         untrained = untrained.astype(object)
-    stage = Stage.from_arrays(
+    scale = None
+    if not exact:
+        scale = value * float(shares[-1]) + refund + payment + untrained
+    return Stage.from_arrays(
         burden,
         refund - payment,
-        field_of(instance, "value", exact),
+        value,
         field_of(instance, "removable", exact),
         thresholds,
         shares,
         untrained,
         exclusion=field_of(instance, "exclusion", exact),
         committed=committed,
+        scale=scale,
     )
-    if exact:
-        return stage
-    scale = stage.v * stage.shares[-1] + refund + payment + untrained
-    return stage._with(money_tolerance=tolerances.MONEY * scale)
 
 
 def at_stake(instance: Instance, plan: Plan) -> tuple[Instance, Plan, FloatArray | None]:
@@ -334,7 +349,8 @@ def plan_columns(instance: Instance, plan: Plan, *, exact: bool) -> tuple[Array,
         above = plan.exact("burden") > instance.exact("capacity")
         below = plan.exact("burden") < instance.exact("committed")
     else:
-        below = plan.burden < instance.committed * (1 - tolerances.DATA)
+        floor = instance.committed * (1 - tolerances.DATA) if instance.has_committed else 0.0
+        below = plan.burden < floor
         above = plan.burden > instance.capacity * (1 + tolerances.DATA)
     worst = np.flatnonzero(above)
     if worst.size:

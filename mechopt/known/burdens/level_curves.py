@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mechopt import tolerances
+from mechopt import arrays, tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.problem.aims import MARGIN, leaving_loss, required_total
 from mechopt.problem.instance import Instance
@@ -86,7 +86,7 @@ def level_after(
     """
     forgiving = instance.thresholds * (1 - 0.75 * MARGIN)
     left = total - instance.removable[users] * burden
-    return np.searchsorted(forgiving, left, side="right")
+    return np.asarray(arrays.count_within(forgiving, left))
 
 
 def payment_needed(
