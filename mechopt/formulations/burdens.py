@@ -1,17 +1,7 @@
 """Personalized burdens with withdrawal rights, one threshold (or none of the rights, any K).
 
 Sets: USERS, SEGMENTS, LEVELS. Variables: give[i, j] (data), pay[i] (money), reach[k] (binary).
-
-    Σ_i x_i ≥ Σ_k (T_k + R) reach_k                       threshold        (A1)
-    0 ≤ give_ij ≤ width_ij                                capacity         (A2)
-    v_i Σ_k b_k reach_k + t_i ≥ C_i(x_i)                  participation    (A3)
-    Σ_i t_i ≤ β                                           budget           (A4)
-    η_i v_i Σ_k b_k reach_k + t_i ≥ ρ_i C_i(x_i)  if δ_i = 0   obedience   (A5)
-    x_i ≤ cap_i Σ_k reach_k,  Σ_k reach_k ≤ 1             no leakage       (A6)
-    Σ_{k: b_k ≥ target} reach_k = 1                       target, if any   (T1)
-
-With one threshold and R = 0 the total is met exactly at an optimum, everybody who removes data by
-leaving is pivotal, and (A3) implies obedience for him (F7); (A5) remains for δ_i = 0.
+Equations: models/burdens/README.md.
 """
 
 from __future__ import annotations

@@ -1,25 +1,8 @@
 """Simultaneous withdrawal with several thresholds, tight: one multiple choice per user and level.
 
-At level k the total is P_k = T_k + R (w.l.o.g., fact F8), so user i's burden decides alone which
-level m is left if he leaves: P_k − δ_i x_i lies in [T_m, T_{m+1}). His burden lies in one of these
-intervals, and on it he is kept by v_i (b_k − (1 − η_i) b_m). No big-M: on interval (k, m)
-everything is scaled by the binary that chooses it.
-
 Sets: USERS, SEGMENTS, LEVELS k = 1..K, CHOICES (i, k, m): intervals that user i can reach.
 Variables: reach[k]; choose[i, k, m]: user i is in that interval; give[i, k, m, j] (data), pay[i].
-
-    Σ_{i, m, j} give_ikmj = P_k reach_k   for every k                         threshold     (A1)
-    give_ikmj ≤ width_ij choose_ikm                                           capacity      (A2)
-    Σ_j give_ikmj between low_ikm choose_ikm and high_ikm choose_ikm          interval      (L1)
-    Σ_m choose_ikm = reach_k                                                  one interval  (L2)
-    v_i b_k reach_k + pay_ik ≥ Σ_m C_ikm                                      participation (A3)
-    Σ_m v_i (b_k − (1 − η_i) b_m) choose_ikm + pay_ik ≥ ρ_i Σ_m C_ikm         obedience     (W1)
-    Σ_{i, k} pay_ik ≤ β                                                       budget        (A4)
-    Σ_k reach_k ≤ 1;  Σ_{k: b_k ≥ target} reach_k = 1                         (A6), (T1)
-
-Summed over the pieces, the LP relaxation at fixed reach is the multiple-choice knapsack with each
-user's need replaced by its convex envelope over the intervals, up to the sums in (A3) and (W1).
-Intervals are closed: an optimum may sit at the very point where leaving still keeps level m + 1.
+Equations: models/burdens-levels/README.md.
 """
 
 from __future__ import annotations

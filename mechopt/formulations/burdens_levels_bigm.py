@@ -1,22 +1,9 @@
 """Simultaneous withdrawal with several thresholds, as in a textbook: binaries and big-M.
 
 The readable reference for small n; `burdens-levels` has the same optimum and no big-M.
-
 Sets: USERS, SEGMENTS, LEVELS k = 1..K. Variables: give[i, j], pay[i], reach[k], and
 left[i, k] = 0: without user i, threshold k is missed.
-
-    Σ_i x_i ≥ Σ_k (T_k + R) reach_k                                        threshold     (A1)
-    Σ_i x_i ≤ Σ_k U_k reach_k      U_k = T_{k+1}, U_K = Σ cap              level         (L3)
-    v_i Σ_k b_k reach_k + t_i ≥ C_i(x_i)                                   participation (A3)
-    Σ_i t_i ≤ β                                                            budget        (A4)
-    Σ_{j} x_j − δ_i x_i ≤ T_k + M_k left_ik,  M_k = Σ cap − T_k            left          (L4)
-    v_i (Σ_k b_k reach_k − (1 − η_i) Σ_k (b_k − b_{k−1}) left_ik) + t_i ≥ ρ_i C_i        (W1)
-    left_ik ≤ Σ_{l ≥ k} reach_l,  with equality where δ_i = 0              left          (L5)
-    x_i ≤ cap_i Σ_k reach_k,  Σ_k reach_k ≤ 1                              no leakage    (A6)
-    Σ_{k: b_k ≥ target} reach_k = 1                                        target        (T1)
-
-A level whose reserve reaches the next threshold is not offered. (L4) is the closure of the strict
-inequality: it counts T_k as missed by a user who leaves exactly T_k.
+Equations: models/burdens-levels-bigm/README.md.
 """
 
 from __future__ import annotations

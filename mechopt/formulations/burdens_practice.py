@@ -2,21 +2,8 @@
 
 The textbook model of several thresholds (`burdens-levels-bigm`), whose total may exceed the
 threshold, with the terms of FORMULATION section 11. Sets: USERS, SEGMENTS, LEVELS, and FREE, users
-whose burden is to be chosen. Further variables: asked[i] (binary), units[i], steps[i] (integer).
-
-    x_i ≤ cap_i asked_i                                         asked            (B0)
-    x_i ≥ ℓ_i asked_i                                           least            (B1)
-    x_i = u_i units_i                                           whole units      (B2)
-    x_i = f_i Σ_k reach_k   for users who are not free          fixed            (B3)
-    t_i = s steps_i                                             steps            (B4)
-    Σ_{i∈g} x_i ≥ L_g Σ_k reach_k  or  Σ_{i∈g} C_i ≥ σ Σ_i C_i  group, at least  (B5)
-    Σ_{i∈g} x_i ≤ U_g              or  Σ_{i∈g} C_i ≤ σ Σ_i C_i  group, at most   (B6)
-    Σ_i t_i + Σ_i κ_i asked_i ≤ β                               budget           (A4)
-
-Contacts count as expenditure. Where groups are held to shares of the cost, dearer segments could be
-used first; full[i, j] (binary) says that segment j is used up, and only then comes the next:
-
-    width_ij full_ij ≤ give_ij,  give_i,j+1 ≤ width_i,j+1 full_ij   order of segments  (B7)
+whose burden is to be chosen. Further variables: asked[i] (binary), units[i], steps[i] (integer),
+full[i, j] (binary): segment j is used up. Equations: models/burdens-practice/README.md.
 """
 
 from __future__ import annotations
