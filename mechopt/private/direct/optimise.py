@@ -124,19 +124,17 @@ def finish(
     """Run a loaded session and turn its answer into a cleaned, verified mechanism."""
     layout = built.layout
     population, terms = layout.population, layout.terms
-    if built.program.is_mip:
+    far = far_apart(population)
+    if built.program.is_mip or far:
+        settings = MIP_SETTINGS if built.program.is_mip else SETTINGS
         first = highs.solve_twice(
-            built.program,
-            time_limit=session.time_limit,
-            seed=seed,
-            far=far_apart(population),
-            **MIP_SETTINGS,
+            built.program, time_limit=session.time_limit, seed=seed, far=far, **settings
         )
     else:
         first = session.solve()
     if session.time_limit is not None:  # what is asked again shares the limit
         session.time_limit = max(0.0, session.time_limit - first.seconds)
-    unclear = first.status is Status.UNKNOWN and first.termination == "Unknown"
+    unclear = first.status is Status.UNKNOWN and first.termination.startswith("Unknown")
     if first.status is Status.INFEASIBLE or (unclear and not built.program.is_mip):
         # Presolve and tight tolerances can both cause a false verdict, or none: ask again.
         second = without_presolve(session, tolerance=1e-7)
@@ -152,7 +150,7 @@ def finish(
     candidates = [first.x]
     if built.program.is_mip:
         candidates = [
-            polish(built.program, first.x, left, balance=far_apart(population)),
+            polish(built.program, first.x, left, balance=far),
             *candidates,
         ]
     elif _two_stages(terms) and first.status is Status.OPTIMAL:
