@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cached_property
-from math import frexp, ldexp
+from math import frexp, isnan, ldexp
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,8 @@ def _scaled(entry: Any, factor: float) -> Any:
     if not isinstance(entry, np.ndarray):
         return entry * factor
     if entry.strides == (0,):
-        return arrays.everywhere(float(entry[0]) * factor, entry.size)
+        one = float(entry[0])
+        return entry if one == 0 or isnan(one) else arrays.everywhere(one * factor, entry.size)
     return arrays.freeze(entry * factor)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
+from mechopt.arrays import count_within
 from tests.oracles import brute_force
 from tests.strategies import random_instance
 
@@ -158,3 +159,55 @@ def test_all_problems_at_once() -> None:
         mo.Instance(cost=[-1] * 20, value=1, capacity=1, thresholds=[1])
     assert len(caught.value.problems) == 6
     assert "and 15 more" in caught.value.problems[-1]
+
+
+def test_what_is_left_out_is_what_its_default_says() -> None:
+    """Columns of a default are one entry seen n times: same content, same answer, no aliasing."""
+    cost = np.array([1.0, 2.0, 4.0])
+    terms: dict[str, Any] = {"value": 6, "capacity": [5.0, 6.0, 7.0], "thresholds": [8.0]}
+    plain = mo.Instance(cost, provider_value=100, **terms)
+    zero = np.zeros(3)
+    said = mo.Instance(
+        cost,
+        provider_value=100,
+        exclusion=zero,
+        committed=zero,
+        least=zero,
+        unit=zero,
+        contact_cost=0.0,
+        fixed=np.full(3, np.nan),
+        group=["", "", ""],
+        reversibility=np.ones(3),
+        removable=1.0,
+        **terms,
+    )
+    assert plain == said
+    for name in ("exclusion", "committed", "least", "unit", "contact_cost", "fixed", "group"):
+        assert getattr(plain, name).shape == (3,)
+        assert getattr(plain, name).tolist() == pytest.approx(
+            getattr(said, name).tolist(), nan_ok=True
+        )
+    with pytest.raises(ValueError, match="read-only"):
+        plain.committed[0] = 1.0
+    plans = [mo.solve(instance) for instance in (plain, said)]
+    assert plans[0].burden.tolist() == plans[1].burden.tolist()
+    cost[0] = 50.0
+    assert plain.cost[0] == said.cost[0] == 1.0
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5])
+def test_levels_are_counted_as_by_search(count: int) -> None:
+    random = np.random.default_rng(count)
+    bounds = np.sort(random.integers(0, 9, count)).astype(np.float64)
+    totals = random.integers(-1, 11, 500).astype(np.float64)
+    found = count_within(bounds, totals)
+    assert found.tolist() == np.searchsorted(bounds, totals, side="right").tolist()
+
+
+@pytest.mark.parametrize("wrong", [-1.0, np.nan, np.inf, 1e61, 1e-61, -1e-61])
+@pytest.mark.parametrize("field", ["value", "cost", "capacity", "reversibility"])
+def test_one_wrong_number_among_many_is_found(field: str, wrong: float) -> None:
+    fine = {name: np.full(50, 0.5) for name in ("cost", "value", "capacity", "reversibility")}
+    fine[field][31] = wrong
+    with pytest.raises(mo.InvalidInstance, match=rf"{field}\[31\]"):
+        mo.Instance(**fine, thresholds=3.0)

@@ -26,9 +26,10 @@ def unsecured_share(instance: Instance, protocol: str) -> FloatArray:
     Whoever removes data by leaving is pivotal, and participation implies obedience (F7): 0. If
     nothing leaves with him (δ_i = 0) the reversible part ρ_i C_i must be paid for.
     """
-    stuck = (instance.removable == 0) & (instance.exclusion == 0)
+    stuck = instance.removable == 0
     if protocol == "none" or not stuck.any():
         return np.zeros(instance.n)
+    stuck &= instance.exclusion == 0
     return np.where(stuck, instance.reversibility, 0.0)
 
 
