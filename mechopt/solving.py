@@ -39,11 +39,11 @@ def default_mechanism(problem: Any) -> str:
 def solve(problem: Any, mechanism: str | None = None, **options: Any) -> Any:
     """Solve `problem` by `mechanism`; returns a Plan, DirectMechanism or PostedOffer.
 
-    mechanism : default "burdens" for an Instance, "direct" for a Population
-    objective : "provider-surplus", "welfare", "expenditure", "social-cost" or "improvement".
+    :mechanism: default "burdens" for an Instance, "direct" for a Population
+    :objective: "provider-surplus", "welfare", "expenditure", "social-cost" or "improvement".
         Default: provider-surplus if the provider has a value; else, with a budget and several
         thresholds, improvement; else expenditure
-    options : those of the mechanism's function (see `mechopt.registry`), the common ones:
+    :options: those of the mechanism's function (see `mechopt.registry`), the common ones:
         protocol ("simultaneous", "sequential", "coalition", "none", "reassign"), order, target,
         transfers, reserve (data), time_limit (seconds), seed. None stands for the default.
 

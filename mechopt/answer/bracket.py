@@ -23,12 +23,12 @@ from mechopt.status import Status
 class Rule:
     """A mechanism given by few numbers, for any number of users.
 
-    kind : "virtual-cost rule", "posted price with rationing", "unanimity" or "null"
-    chance : probability of the lottery that decides, before any report, whether it is used
-    base : unpaid burden x⁰_g of every user of a group, data, shape (G,)
-    order : position of each type column in the order of purchase, shape (M,); types that do not
+    :kind: "virtual-cost rule", "posted price with rationing", "unanimity" or "null"
+    :chance: probability of the lottery that decides, before any report, whether it is used
+    :base: unpaid burden x⁰_g of every user of a group, data, shape (G,)
+    :order: position of each type column in the order of purchase, shape (M,); types that do not
         take part have −1
-    price : per data unit; None where payments are the envelope's
+    :price: per data unit; None where payments are the envelope's
     """
 
     kind: str
@@ -75,7 +75,7 @@ class Bracket(Answer):
 
     @property
     def gap(self) -> float:
-        """(upper − lower) / max(1, |upper|)."""
+        """The width (upper − lower) relative to the upper end, or to 1 if that is smaller."""
         return (self.upper - self.lower) / max(1.0, abs(self.upper))
 
     @property
@@ -85,6 +85,7 @@ class Bracket(Answer):
 
     @property
     def has_answer(self) -> bool:
+        """Whether there is a rule to be deployed: always."""
         return True
 
     @property

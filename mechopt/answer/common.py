@@ -116,7 +116,7 @@ def read_header(
 ) -> dict[str, Any]:
     """The fields that `header` wrote; InvalidFile on another kind or version, or missing entries.
 
-    unknown : header entries that this kind of answer derives and does not hold as a field
+    :unknown: header entries that this kind of answer derives and does not hold as a field
     """
     missing = sorted({"kind", "status", *needed} - set(data))
     if missing:

@@ -43,12 +43,12 @@ class DirectMechanism(Answer):
     States are count vectors (`population.states.counts`, shape (S, M)); all three arrays are
     *expected over the lottery*, i.e. multiplied by the run probability.
 
-    run : p_k(ω), probability that level k is run, shape (S, K)
-    burden : x of a user of type j in state ω at level k, data, shape (S, K, M), 0 if none there
-    payment : t, money, same shape
-    access : a, of a user of type j to level k, same shape, in [(1 − η) p, p]; None if nobody can be
+    :run: p_k(ω), probability that level k is run, shape (S, K)
+    :burden: x of a user of type j in state ω at level k, data, shape (S, K, M), 0 if none there
+    :payment: t, money, same shape
+    :access: a, of a user of type j to level k, same shape, in [(1 − η) p, p]; None if nobody can be
         excluded: a = p
-    objective, bound : as in `Plan`; both are of the cleaned mechanism held here
+    :objective, bound: as in `Plan`; both are of the cleaned mechanism held here
     """
 
     population: Population = field(repr=False)

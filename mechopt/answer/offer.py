@@ -22,8 +22,8 @@ METRICS = (
 class PostedOffer(Answer):
     """A take-it-or-leave-it offer to everybody, and what it brings in expectation.
 
-    offer : {"price": s} (money per data unit) or {"payment": q (money), "floor": f (data)}
-    metrics : the names of FORMULATION section 6; payments are made whatever the total
+    :offer: {"price": s} (money per data unit) or {"payment": q (money), "floor": f (data)}
+    :metrics: the names of FORMULATION section 6; payments are made whatever the total
     """
 
     population: Population = field(repr=False)
@@ -43,6 +43,7 @@ class PostedOffer(Answer):
 
     @property
     def has_answer(self) -> bool:
+        """Whether there is an offer to be made."""
         return bool(self.metrics)
 
     @property

@@ -24,15 +24,15 @@ from mechopt.status import Status
 class Plan(Answer):
     """Burdens and payments for one instance, and how they came about. Frozen.
 
-    burden : x_i, data, shape (n,); None unless there is an answer
-    payment : t_i, money, shape (n,), paid to those who stay if training happens
-    objective, bound : money, data share or cost, by `objective_name`; for maximisation
+    :burden: x_i, data, shape (n,); None unless there is an answer
+    :payment: t_i, money, shape (n,), paid to those who stay if training happens
+    :objective, bound: money, data share or cost, by `objective_name`; for maximisation
         objective ≤ bound, for minimisation objective ≥ bound; None if there is none
-    reason : why the outcome is null or infeasible, in words; `shortfall` has the numbers
-    failure_bonus : f ≥ 0, money, promised to each stayer if training does not happen (fact F6)
-    unconditional : payments are made whether or not training happens (posted price, contract)
-    right : "whole" or "part", what users may withdraw (section 10)
-    details : what else the mechanism found (prices, duals, equilibrium remarks)
+    :reason: why the outcome is null or infeasible, in words; `shortfall` has the numbers
+    :failure_bonus: f ≥ 0, money, promised to each stayer if training does not happen (fact F6)
+    :unconditional: payments are made whether or not training happens (posted price, contract)
+    :right: "whole" or "part", what users may withdraw (section 10)
+    :details: what else the mechanism found (prices, duals, equilibrium remarks)
     """
 
     instance: Instance = field(repr=False)

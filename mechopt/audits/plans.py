@@ -30,7 +30,7 @@ _SHORT = "the total is short of the first threshold by {:g}"
 class Violation:
     """One row that does not hold: equation tag, where, and by how much (data or money).
 
-    cause : what rows of the same kind have in common, in words
+    :cause: what rows of the same kind have in common, in words
     """
 
     tag: str
@@ -44,8 +44,8 @@ class Violation:
 class Audit:
     """The verdict on an answer.
 
-    rows : equation tag -> how many rows were checked
-    worst : equation tag -> the largest violation found there, in the row's unit (0 if none)
+    :rows: equation tag -> how many rows were checked
+    :worst: equation tag -> the largest violation found there, in the row's unit (0 if none)
     """
 
     violations: tuple[Violation, ...] = ()

@@ -21,7 +21,8 @@ _ZERO = Fraction(0)
 class Person:
     """What is known of one user; amounts in data and money, exact.
 
-    asked, promised : burden and payment of the plan; given : data in hand; committed : of it, what
+    :asked, promised: burden and payment of the plan; given : data in hand; committed : of it, what
+
     can no longer be withdrawn; lost : of what was asked for, what will not come; deleted : data
     asked back and to be deleted
     """
@@ -81,7 +82,7 @@ class Deletion:
 class Campaign:
     """The state after a log: people, what is to be deleted, what was odd in the log.
 
-    problems : (line, what is wrong), in the order of the log; nothing in the log is left out
+    :problems: (line, what is wrong), in the order of the log; nothing in the log is left out
         silently
     """
 
@@ -172,9 +173,9 @@ class Campaign:
     def certificate(self) -> dict[str, Any]:
         """Go or no-go, row by row, in exact numbers (text such as "23/2") that anybody can check.
 
-        data : committed data and the data of those who stay reach the threshold
-        budget : what was paid and what is owed are within the budget
-        owed : nobody who gave what he was asked for waits for his payment
+        :data: committed data and the data of those who stay reach the threshold
+        :budget: what was paid and what is owed are within the budget
+        :owed: nobody who gave what he was asked for waits for his payment
         """
         budget = self.plan.instance.budget
         due = self.spent + sum(self.owed.values(), _ZERO)

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 class TopUp:
     """What to ask and pay on top.
 
-    missing : data between what is expected and the threshold
-    plan : the new plan, everybody's past in it (`committed` of its instance is what is in hand for
+    :missing: data between what is expected and the threshold
+    :plan: the new plan, everybody's past in it (`committed` of its instance is what is in hand for
         good); None if nothing restores the threshold, and `reason` says why
-    more, extra : (n,) data asked on top and money promised on top
-    least : no top-up costs less, money
+    :more, extra: (n,) data asked on top and money promised on top
+    :least: no top-up costs less, money
     """
 
     missing: float

@@ -81,12 +81,12 @@ def instance_from_capacities(
     `thresholds` (data), `curve` (a StepCurve). `shares` go with the first two; by default b_k = 1
     for one threshold and T_k / T_K for several.
 
-    never_sell : share of people, drawn at random, whose capacity becomes 0
-    monthly_cost, cost_log_sd, cost_capacity, effort : money; log; copula correlation with
+    :never_sell: share of people, drawn at random, whose capacity becomes 0
+    :monthly_cost, cost_log_sd, cost_capacity, effort: money; log; copula correlation with
         capacity; money per unit. θ_i = lognormal_i / capacity_i + effort
-    value_mu, value_sigma, value_capacity : lognormal value and its copula correlation
-    provider_value : money; default 20 per person
-    source : what the capacities are, for the list of assumptions
+    :value_mu, value_sigma, value_capacity: lognormal value and its copula correlation
+    :provider_value: money; default 20 per person
+    :source: what the capacities are, for the list of assumptions
 
     Costs and values depend on each other only through capacity. Raises InvalidOption.
     """

@@ -54,20 +54,20 @@ def generate(
 ) -> Any:
     """An Instance (or a Population, for the families named so) with n users.
 
-    tightness : T_K / Σ min(cap_i, v_i / θ_i), the part of what all users together would give for
+    :tightness: T_K / Σ min(cap_i, v_i / θ_i), the part of what all users together would give for
         their own benefit (in expectation, for a population); above 1 burdens alone cannot reach
         T_K. Default 0.8, and 1 for "knife-edge"
-    levels : K. With several, `steps` says what they are: "uncertain", a lognormal belief about the
+    :levels: K. With several, `steps` says what they are: "uncertain", a lognormal belief about the
         threshold with log-sd 0.5; "learning-curve", the steps of a fine-tuning curve (WMT19 median
         of Lin et al. 2024, arXiv 2402.02314). Both scaled to T_K
-    shape : of the improvement, shares b_k = (k / K)^a: "linear" (a = 1), "diminishing" (1/2),
+    :shape: of the improvement, shares b_k = (k / K)^a: "linear" (a = 1), "diminishing" (1/2),
         "accelerating" (2), or the exponent a > 0. A learning curve keeps its own shape: the
         thresholds are where it reaches these shares. What sequential withdrawal is worth depends
         on it (F11): with "linear", the default, nothing, exactly on the edge
-    provider_value : V, money; default Σ v_i (20 per user in the calibrated families)
-    reversibility, removable, exclusion, budget : ρ, δ, η of all users and β
-    seed : an integer ≥ 0; same arguments, same problem, bit for bit
-    parameters : those of the family, keyword arguments of its function in this module
+    :provider_value: V, money; default Σ v_i (20 per user in the calibrated families)
+    :reversibility, removable, exclusion, budget: ρ, δ, η of all users and β
+    :seed: an integer ≥ 0; same arguments, same problem, bit for bit
+    :parameters: those of the family, keyword arguments of its function in this module
 
     Raises InvalidOption for an unknown family or parameter (with the nearest name) or a bad value.
     """

@@ -32,13 +32,13 @@ from mechopt.status import Status
 class Certificate:
     """What was proved about a problem, and whether the answer at hand agrees with it.
 
-    status : "optimal" (answer and bound meet exactly), "feasible" (exact answer, exact bound, a
+    :status: "optimal" (answer and bound meet exactly), "feasible" (exact answer, exact bound, a
         gap between them), "null" (nothing better than the null outcome), "infeasible", "unknown"
         (no exact answer was found, and none is excluded: there is only a bound)
-    optimum, bound : exact objective of the exact answer, and exact bound on any answer's
-    agrees : whether the floating-point answer claims nothing that this contradicts
-    remark : where it does not, or what is left open
-    document : the certificate as JSON values; `checker.verify(document)` checks it
+    :optimum, bound: exact objective of the exact answer, and exact bound on any answer's
+    :agrees: whether the floating-point answer claims nothing that this contradicts
+    :remark: where it does not, or what is left open
+    :document: the certificate as JSON values; `checker.verify(document)` checks it
     """
 
     status: str
@@ -219,7 +219,7 @@ def _judged(
 ) -> Certificate:
     """Whether what the floating-point answer claims is contradicted.
 
-    unit : what the objective may be off by whatever its size, money or share
+    :unit: what the objective may be off by whatever its size, money or share
     """
     status, optimum, bound = claim["status"], claim["optimum"], claim["bound"]
     remark, doubt = "", "".join(document["about"]["not_proved"])

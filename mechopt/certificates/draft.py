@@ -11,8 +11,8 @@ from typing import Any
 class Draft:
     """Data, terms and problem as the checker reads them; an exact answer (or None) and a proof.
 
-    remark : what is not proved and why, should answer and bound not meet
-    about : sizes and counts, not part of the claim
+    :remark: what is not proved and why, should answer and bound not meet
+    :about: sizes and counts, not part of the claim
     """
 
     data: dict[str, Any]

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 class Crossing:
     """How safe a plan is.
 
-    probability : P(X_S ≥ T_1), an estimate between the certified bounds low and high; `exact`
+    :probability: P(X_S ≥ T_1), an estimate between the certified bounds low and high; `exact`
         whether the two agree to 10⁻⁹
-    levels : (K, 3) estimate, low and high of P(X_S ≥ T_k)
-    lost : data lost on average; spread : its standard deviation
+    :levels: (K, 3) estimate, low and high of P(X_S ≥ T_k)
+    :lost: data lost on average; spread : its standard deviation
     """
 
     probability: float
@@ -104,8 +104,8 @@ class Crossing:
 def crossing(instance: Instance, plan: Plan, dropout: Any = 0.0, shock: Any = None) -> Crossing:
     """P(X_S ≥ T_1) of a plan whose users are lost with the hazards `dropout` (FORMULATION 12).
 
-    dropout : h in [0, 1], a scalar, one per user, or a mapping from group label to hazard
-    shock : (π, factor): with probability π all hazards are multiplied by factor, capped at 1
+    :dropout: h in [0, 1], a scalar, one per user, or a mapping from group label to hazard
+    :shock: (π, factor): with probability π all hazards are multiplied by factor, capped at 1
 
     Exact for data in whole units (any n) and where few combinations of losses are possible; else
     certified bounds `low` and `high`. A total within the rounding of sums (`tolerances.TOTALS`) of

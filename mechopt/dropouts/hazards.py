@@ -29,9 +29,9 @@ class Hazards:
 def hazards_of(instance: Instance, dropout: Any, shock: Any = None) -> Hazards:
     """`dropout` and `shock` as users write them, checked.
 
-    dropout : h in [0, 1], a scalar, one per user, or a mapping from group label to hazard (the
+    :dropout: h in [0, 1], a scalar, one per user, or a mapping from group label to hazard (the
         labels of `instance.group`)
-    shock : (π, factor): with probability π every hazard is multiplied by `factor` (a scalar, one
+    :shock: (π, factor): with probability π every hazard is multiplied by `factor` (a scalar, one
         per user, or a mapping from label to factor) and capped at 1; None: no shock
 
     Raises InvalidOption naming the option, the user and the value.

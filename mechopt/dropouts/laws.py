@@ -69,7 +69,7 @@ class Law:
 def law_of_loss(amount: FloatArray, hazard: FloatArray, most: float, *, fine: bool = True) -> Law:
     """The law of Σ amount_i Z_i up to `most`; amounts (n,) data ≥ 0, hazards (n,) in [0, 1].
 
-    fine : False for bounds that are further apart, several times as fast
+    :fine: False for bounds that are further apart, several times as fast
     """
     sure = exact_sum(amount[hazard >= 1])
     risky = (amount > 0) & (hazard > 0) & (hazard < 1)

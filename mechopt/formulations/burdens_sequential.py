@@ -41,11 +41,11 @@ def build(
 ) -> Model:
     """The MILP for the highest level.
 
-    order : a permutation of the users, "designed", "small-first" or "large-first"
-    reserve : R ≥ 0, data kept above the threshold
-    threats : "possible" (a relaxation: its optimum is a bound) or "certain" (its plans are
+    :order: a permutation of the users, "designed", "small-first" or "large-first"
+    :reserve: R ≥ 0, data kept above the threshold
+    :threats: "possible" (a relaxation: its optimum is a bound) or "certain" (its plans are
         sustained); the same with two thresholds and no reserve
-    followed : pairs (level m, user i) whose followers are named one by one (S8)
+    :followed: pairs (level m, user i) whose followers are named one by one (S8)
 
     Raises NotSupported for other orders, InvalidOption for other threats.
     """

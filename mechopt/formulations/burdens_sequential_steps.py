@@ -23,11 +23,11 @@ THREATS = ("possible", "certain")
 class Step:
     """A level m that a withdrawal can collapse, and who is unwilling there, level q being left.
 
-    gap : G_m with its margin (taking this much surely misses T_m), data
-    gain : b_m − b_{m−1}
-    low, high : [x̲, x̄] (n,), data: burdens at which r_j > v_j (b_m − b_q) can hold; empty if
+    :gap: G_m with its margin (taking this much surely misses T_m), data
+    :gain: b_m − b_{m−1}
+    :low, high: [x̲, x̄] (n,), data: burdens at which r_j > v_j (b_m − b_q) can hold; empty if
         low > high
-    held_by : the lowest level h ≥ 1 with b_K − b_h ≤ b_m − b_q, 0 if there is none (S5)
+    :held_by: the lowest level h ≥ 1 with b_K − b_h ≤ b_m − b_q, 0 if there is none (S5)
     """
 
     level: int

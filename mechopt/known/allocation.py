@@ -25,7 +25,7 @@ from mechopt.problem.instance import Instance
 class Pieces:
     """Pieces of all users' curves, shape (S,): owner, length (data), cost and pay (money/data).
 
-    free : if not 0, the pieces are whole rounds through all users in order, and so many of the
+    :free: if not 0, the pieces are whole rounds through all users in order, and so many of the
         first ones have pay 0
     """
 
@@ -40,8 +40,8 @@ class Pieces:
 class Allocation:
     """An optimal burden vector (n,) data, its Lagrangian lower bound and its prices.
 
-    value : the minimised quantity (payments or cost, money); bound ≤ value by LP duality
-    data_price : money per data unit at the cut; budget_price : λ, cost saved per unit of budget
+    :value: the minimised quantity (payments or cost, money); bound ≤ value by LP duality
+    :data_price: money per data unit at the cut; budget_price : λ, cost saved per unit of budget
     """
 
     burden: FloatArray
@@ -61,8 +61,8 @@ def user_pieces(
 ) -> Pieces:
     """Cut every user's cost curve where the payment need changes its slope.
 
-    gain : w_i = v_i b_k, money, what user i gets from the level (A3: t_i ≥ C_i − w_i), shape (n,)
-    unsecured : φ_i ∈ [0, 1], the share of C_i that must be paid in any case, shape (n,): 0 for a
+    :gain: w_i = v_i b_k, money, what user i gets from the level (A3: t_i ≥ C_i − w_i), shape (n,)
+    :unsecured: φ_i ∈ [0, 1], the share of C_i that must be paid in any case, shape (n,): 0 for a
         pivotal user, ρ_i for one whose leaving changes nothing (A5), 1 for full compensation (4.2)
 
     The need max(0, C − w, φ C) has slope φ · C' while C ≤ w / (1 − φ) and C' after that. Without
@@ -189,7 +189,7 @@ def _take(
 ) -> FloatArray:
     """How much of each piece is taken: by keys lexicographically, then by position.
 
-    free : so many of the first pieces come before all others; see `Pieces`
+    :free: so many of the first pieces come before all others; see `Pieces`
     """
     taken = np.zeros(length.size)
     if amount <= 0 or length.size == 0:

@@ -47,9 +47,9 @@ def solve(
 ) -> Plan:
     """The best price and burdens together, exact over all candidate prices θ_i · slope and 0.
 
-    transfers : whether burdens may carry payments of their own; without them the price is the only
+    :transfers: whether burdens may carry payments of their own; without them the price is the only
         money
-    price : only this one (money per data unit)
+    :price: only this one (money per data unit)
 
     `details`: price, floor (data, per user), floor_payment (money, in all), better_than_parts.
     """

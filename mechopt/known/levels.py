@@ -26,9 +26,9 @@ from mechopt.status import Status
 class LevelAnswer:
     """The best plan that reaches level k (1-based), or why there is none.
 
-    quantity : what was minimised, "pay" or "cost"; allocation.value and .bound are of that
-    undecided : why it is not known whether exact data reach the level, if so
-    note : what holds only up to rounding
+    :quantity: what was minimised, "pay" or "cost"; allocation.value and .bound are of that
+    :undecided: why it is not known whether exact data reach the level, if so
+    :note: what holds only up to rounding
     """
 
     level: int

@@ -32,8 +32,8 @@ _CONVEX_LIMIT = 5_000  # users with several cost segments: n² curve evaluations
 class Contracts:
     """Candidate contracts, each column of shape (M,).
 
-    aim : level k whose threshold is split; parts : m; pay : q, money; accepters : N ≥ m;
-    level : level reached by N f; cost : Σ C_i(f) over the accepters, money
+    :aim: level k whose threshold is split; parts : m; pay : q, money; accepters : N ≥ m;
+    :level: level reached by N f; cost : Σ C_i(f) over the accepters, money
     """
 
     aim: IntArray

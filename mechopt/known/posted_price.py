@@ -23,7 +23,7 @@ from mechopt.status import Status
 class Supply:
     """The floor response to every candidate price, ascending; each of shape (P,).
 
-    total : X⁰(s), data; cost : Σ C_i, money; level : thresholds reached, decided exactly
+    :total: X⁰(s), data; cost : Σ C_i, money; level : thresholds reached, decided exactly
     """
 
     price: FloatArray

@@ -20,7 +20,7 @@ from mechopt.withdrawal.stage import stage_of
 def checked(plan: Plan, level: int, note: str = "") -> Plan:
     """`plan`, which is to reach `level`, as it is, or UNKNOWN with the row that fails.
 
-    note : what is known to hold up to rounding alone; said as the reason
+    :note: what is known to hold up to rounding alone; said as the reason
     """
     fault = _fault(plan, level)
     if fault:

@@ -111,7 +111,7 @@ def posted_price(
 ) -> PostedOffer:
     """The best price among 0 and all θ_k s_j (exact), or the given `price` (money/data unit).
 
-    robust, radius : as for "direct": the objective is what the offer guarantees against every law
+    :robust, radius: as for "direct": the objective is what the offer guarantees against every law
         that near, details["worst"] the worst law; metrics stay those at the population's law
     """
     read_target_or_none(population, objective, target, given=price is not None)

@@ -32,10 +32,10 @@ MOST_ROUNDS = 200
 class Equilibrium:
     """Reports from which nobody gains by reporting otherwise, and what comes of them.
 
-    reports : of each type, money per data unit, shape (M,)
-    gain : the most that any other report of the list gains, money, ≤ 0 up to rounding
-    found : False if best responses ran in a circle; `reports` is then the last of them
-    metrics : expected at the true costs: improvement, data, social_cost, welfare
+    :reports: of each type, money per data unit, shape (M,)
+    :gain: the most that any other report of the list gains, money, ≤ 0 up to rounding
+    :found: False if best responses ran in a circle; `reports` is then the last of them
+    :metrics: expected at the true costs: improvement, data, social_cost, welfare
     """
 
     reports: FloatArray
@@ -49,7 +49,7 @@ def equilibrium(
 ) -> Equilibrium:
     """Best responses from the truth on, one type at a time, until nobody gains.
 
-    reports : per group, what its users may report; default the group's costs
+    :reports: per group, what its users may report; default the group's costs
     """
     game = _Game(population, rule, reports)
     strategy = game.truth()

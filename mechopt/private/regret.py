@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class Regret:
     """Largest gains from misreporting, money, 0 if none gains.
 
-    interim : in expectation over the others (BIC); ex_post : in the worst state (DSIC)
-    true, told : type columns of the largest interim gain (equal if nobody gains)
-    standard_error : of `interim`, 0 when exact; samples : 0 when exact
-    report : of a rule, the report that gains, money per data unit; `told` is the type next to it
-    exact : False if more may be gained by a report that was not tried
+    :interim: in expectation over the others (BIC); ex_post : in the worst state (DSIC)
+    :true, told: type columns of the largest interim gain (equal if nobody gains)
+    :standard_error: of `interim`, 0 when exact; samples : 0 when exact
+    :report: of a rule, the report that gains, money per data unit; `told` is the type next to it
+    :exact: False if more may be gained by a report that was not tried
     """
 
     interim: float

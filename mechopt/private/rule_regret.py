@@ -36,9 +36,10 @@ def rule_regret(
 ) -> Regret:
     """Regret of a rule: exact through counts (`samples=None`), or Monte Carlo over the others.
 
-    reports : "types", or "all" for every report > 0 (the supremum). With more than MOST_TRIED
+    :reports: "types", or "all" for every report > 0 (the supremum). With more than MOST_TRIED
         pairs of reports and profiles the critical reports are thinned, around the best one less;
         the regret is then a lower bound and `exact` False
+
     With samples the standard error of the largest expected gain is stated; the maximum over
     pairs of types biases it upwards by less than a few of them.
     """

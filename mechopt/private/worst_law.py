@@ -47,9 +47,9 @@ class Worst:
 class Ball:
     """The laws within `radius` of a population's, group by group.
 
-    distance : "total-variation", ½ Σ |f − f̂| ≤ radius, or "wasserstein",
+    :distance: "total-variation", ½ Σ |f − f̂| ≤ radius, or "wasserstein",
         Σ_k (c_{k+1} − c_k) |F_k − F̂_k| ≤ radius (money per data unit)
-    radius : one per group
+    :radius: one per group
     """
 
     def __init__(self, population: Population, distance: str, radius: tuple[float, ...]) -> None:

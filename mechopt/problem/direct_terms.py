@@ -30,15 +30,15 @@ PAYMENT_FACTOR = 100.0
 class DirectTerms:
     """The options of `solve(population, "direct", …)`, validated.
 
-    incentive : "dsic" or "bic" (D3); "none" when costs are observed (complete information)
-    participation : "ex-post" or "interim" (D4)
-    withdrawal_rights : True for D5 and D6, "truthful" for D5 alone (only those who reported
+    :incentive: "dsic" or "bic" (D3); "none" when costs are observed (complete information)
+    :participation: "ex-post" or "interim" (D4)
+    :withdrawal_rights: True for D5 and D6, "truthful" for D5 alone (only those who reported
         truthfully may withdraw), False for neither
-    target : expected share E[B(X)] to reach, for "expenditure" and "social-cost"; else None
-    levels : "safe": who leaves level k loses b_k − b_{k−1}; "exact": what he really loses
-    robust, radius : the mechanism is best against every law within `radius` (one per group) of
+    :target: expected share E[B(X)] to reach, for "expenditure" and "social-cost"; else None
+    :levels: "safe": who leaves level k loses b_k − b_{k−1}; "exact": what he really loses
+    :robust, radius: the mechanism is best against every law within `radius` (one per group) of
         the population's, by "total-variation" or "wasserstein"; None if the law is known
-    protocol : how users withdraw once a level is drawn, "simultaneous" or "sequential"
+    :protocol: how users withdraw once a level is drawn, "simultaneous" or "sequential"
         (small-first); the same with one threshold
     """
 

@@ -21,8 +21,8 @@ _FINE = 512  # quantiles per type on which means and errors are computed (midpoi
 class Discretised:
     """Costs (money per data unit) and probabilities of m types, and what was lost.
 
-    shift : mean |cost − its type's cost| when draws are coupled by rank (Wasserstein-1 distance)
-    worst : largest such shift over the quantiles used; kolmogorov : largest gap of the two
+    :shift: mean |cost − its type's cost| when draws are coupled by rank (Wasserstein-1 distance)
+    :worst: largest such shift over the quantiles used; kolmogorov : largest gap of the two
         distribution functions, at most 1/m
     """
 
@@ -38,7 +38,7 @@ def discretise(
 ) -> Discretised:
     """`types` equally likely costs from a quantile function (e.g. `scipy.stats.….ppf`).
 
-    rule : "mean", the mean of each slice (expected cost is kept); "upper", its upper end at the
+    :rule: "mean", the mean of each slice (expected cost is kept); "upper", its upper end at the
         last midpoint (whoever accepts the type's terms would accept at the true cost too)
 
     Raises InvalidOption if quantiles are not positive, finite and increasing from type to type.
@@ -76,7 +76,7 @@ _CUTS = 1000  # places between observed costs where types may be parted
 class Estimate(Discretised):
     """Observed costs as m types; the errors are those against the observed distribution.
 
-    observations : people asked. How far the true distribution may lie from the observed one is
+    :observations: people asked. How far the true distribution may lie from the observed one is
         `radius`.
     """
 
@@ -103,11 +103,11 @@ def confidence_radius(
 ) -> float:
     """How far the law of `types` types may lie from its frequencies among `observations` draws.
 
-    distance : "total-variation", ½ Σ |f − f̂|, at most
+    :distance: "total-variation", ½ Σ |f − f̂|, at most
         √(ln((2^m − 2) / α) / 2N) (Weissman et al. 2003, exact union bound over events); or
         "wasserstein", Σ_k gap_k |F_k − F̂_k| in money per data unit, at most Σ gap times the
         Dvoretzky–Kiefer–Wolfowitz bound √(ln(2 / α) / 2N) (Massart 1990)
-    gaps : c_{k+1} − c_k, shape (m − 1,), for "wasserstein"
+    :gaps: c_{k+1} − c_k, shape (m − 1,), for "wasserstein"
     """
     choose("distance", distance, ("total-variation", "wasserstein"))
     if not 0 < confidence < 1:
@@ -130,7 +130,7 @@ def from_observations(costs: Any, types: int, *, rule: str = "mean") -> Estimate
     programming over the distinct costs; beyond 1,000 of them, over 1,000 quantiles). Equal costs
     stay together; fewer distinct costs than `types` are taken as they are.
 
-    rule : "mean" of each part (expected cost is kept) or its "upper" end (whoever accepts the
+    :rule: "mean" of each part (expected cost is kept) or its "upper" end (whoever accepts the
         type's terms accepts at the true cost too)
     """
     choose("rule", rule, ("mean", "upper"))

@@ -25,18 +25,16 @@ MOST_USERS = 10**12  # of a group: what can be counted with
 class Group:
     """n_g users who draw their cost independently from one finite distribution. Frozen.
 
-    Parameters
-    ----------
-    size : n_g ≥ 1, number of users
-    costs : c_gk > 0, money per data unit, strictly increasing, shape (m_g,)
-    probabilities : f_gk > 0, shape (m_g,), summing to 1
-    value : v_g ≥ 0, money, a user's benefit from the full improvement
-    capacity : cap_g > 0, data per user; may be left out when `segments` are given
-    reversibility : ρ_g ∈ [0, 1], share of the cost that withdrawing recovers
-    removable : δ_g ∈ [0, 1], share of the data that leaves with a withdrawal
-    exclusion : η_g ∈ [0, 1], share of the benefit lost by whoever withdraws, or may be denied
+    :size: n_g ≥ 1, number of users
+    :costs: c_gk > 0, money per data unit, strictly increasing, shape (m_g,)
+    :probabilities: f_gk > 0, shape (m_g,), summing to 1
+    :value: v_g ≥ 0, money, a user's benefit from the full improvement
+    :capacity: cap_g > 0, data per user; may be left out when `segments` are given
+    :reversibility: ρ_g ∈ [0, 1], share of the cost that withdrawing recovers
+    :removable: δ_g ∈ [0, 1], share of the data that leaves with a withdrawal
+    :exclusion: η_g ∈ [0, 1], share of the benefit lost by whoever withdraws, or may be denied
         access from the start (section 10)
-    segments : (widths, slopes) of the convex cost shape, each of shape (J,)
+    :segments: (widths, slopes) of the convex cost shape, each of shape (J,)
 
     Raises InvalidPopulation naming every field and value that is wrong.
     """

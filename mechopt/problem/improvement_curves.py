@@ -30,10 +30,10 @@ DISTRIBUTIONS = ("normal", "lognormal", "empirical")
 class StepCurve:
     """Thresholds (K,) data and shares (K,) for an Instance, and how far they are from the curve.
 
-    error : sup over X in [0, reach] of |s(X) − B(X)|, in shares
-    overstated : sup over the same X of B(X) − s(X); 0 for the "lower" discretisation
-    reach : data up to which the curve is known (`inf` for a distribution)
-    description : what was discretised and how, in words
+    :error: sup over X in [0, reach] of ``|s(X) − B(X)|``, in shares
+    :overstated: sup over the same X of B(X) − s(X); 0 for the "lower" discretisation
+    :reach: data up to which the curve is known (`inf` for a distribution)
+    :description: what was discretised and how, in words
     """
 
     thresholds: FloatArray
@@ -54,10 +54,10 @@ def step_curve_from_losses(
 ) -> StepCurve:
     """Steps of a learning curve: test loss after training on each of several data sizes.
 
-    sizes : examples, increasing, the first may be 0 (loss before training); shape (m,)
-    losses : test loss at each size, shape (m,); lower is better
-    shares : share of the whole gain (loss at the first size − lowest loss) at each step
-    per_unit : examples in one data unit; thresholds are sizes / per_unit
+    :sizes: examples, increasing, the first may be 0 (loss before training); shape (m,)
+    :losses: test loss at each size, shape (m,); lower is better
+    :shares: share of the whole gain (loss at the first size − lowest loss) at each step
+    :per_unit: examples in one data unit; thresholds are sizes / per_unit
 
     A loss that rises is replaced by the lowest so far (that model is still at hand). Between two
     sizes the gain is linear in log size, from size 0 linear in size.
@@ -108,9 +108,9 @@ def step_curve_from_distribution(
 ) -> StepCurve:
     """Steps of a belief about an uncertain threshold T: B(X) approximates P(T ≤ X).
 
-    distribution : "normal" (mean, sd in data), "lognormal" (median in data, log_sd),
+    :distribution: "normal" (mean, sd in data), "lognormal" (median in data, log_sd),
         "empirical" (sample of thresholds, data, shape (m,), equally likely)
-    levels, shares : K equally spaced shares (k / (K + 1) for "lower", k / K for "nearest", which
+    :levels, shares: K equally spaced shares (k / (K + 1) for "lower", k / K for "nearest", which
         make the error least), or the shares themselves; give one of the two
 
     A discretised empirical belief with as many levels as distinct values is exact.

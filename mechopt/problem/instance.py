@@ -46,28 +46,26 @@ class Units:
 class Instance:
     """Users, thresholds and provider; frozen and validated. `replace()` makes variants.
 
-    Parameters
-    ----------
-    cost : θ_i > 0, money per data unit, scalar or shape (n,)
-    value : v_i ≥ 0, money, benefit of user i from the full improvement
-    capacity : cap_i ≥ 0, data; may be left out when `segments` are given (then their total width)
-    thresholds : T_1 < … < T_K, data, all > 0 (an exact T that is no float is rounded up)
-    shares : 0 < b_1 < … < b_K ≤ 1, share of the full improvement reached; (1,) if K = 1
-    reversibility : ρ_i ∈ [0, 1], share of the cost that withdrawing recovers
-    removable : δ_i ∈ [0, 1], share of the data that leaves with a withdrawal
-    exclusion : η_i ∈ [0, 1], share of the benefit lost by whoever withdraws (section 10)
-    committed : y_i ∈ [0, cap_i], data already given that can no longer be withdrawn (section 10)
-    segments : (widths, slopes) of the convex cost shape, each of shape (J,) (shared) or (n, J);
+    :cost: θ_i > 0, money per data unit, scalar or shape (n,)
+    :value: v_i ≥ 0, money, benefit of user i from the full improvement
+    :capacity: cap_i ≥ 0, data; may be left out when `segments` are given (then their total width)
+    :thresholds: T_1 < … < T_K, data, all > 0 (an exact T that is no float is rounded up)
+    :shares: 0 < b_1 < … < b_K ≤ 1, share of the full improvement reached; (1,) if K = 1
+    :reversibility: ρ_i ∈ [0, 1], share of the cost that withdrawing recovers
+    :removable: δ_i ∈ [0, 1], share of the data that leaves with a withdrawal
+    :exclusion: η_i ∈ [0, 1], share of the benefit lost by whoever withdraws (section 10)
+    :committed: y_i ∈ [0, cap_i], data already given that can no longer be withdrawn (section 10)
+    :segments: (widths, slopes) of the convex cost shape, each of shape (J,) (shared) or (n, J);
         slopes > 0 and non-decreasing. None: one segment of slope 1 and width `capacity`
-    least, unit : data; who is asked at all is asked at least `least`, in multiples of `unit`
-    contact_cost : κ_i ≥ 0, money, spent on every user asked; counts as expenditure
-    fixed : burden that is given beforehand (0: left out), data; NaN (or None) where it is free
-    group : names of groups, "" for none
-    group_least, group_most : mapping from group to data, or to a share of the social cost ("30 %")
-    provider_value : V ≥ 0, money
-    budget : β ≥ 0, money, or None for no limit
-    payment_step : money; payments are multiples of it (rounded up), None for no steps
-    ids : n distinct names; default "0" … "n-1"
+    :least, unit: data; who is asked at all is asked at least `least`, in multiples of `unit`
+    :contact_cost: κ_i ≥ 0, money, spent on every user asked; counts as expenditure
+    :fixed: burden that is given beforehand (0: left out), data; NaN (or None) where it is free
+    :group: names of groups, "" for none
+    :group_least, group_most: mapping from group to data, or to a share of the social cost ("30 %")
+    :provider_value: V ≥ 0, money
+    :budget: β ≥ 0, money, or None for no limit
+    :payment_step: money; payments are multiples of it (rounded up), None for no steps
+    :ids: n distinct names; default "0" … "n-1"
 
     Numbers may be floats, integers, `Decimal`, `Fraction` or strings such as "1/3". If all are of
     the exact kinds, `is_exact` is true and ties are decided exactly.

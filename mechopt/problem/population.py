@@ -42,15 +42,13 @@ _POPULATION_FIELDS = (
 class Population:
     """Groups of users with private costs, thresholds and a provider. Frozen; see `replace()`.
 
-    Parameters
-    ----------
-    groups : one or more `Group`
-    thresholds : T_1 < … < T_K, data, all > 0
-    shares : 0 < b_1 < … < b_K ≤ 1, share of the full improvement; (1,) if K = 1
-    provider_value : V ≥ 0, money
-    budget : β ≥ 0, money, cap on the payments of every state; None for no limit
-    expected_budget : cap on expected payments, money; None for no limit
-    law : None, users draw independently; else how they draw together, see `law.read_law`:
+    :groups: one or more `Group`
+    :thresholds: T_1 < … < T_K, data, all > 0
+    :shares: 0 < b_1 < … < b_K ≤ 1, share of the full improvement; (1,) if K = 1
+    :provider_value: V ≥ 0, money
+    :budget: β ≥ 0, money, cap on the payments of every state; None for no limit
+    :expected_budget: cap on expected payments, money; None for no limit
+    :law: None, users draw independently; else how they draw together, see `law.read_law`:
         {"worlds": …, "probabilities": …}, a common shock, or {"counts": …, "probabilities": …},
         a table over count states. The groups' probabilities are its marginals
 
@@ -260,10 +258,10 @@ class Population:
     ) -> Population:
         """A population whose types are observed costs, at most `types` per group.
 
-        costs : money per data unit of the people asked, shape (N,); `group`, their labels (N,)
-        size, value, capacity, reversibility, removable : of each group, one for all or a mapping
+        :costs: money per data unit of the people asked, shape (N,); `group`, their labels (N,)
+        :size, value, capacity, reversibility, removable: of each group, one for all or a mapping
             label -> number; rule : see `discretise.from_observations`
-        provider : thresholds, shares, provider_value, budget, expected_budget
+        :provider: thresholds, shares, provider_value, budget, expected_budget
 
         `population.estimates` has, per group, the people asked and what was lost
         (`discretise.Estimate`), and the confidence radius for `robust=`. Raises InvalidOption and

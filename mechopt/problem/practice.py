@@ -29,9 +29,9 @@ _SAME = tolerances.TOTALS  # two multiples of a unit that are the same up to rou
 class Practice:
     """The terms of one instance; arrays of shape (n,) unless said otherwise.
 
-    least, unit : data, 0 where there is none; contact : money per user asked; fixed : the burden
+    :least, unit: data, 0 where there is none; contact : money per user asked; fixed : the burden
         (data), NaN where it is free; step : money, payments are its multiples, 0 for none
-    group : position in `labels`, −1 for nobody's; data_least, data_most, share_least, share_most
+    :group: position in `labels`, −1 for nobody's; data_least, data_most, share_least, share_most
         of shape (G,): limits on a group's data and on its share of the social cost
     """
 

@@ -100,9 +100,9 @@ def multinomial(counts: IntArray, probabilities: FloatArray) -> FloatArray:
 class Others:
     """What one user of a group may face: the profiles ω_−i of everybody else.
 
-    probability : q(ω_−i), shape (R,)
-    state : index of ω_−i + e_k, the state if the user reports type k, shape (R, m_g)
-    by_type : q(ω_−i | own type k), shape (R, m_g); None if types are independent
+    :probability: q(ω_−i), shape (R,)
+    :state: index of ω_−i + e_k, the state if the user reports type k, shape (R, m_g)
+    :by_type: q(ω_−i | own type k), shape (R, m_g); None if types are independent
     """
 
     probability: FloatArray

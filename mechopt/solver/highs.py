@@ -62,7 +62,7 @@ _MIP_TOLERANCES = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolera
 class Session:
     """A model loaded into HiGHS, for solving and warm re-solving after changes.
 
-    balance : rows and columns are scaled for HiGHS (`balanced`); whoever uses the session sees and
+    :balance: rows and columns are scaled for HiGHS (`balanced`); whoever uses the session sees and
         says everything in the program's own units
     """
 
@@ -259,7 +259,7 @@ def solve_twice(
     infeasible what all call infeasible; where they contradict each other nothing is proved. The
     runs share `time_limit` (seconds).
 
-    far : the program's numbers lie many orders apart: it is solved with rows and columns scaled,
+    :far: the program's numbers lie many orders apart: it is solved with rows and columns scaled,
         and as it is; either was seen to prove half of the optimum where the other was right. Of an
         LP, scaled and presolved, HiGHS 1.16 was seen to "prove" a point 6e-8 below the optimum
     """
@@ -423,7 +423,7 @@ def _program(
 def solve_model(model: Any, *, twice: bool = False, **settings: Any) -> Solution:
     """Solve a Pyomo model and, if there is an answer, load it into its variables.
 
-    twice : for a MILP whose proof matters, see `solve_twice`
+    :twice: for a MILP whose proof matters, see `solve_twice`
     """
     compiled = from_pyomo(model)
     solution = (solve_twice if twice else solve)(compiled.program, balance=True, **settings)

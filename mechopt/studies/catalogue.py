@@ -27,8 +27,8 @@ _EQUATION = re.compile(r"\\tag\{([^}]*)\}")
 class Entry:
     """One folder of the catalogue.
 
-    problem : Instance or Population; `model_options` : what `build_model` is given with it
-    value : the certified optimum, exact; `optimum` : the whole document optimum.json
+    :problem: Instance or Population; `model_options` : what `build_model` is given with it
+    :value: the certified optimum, exact; `optimum` : the whole document optimum.json
     """
 
     name: str

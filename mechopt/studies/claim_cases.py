@@ -56,7 +56,7 @@ def cases(
 ) -> list[Case]:
     """All cases of a specification, in its order.
 
-    capacities : CSV with columns source, contributor, units, for the "real" entries
+    :capacities: CSV with columns source, contributor, units, for the "real" entries
 
     Draw d of an entry has seed `seed` + d. Raises InvalidOption if "real" is asked for without it.
     """

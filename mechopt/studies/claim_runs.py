@@ -50,7 +50,7 @@ def run_claims(
 ) -> list[Finding]:
     """All claims on all cases, in the order of the cases.
 
-    examples : folder for one file per claim and K, of the fewest users: a counterexample of what
+    :examples: folder for one file per claim and K, of the fewest users: a counterexample of what
         should always hold, a witness of what can happen (the instance, and the burdens as
         `.plan.json`)
     """

@@ -45,10 +45,10 @@ class Case:
 class Finding:
     """What one claim comes to on one problem.
 
-    holds : None if the problem says nothing about the claim
-    amount : by how much, in the claim's own measure
-    proved : whether every optimum and equilibrium used was proved to be one
-    numbers : what the verdict rests on
+    :holds: None if the problem says nothing about the claim
+    :amount: by how much, in the claim's own measure
+    :proved: whether every optimum and equilibrium used was proved to be one
+    :numbers: what the verdict rests on
     """
 
     claim: str

@@ -61,16 +61,16 @@ def compare(
 ) -> Table:
     """Every mechanism that applies, on every problem, under every protocol it takes.
 
-    problems : Instances, Populations or paths of their files; a mapping gives them labels. A label
+    :problems: Instances, Populations or paths of their files; a mapping gives them labels. A label
         that ends in "/" and a number is a draw of the group named before it
-    mechanisms : names, with options after a colon: "burdens:transfers=false,target=1"
-    protocols : of the withdrawal stage; populations, whose mechanisms have none, get one row each
+    :mechanisms: names, with options after a colon: "burdens:transfers=false,target=1"
+    :protocols: of the withdrawal stage; populations, whose mechanisms have none, get one row each
         with protocol ""
-    options : given to every mechanism that takes them (objective, time_limit, …)
-    jobs, scheduler : processes on this machine, or the address of a Dask scheduler
-    out, resume : a .parquet file that gets every row as it comes; `resume` goes on with what an
+    :options: given to every mechanism that takes them (objective, time_limit, …)
+    :jobs, scheduler: processes on this machine, or the address of a Dask scheduler
+    :out, resume: a .parquet file that gets every row as it comes; `resume` goes on with what an
         interrupted run left there
-    progress : called with (rows done, rows in all, seconds left by the pace so far)
+    :progress: called with (rows done, rows in all, seconds left by the pace so far)
 
     A failing row is recorded with status "error" and its message, and the others go on. All rows
     of a problem use the same numbers (common random numbers): compare them in pairs

@@ -55,11 +55,11 @@ def frontier(
     "exclusion", "threshold": the highest, the others in proportion, or "confidence": the price of
     safety when users drop out; give `dropout` with it).
 
-    breakpoints : also the values at which the level reached changes, and rows on both sides of
+    :breakpoints: also the values at which the level reached changes, and rows on both sides of
         each, 1e-9 apart: over the budget what the better level costs, over the provider's value
         where two levels are worth the same, else by halving
 
-    values : money, or shares in [0, 1] for the reversibility and the exclusion (the same for every
+    :values: money, or shares in [0, 1] for the reversibility and the exclusion (the same for every
         user) and the confidence; for the budget None or inf is no limit. Further options are those
         of `solve`.
 

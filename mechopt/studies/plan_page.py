@@ -39,7 +39,7 @@ def write_plan_page(plan: Plan, path: str | PathLike[str], **shown: Any) -> None
 def plan_page(plan: Plan, *, dropout: Any = None, shock: Any = None) -> str:
     """One self-contained HTML page (no script, nothing from elsewhere).
 
-    dropout, shock : hazards for the safety section, as in `crossing`; default: those the plan was
+    :dropout, shock: hazards for the safety section, as in `crossing`; default: those the plan was
         made for, else a published rate. Raises InvalidPlan if the plan has nothing to act on.
     """
     if plan.burden is None or plan.payment is None:

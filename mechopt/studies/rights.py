@@ -42,7 +42,8 @@ COLUMNS = (
 class RightsTable:
     """One row per right and protocol, each a mapping over `COLUMNS`.
 
-    share : B(X) reached; expenditure, social_cost : money; would_leave : users who gain by using
+    :share: B(X) reached; expenditure, social_cost : money; would_leave : users who gain by using
+
     the right on the plan for nobody leaving (None where there is no such plan, or it is too large
     to decide); note : why there is no answer
     """
@@ -129,9 +130,9 @@ def rights(
 ) -> RightsTable:
     """What each right costs the provider, and who would use it.
 
-    objective : default as for `solve`
-    exclusion : η of the right "excluded", for everybody
-    options : of the mechanism `burdens` (target, transfers, order, time_limit, …)
+    :objective: default as for `solve`
+    :exclusion: η of the right "excluded", for everybody
+    :options: of the mechanism `burdens` (target, transfers, order, time_limit, …)
 
     Rights that do not apply to this instance (re-assignment with several thresholds) have a row
     with a note. Raises what `solve` raises for options that cannot be.

@@ -31,9 +31,9 @@ def run(
 ) -> Iterator[Any]:
     """`function(task)` for every task, in the order in which they finish.
 
-    jobs : processes (joblib's loky); 1 runs here
-    scheduler : address of a Dask scheduler, such as "tcp://host:8786"; its workers need mechopt
-    lost : gives the result of a task whose process died, with what is known about it
+    :jobs: processes (joblib's loky); 1 runs here
+    :scheduler: address of a Dask scheduler, such as "tcp://host:8786"; its workers need mechopt
+    :lost: gives the result of a task whose process died, with what is known about it
 
     Raises InvalidOption for a scheduler that does not answer.
     """

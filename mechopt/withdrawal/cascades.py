@@ -35,7 +35,7 @@ from mechopt.withdrawal.stage import Array, Stage
 def levels_after(stage: Stage, movers: IntArray) -> tuple[IntArray, IntArray]:
     """(at least, at most): bounds on the level finally reached if this mover leaves, shape (m,).
 
-    movers : (m,), in the order in which they move; those before him have stayed.
+    :movers: (m,), in the order in which they move; those before him have stayed.
     """
     x, removed = stage.x[movers], stage.removed[movers]
     v, r, tolerance = stage.v[movers], stage.r[movers], stage.money_tolerance[movers]

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class Deviation(NamedTuple):
     """A user who gains by leaving: position, gain (money), level reached when he leaves.
 
-    taken : what he takes back, data: everything he can, or under `withdrawal="part"` his best part
+    :taken: what he takes back, data: everything he can, or under `withdrawal="part"` his best part
     """
 
     user: int
@@ -53,15 +53,15 @@ class Deviation(NamedTuple):
 class WithdrawalReport:
     """The verdict on a plan under one protocol, its witnesses, and what would happen instead.
 
-    stable : everyone stays, and training happens (or nothing is asked of anybody)
-    margin : smallest utility slack, money, over the users with x_i > 0: what the least attached
+    :stable: everyone stays, and training happens (or nothing is asked of anybody)
+    :margin: smallest utility slack, money, over the users with x_i > 0: what the least attached
         of them loses by leaving. `inf` if there is nobody who could leave. Negative if someone
         leaves, and then minus the largest gain. If X < T_1 the plan is not stable although
         nobody gains by leaving (margin ≥ 0): nothing is trained
-    users, slack, level_if_leaves : (m,) users with x_i > 0 (sequential: in the order in which
+    :users, slack, level_if_leaves: (m,) users with x_i > 0 (sequential: in the order in which
         they move), what each loses by leaving and the level then reached. Simultaneous: when
         everybody else stays. Sequential: on the path played, those after him replying
-    withdrawal : "whole" or "part" (FORMULATION section 10); taken : (m,) data each would take back,
+    :withdrawal: "whole" or "part" (FORMULATION section 10); taken : (m,) data each would take back,
         for "part" the best amount
     """
 
@@ -103,12 +103,14 @@ class WithdrawalReport:
 
     @cached_property
     def taken(self) -> FloatArray:
+        """What each user who moves would take back at his best deviation, data, shape (m,)."""
         if self.choices is not None:
             return as_float(self.choices.taken)
         return as_float((self.stage.x - self.stage.committed)[self.users])
 
     @cached_property
     def tolerance(self) -> FloatArray:
+        """Rounding allowed in each mover's comparison, money, shape (m,); 0 for exact data."""
         return as_float(self.stage.money_tolerance[self.users])
 
     @cached_property
@@ -296,15 +298,15 @@ def check_withdrawal(
 ) -> WithdrawalReport:
     """What happens to `plan` when users may withdraw by `protocol` (FORMULATION section 3).
 
-    protocol : "simultaneous", "sequential", "coalition", "none" (nobody may leave), or "reassign":
+    :protocol: "simultaneous", "sequential", "coalition", "none" (nobody may leave), or "reassign":
         the mechanism is run again without whoever refuses (FORMULATION section 10)
-    order : sequential only: "small-first", "large-first", "cost", or a permutation of 0 … n−1
-    withdrawal : "whole", or "part": any amount may be taken back, and a payment goes only to who
+    :order: sequential only: "small-first", "large-first", "cost", or a permutation of 0 … n−1
+    :withdrawal: "whole", or "part": any amount may be taken back, and a payment goes only to who
         keeps everything (FORMULATION section 10)
-    dropout, shock : simultaneous only: users are lost for other reasons, as in `crossing` (also
+    :dropout, shock: simultaneous only: users are lost for other reasons, as in `crossing` (also
         the `plan.dropout` of a plan); whoever is not lost then stays iff v_i b P(he decides
         whether training happens) ≥ r_i, with the excluded share on top (FORMULATION section 12)
-    time_limit : seconds for each extreme equilibrium, when one is asked for
+    :time_limit: seconds for each extreme equilibrium, when one is asked for
 
     Everything beyond the verdict (equilibria, ties, what would restore stability) is computed
     when it is asked for. Instances and plans given in exact numbers are decided exactly.

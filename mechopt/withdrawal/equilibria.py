@@ -64,10 +64,10 @@ class Goal(Enum):
 class Found:
     """An extreme equilibrium: stay-set (None if none is known), and what is proved.
 
-    status : OPTIMAL (proved), FEASIBLE (the bounds are open), INFEASIBLE (there is no pure
+    :status: OPTIMAL (proved), FEASIBLE (the bounds are open), INFEASIBLE (there is no pure
         equilibrium), UNKNOWN (none was found, none excluded)
-    level_bound : no equilibrium reaches beyond this level (for the worst: below it)
-    bound : no equilibrium of that level has a better objective value
+    :level_bound: no equilibrium reaches beyond this level (for the worst: below it)
+    :bound: no equilibrium of that level has a better objective value
     """
 
     stay: BoolArray | None
@@ -372,8 +372,8 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
 class Task(NamedTuple):
     """One interval: who must stay, who is free, the room left for the free, and what it can give.
 
-    relaxed : bound on the objective (to be minimised; negated when maximising)
-    fixed : weight of those who must stay
+    :relaxed: bound on the objective (to be minimised; negated when maximising)
+    :fixed: weight of those who must stay
     """
 
     relaxed: float
@@ -394,7 +394,7 @@ def _tasks(
 ) -> list[Task]:
     """The intervals that can hold an equilibrium, most promising first.
 
-    given : data and cost of the users who are not in question
+    :given: data and cost of the users who are not in question
     """
     base, certain = given
     margin = tolerances.REACH * 100 * float(stage.total)  # more than the solver overlooks

@@ -48,7 +48,7 @@ def cheapest_cover(
 ) -> Cover:
     """min (max) Σ cost over subsets with low ≤ Σ data ≤ high; `data`, `cost` ≥ 0, shape (m,).
 
-    cutoff : a cost that is already attained; only better subsets are of interest.
+    :cutoff: a cost that is already attained; only better subsets are of interest.
     """
     if maximize:
         # What is left out is a cheapest subset between the complements of the ends.

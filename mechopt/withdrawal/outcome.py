@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class Outcome:
     """What happens when exactly the users in `stay` stay.
 
-    stay : (n,) bool; users with nothing to withdraw (x_i = y_i) count as staying
-    total : X_S, data in the pool; level : thresholds reached; share : B(X_S)
-    social_cost : Σ of the costs borne, money: C_i of those who stay and what is sunk, (1 − ρ_i) C_i
+    :stay: (n,) bool; users with nothing to withdraw (x_i = y_i) count as staying
+    :total: X_S, data in the pool; level : thresholds reached; share : B(X_S)
+    :social_cost: Σ of the costs borne, money: C_i of those who stay and what is sunk, (1 − ρ_i) C_i
         (plus ρ_i C_i(y_i)), of those who leave, or of everybody if nothing is trained
-    payments : (n,) money: t_i to those who stay if training happens (or if payments are
+    :payments: (n,) money: t_i to those who stay if training happens (or if payments are
         unconditional), the failure bonus to those who stay with x_i > y_i if it does not
-    kept : (n,) data that everybody keeps, where parts may be taken back; `stay` then says who keeps
+    :kept: (n,) data that everybody keeps, where parts may be taken back; `stay` then says who keeps
         everything. None under whole withdrawal
     """
 
@@ -67,7 +67,7 @@ def outcome_of(
 ) -> Outcome:
     """The outcome of a stay-set (n,); `level` if it is known already.
 
-    kept : what everybody keeps, (n,) data, where parts may be taken back
+    :kept: what everybody keeps, (n,) data, where parts may be taken back
     """
     assert plan.burden is not None
     assert plan.payment is not None
@@ -106,12 +106,12 @@ def outcome_of(
 class Equilibrium:
     """An extreme equilibrium of the simultaneous protocol, and what is proved about it.
 
-    status : OPTIMAL (proved, to the relative tolerance `tolerances.SOLVER`), FEASIBLE (an
+    :status: OPTIMAL (proved, to the relative tolerance `tolerances.SOLVER`), FEASIBLE (an
         equilibrium; the bounds are open), INFEASIBLE (there is no pure equilibrium), UNKNOWN
         (none was found and none excluded)
-    outcome : None unless an equilibrium is known; its fields can be read here directly
-    share_bound : no equilibrium has a higher share (for the worst and least: a lower one)
-    bound : no equilibrium of that share has a lower social cost (worst: a higher one; most and
+    :outcome: None unless an equilibrium is known; its fields can be read here directly
+    :share_bound: no equilibrium has a higher share (for the worst and least: a lower one)
+    :bound: no equilibrium of that share has a lower social cost (worst: a higher one; most and
         least data: more or less data)
     """
 

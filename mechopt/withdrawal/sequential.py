@@ -59,7 +59,7 @@ def sequential_outcome(
 ) -> tuple[BoolArray, int]:
     """Subgame-perfect stay-set (n,) and level, from arrays; `order` None is small-first.
 
-    rights : exclusion η and committed y, 0 unless given
+    :rights: exclusion η and committed y, 0 unless given
     """
     stage = Stage.from_arrays(x, r, v, delta, thresholds, shares, bonus, **rights)
     path = sequential_path(stage, _order(stage, order))

@@ -78,7 +78,7 @@ class Stage:
     ) -> Stage:
         """From arrays or scalars; exact if `x` is an object array (of Fraction), else float.
 
-        scale : the money (n,) that a tolerance of money is a share of, where it is known
+        :scale: the money (n,) that a tolerance of money is a share of, where it is known
         """
         x = np.asarray(x)
         exact = x.dtype == object

@@ -18,12 +18,12 @@ from mechopt.withdrawal.stage import Array, Stage
 class Tie(NamedTuple):
     """One decision inside the tolerance.
 
-    kind : "user" (he is indifferent and was taken to stay), "total" (the data that remain are
+    :kind: "user" (he is indifferent and was taken to stay), "total" (the data that remain are
         within the tolerance of a threshold, and reach it or not by less than that)
-    user : who is indifferent, or after whose withdrawal the total is a tie; −1: the total with
+    :user: who is indifferent, or after whose withdrawal the total is a tie; −1: the total with
         everyone staying
-    gap : money the user loses by leaving ("user"), data above the threshold ("total")
-    level, other : level reached if he leaves / with that total as decided; if decided otherwise.
+    :gap: money the user loses by leaving ("user"), data above the threshold ("total")
+    :level, other: level reached if he leaves / with that total as decided; if decided otherwise.
         A "user" tie: level if he stays and if he leaves
     """
 

@@ -22,7 +22,7 @@ from mechopt.known.burdens.level_curves import LevelCurves
 class Knapsack:
     """Reach `total` (data) by burdens on `curves` at least Σ need ("pay") or Σ cost ("cost").
 
-    budget : money, the most Σ need may be; inf for none (with `first` = "pay" it is not used)
+    :budget: money, the most Σ need may be; inf for none (with `first` = "pay" it is not used)
     """
 
     curves: LevelCurves

@@ -31,7 +31,8 @@ from mechopt.problem.instance import Instance
 class LevelCurves:
     """Points of all users' curves, ordered by user, then burden; shape (N,) each.
 
-    burden : data; cost, need : money; joined : the straight line to the next point belongs to the
+    :burden: data; cost, need : money; joined : the straight line to the next point belongs to the
+
     curve; start : first point of each user, and N at the end, shape (n + 1,)
     """
 

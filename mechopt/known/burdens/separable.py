@@ -46,7 +46,7 @@ def one_level(
 ) -> LevelAnswer:
     """The cheapest plan (in `quantity`, "pay" or "cost") that reaches T_level + R.
 
-    needed : whether everybody must be needed for the threshold (or paid). Whoever is asked for less
+    :needed: whether everybody must be needed for the threshold (or paid). Whoever is asked for less
         than rounding is not; nobody is asked that costs anything to keep, and the bound stands.
     """
     found = _one_level(instance, level, quantity, gain, unsecured, transfers, reserve)

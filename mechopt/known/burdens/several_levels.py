@@ -53,16 +53,16 @@ def solve(
 ) -> Plan:
     """The best burdens and payments under a withdrawal protocol, for any K and reserve.
 
-    protocol : "simultaneous"; "coalition", which is the same design problem: of those who gain by
+    :protocol: "simultaneous"; "coalition", which is the same design problem: of those who gain by
         leaving together, the one with the least data gains at least as much by leaving alone;
         "sequential" in an `order`: "small-first", "large-first", "cost", a permutation, or
         "designed" (the provider's choice; the plan's `order` then is the permutation found)
-    withdrawal : "part" if any amount may be taken back. What nobody wants to take back while the
+    :withdrawal: "part" if any amount may be taken back. What nobody wants to take back while the
         others keep everything he does not take back in any order either, so the simultaneous plan
         serves the sequential protocol; the bound there is that of participation alone
-    known : what earlier solves found that differ in budget or provider value alone; taken over
+    :known: what earlier solves found that differ in budget or provider value alone; taken over
         where it holds, and added to
-    mechanism : "subsidy" pays everybody in full; only where section 11 asks for this road
+    :mechanism: "subsidy" pays everybody in full; only where section 11 asks for this road
 
     Returns a Plan with a proved bound; `details["levels"]` has one row per level solved. Status is
     FEASIBLE with the gap where the search stopped (`time_limit`, default 60 s) or where bound and

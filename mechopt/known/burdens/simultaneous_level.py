@@ -37,8 +37,8 @@ _ACCURACY = 1e-11  # when to stop the search, relative to the total at average c
 class LevelSolution:
     """The answer at one level.
 
-    undecided : neither plan nor proof; `least` then bounds what was minimised
-    order : the order in which users decide, where the provider chose it
+    :undecided: neither plan nor proof; `least` then bounds what was minimised
+    :order: the order in which users decide, where the provider chose it
     """
 
     answer: LevelAnswer
@@ -61,7 +61,7 @@ def solve_level(
 ) -> LevelSolution:
     """Least payments ("pay") or least cost ("cost") that sustain `level` under (W1).
 
-    withdrawal : "part" if any amount may be taken back (F15)
+    :withdrawal: "part" if any amount may be taken back (F15)
     """
     total = level_curves.required_total(instance, level, reserve)
     refusal = out_of_reach(instance, level, quantity, total)
@@ -179,7 +179,8 @@ def pieces_kept_by(
 ) -> Pieces:
     """Pieces where leaving costs user i `loss` (n,) money, whatever his burden.
 
-    gain : v_i b_k (A3). Where least > 0, burdens start there, at the payment `paid`. Without
+    :gain: v_i b_k (A3). Where least > 0, burdens start there, at the payment `paid`. Without
+
     payment up to where (A3) or obedience binds; then the need grows by ρ θ or θ per unit.
     """
     recovered = instance.reversibility

@@ -46,18 +46,18 @@ def solve(
 ) -> Plan:
     """Burdens x and payments t that everyone accepts and nobody undoes (A1–A6).
 
-    protocol : whose right to withdraw must be respected; "none" drops A5; "reassign": nobody gains
+    :protocol: whose right to withdraw must be respected; "none" drops A5; "reassign": nobody gains
         by refusing, the mechanism then being run again without him (one threshold, no reserve)
-    target : share to reach, for "expenditure" and "social-cost"; default the highest
-    transfers : whether payments are allowed
-    reserve : R ≥ 0, data kept above the threshold
-    method : "selection" (one threshold), "model" (Pyomo and HiGHS), "auto" (the fastest exact one)
-    known : a dict that solves of the same users and options, with other budgets or provider values,
+    :target: share to reach, for "expenditure" and "social-cost"; default the highest
+    :transfers: whether payments are allowed
+    :reserve: R ≥ 0, data kept above the threshold
+    :method: "selection" (one threshold), "model" (Pyomo and HiGHS), "auto" (the fastest exact one)
+    :known: a dict that solves of the same users and options, with other budgets or provider values,
         fill and draw on (several thresholds; elsewhere there is nothing worth keeping)
-    withdrawal : "whole", or "part": users may take back any amount, and a payment goes only to who
+    :withdrawal: "whole", or "part": users may take back any amount, and a payment goes only to who
         keeps everything (F15); the same problem for one threshold met exactly
 
-    dropout, shock, confidence : users are lost with these hazards (`mechopt.crossing`), and
+    :dropout, shock, confidence: users are lost with these hazards (`mechopt.crossing`), and
         P(X ≥ T) must be at least `confidence`; one threshold, no reserve of its own
 
     Infeasible: the null outcome with the reason, or INFEASIBLE if `target` was given.

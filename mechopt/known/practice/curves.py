@@ -33,7 +33,7 @@ MOST_STAIRS = 200_000  # beyond, a line through their corners stands for them
 class Terms:
     """What has to be paid for, at which level: everything a user's curve depends on.
 
-    rights : "withdrawal" (A3 and W1), "participation" (A3), "cost" (subsidies: in full)
+    :rights: "withdrawal" (A3 and W1), "participation" (A3), "cost" (subsidies: in full)
     """
 
     instance: Instance
@@ -90,7 +90,7 @@ class Terms:
 class Asked:
     """Curves of what may be asked, burdens in units of `scale` (data), fixed ones taken out.
 
-    borne : C_i at the points, money (the curves' cost has the contact in it where that is charged)
+    :borne: C_i at the points, money (the curves' cost has the contact in it where that is charged)
     """
 
     curves: LevelCurves

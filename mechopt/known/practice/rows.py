@@ -24,7 +24,7 @@ from mechopt.solver import highs
 class Row:
     """low ≤ Σ `column` ≤ high; the column is given at the points of the curves, shape (N,).
 
-    of_counts : a sum of whole burdens, on which whole numbers come by themselves (the total and
+    :of_counts: a sum of whole burdens, on which whole numbers come by themselves (the total and
         the groups are one within the other)
     """
 

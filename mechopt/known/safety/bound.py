@@ -34,7 +34,7 @@ _MULTIPLIERS = 24
 def least(task: Task, quantity: str, spread: float) -> float:
     """No safe plan has less of `quantity` ("pay" or "cost"), money; inf if there is none.
 
-    spread : s, the standard deviation of what is lost in a good plan, data
+    :spread: s, the standard deviation of what is lost in a good plan, data
     """
     weights, amount = _data_row(task, spread)
     whole, total = np.ones(task.instance.n), task.threshold

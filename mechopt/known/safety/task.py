@@ -29,7 +29,7 @@ CONFIDENT = tolerances.PROBABILITY  # how far a certified probability may be bel
 class Task:
     """An instance with one threshold, its hazards, and the crossing probability asked for.
 
-    rights : whether users may withdraw (A5)
+    :rights: whether users may withdraw (A5)
     """
 
     instance: Instance

@@ -24,9 +24,9 @@ from mechopt.problem.zones import Zones, unwilling
 class Box:
     """What the order allows: bounds a_m ≤ ξ_m ≤ c_m on the place of the last user below row m.
 
-    by : "designed" (no bounds), "small-first", "large-first" (places are burdens, data), or
+    :by: "designed" (no bounds), "small-first", "large-first" (places are burdens, data), or
         "given" (places are positions in the order)
-    low, high : (M,); place : (n,) positions in a given order
+    :low, high: (M,); place : (n,) positions in a given order
     """
 
     by: str

@@ -139,7 +139,7 @@ def best_prices(
 ) -> Value:
     """The best bound found; stops early once it exceeds `cutoff` (money).
 
-    room : how far the prices may move at first, of typical ones
+    :room: how far the prices may move at first, of typical ones
     """
     size = 1 + task.zones.rows + (task.budget < inf)
     scale = _scale(task)

@@ -40,8 +40,8 @@ def plan_at(
 ) -> Candidate | None:
     """The plan around the relaxation's choice at `value`; None if the core cannot complete one.
 
-    keys : (user, point) that stay as they are
-    core_size : users who are chosen again; spare : data beyond what the rows (Z) ask for
+    :keys: (user, point) that stay as they are
+    :core_size: users who are chosen again; spare : data beyond what the rows (Z) ask for
     """
     zones, points = task.zones, task.points
     removable = zones.instance.removable
@@ -149,7 +149,7 @@ def _nearness(task: Relaxation, reduced: FloatArray, chosen: IntArray) -> FloatA
 class _Rest:
     """What is left for the core: data, rows (M,), money; the weight of the others.
 
-    key : the largest key outside, data; needed : rows with somebody outside below them, (M,)
+    :key: the largest key outside, data; needed : rows with somebody outside below them, (M,)
     """
 
     total: float
@@ -269,7 +269,7 @@ def _dive(
 ) -> FloatArray | None:
     """A vertex in which every user has one cell: those that are split are decided in turn.
 
-    picks : (user, column) of every cell
+    :picks: (user, column) of every cell
     """
     session = highs.Session(replace(program, integer=None), time_limit=10 * time_limit)
     user, column = (np.array(part) for part in zip(*picks))

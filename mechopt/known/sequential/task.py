@@ -21,8 +21,8 @@ from mechopt.withdrawal.stage import Stage
 class Task:
     """Reach `level`, total T_level + reserve (data), at the least "pay" or "cost" (money).
 
-    order : a permutation (n,) or one of `mechopt.withdrawal.moves.ORDERS`, or "designed"
-    deadline : of `time.perf_counter`, seconds
+    :order: a permutation (n,) or one of `mechopt.withdrawal.moves.ORDERS`, or "designed"
+    :deadline: of `time.perf_counter`, seconds
     """
 
     instance: Instance
@@ -60,7 +60,7 @@ class Task:
 class Candidate:
     """Burdens to try (n,), with what leaving is expected to cost each user (n,), money.
 
-    threats : users (n,) whose burdens others count on
+    :threats: users (n,) whose burdens others count on
     """
 
     found_by: str

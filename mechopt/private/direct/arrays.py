@@ -194,7 +194,7 @@ def objective_costs(
 ) -> FloatArray:
     """Coefficients of the objective, shape (columns,); maximised unless it is a cost.
 
-    law : probabilities of the states, shape (S,), if they are not the population's
+    :law: probabilities of the states, shape (S,), if they are not the population's
     """
     space, population = layout.space, layout.population
     states, cells = np.arange(layout.S), np.arange(layout.C)
@@ -274,7 +274,7 @@ def build(
 ) -> DirectProgram:
     """The direct-mechanism problem as one LinearProgram.
 
-    pairs : "adjacent" or "all" incentive rows under DSIC (with θ g linear in θ they are
+    :pairs: "adjacent" or "all" incentive rows under DSIC (with θ g linear in θ they are
         equivalent: single crossing). floor : adds the row E[B] ≥ floor (−inf: a free row, to be
         tightened later); `terms.target` is the default. ordered : binaries that fill segments in
         order. kept : the part of b_{k−1} that whoever leaves level k is taken to enjoy (1: at most

@@ -45,23 +45,24 @@ def solve(
 ) -> DirectMechanism:
     """The optimal direct mechanism (FORMULATION section 5).
 
-    incentive : "dsic" or "bic"; participation : "ex-post" or "interim"
-    withdrawal_rights : True (D5 and D6), "truthful" (D5 alone) or False. The rights come on top of
+    :incentive: "dsic" or "bic"; participation : "ex-post" or "interim"
+    :withdrawal_rights: True (D5 and D6), "truthful" (D5 alone) or False. The rights come on top of
         the participation constraint asked for: "interim" with rights is E[u] ≥ 0 and D5 (and D6).
-    randomized : False asks for run probabilities 0 or 1 (a MILP)
-    symmetric : whether users of a group are treated alike. It loses nothing under randomization
+    :randomized: False asks for run probabilities 0 or 1 (a MILP)
+    :symmetric: whether users of a group are treated alike. It loses nothing under randomization
         but does in deterministic mechanisms; None treats users individually if deterministic and
         there are at most PROFILE_LIMIT profiles (the answer is then one of
         `population.individual()`), else alike
-    target : expected share to reach, for "expenditure" and "social-cost"
-    levels : with K > 1, "safe" charges who leaves level k the loss b_k − b_{k−1} (an LP; optimal
+    :target: expected share to reach, for "expenditure" and "social-cost"
+    :levels: with K > 1, "safe" charges who leaves level k the loss b_k − b_{k−1} (an LP; optimal
         for that stricter problem), "exact" what he really loses (a MILP, for small sizes)
-    robust, radius : "total-variation" (½ Σ |f − f̂| ≤ radius) or "wasserstein" (radius in money
+    :robust, radius: "total-variation" (½ Σ |f − f̂| ≤ radius) or "wasserstein" (radius in money
         per data unit): the best guarantee against every law that near to the population's, one
         radius or one per group; groups are independent, users of a group draw from one law. Needs
         "dsic" and "ex-post". See `direct.robust`
-    protocol : how users withdraw after the lottery when there are several thresholds,
+    :protocol: how users withdraw after the lottery when there are several thresholds,
         "simultaneous" or "sequential" (small-first): see `direct.sequential`
+
     "improvement" is maximised first, then expected payments are minimised.
 
     Raises InvalidOption, TooLarge (before anything is built).

@@ -21,11 +21,11 @@ STEP = 1e-4  # relative: the budget's worth is a difference quotient of two opti
 def worth(mechanism: DirectMechanism) -> dict[str, Any]:
     """Changes of the optimal objective; costs fall if the number is negative.
 
-    budget, expected_budget : per money unit more (None without one)
-    prior : per group and type, by how much the objective rises per probability moved to the type
+    :budget, expected_budget: per money unit more (None without one)
+    :prior: per group and type, by how much the objective rises per probability moved to the type
         from all types in proportion; by the envelope theorem, so only under DSIC with ex-post
         participation, whose rows contain no probabilities (None otherwise)
-    user : per group, by how much it rises with one user more
+    :user: per group, by how much it rises with one user more
 
     Budgets and users are solved again. NotSupported without a proved optimum.
     """

@@ -54,8 +54,8 @@ def bracket(
 ) -> Bracket:
     """A certified interval for the private-cost problem at any n, and a mechanism to deploy.
 
-    objective : "provider-surplus", "welfare" (money) or "improvement" (probability)
-    transfers : False asks for mechanisms without payments
+    :objective: "provider-surplus", "welfare" (money) or "improvement" (probability)
+    :transfers: False asks for mechanisms without payments
 
     The interval holds for every combination of BIC or DSIC, interim or ex-post participation, with
     or without withdrawal rights. Raises InvalidOption, and NotSupported for several thresholds or

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class FailureBonus:
     """The least failure bonus after which every simultaneous equilibrium trains.
 
-    bonus : 0 whenever some bonus works: either none is needed (`any_positive` False), or every
+    :bonus: 0 whenever some bonus works: either none is needed (`any_positive` False), or every
         positive one works, however small (`any_positive` True); None if no bonus is enough
-    status : OPTIMAL if proved; UNKNOWN if a limit was met
+    :status: OPTIMAL if proved; UNKNOWN if a limit was met
     """
 
     bonus: float | None

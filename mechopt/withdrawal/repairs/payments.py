@@ -33,9 +33,9 @@ NODES = 20_000  # nodes of the search for the least sequential payments
 class Restoration:
     """The least extra payments after which everyone stays.
 
-    extra : (n,) money, Fractions for exact input; None if no payment helps (X < T_1)
-    total : their sum; bound : no smaller sum is enough; status OPTIMAL if the two agree
-    plan : the plan with these payments
+    :extra: (n,) money, Fractions for exact input; None if no payment helps (X < T_1)
+    :total: their sum; bound : no smaller sum is enough; status OPTIMAL if the two agree
+    :plan: the plan with these payments
     """
 
     extra: Array | None = field(repr=False)

@@ -33,9 +33,9 @@ TRIED = 400  # critical scalings tried above that
 class Scaling:
     """The largest λ such that everyone accepts the burdens λ x with the payments as they are.
 
-    factor : λ (Fraction for exact input); 0 if only the null plan is accepted
-    attained : False if λ is a supremum: every smaller factor close to it is accepted, itself not
-    bound : no larger factor is accepted; status OPTIMAL if it equals the factor
+    :factor: λ (Fraction for exact input); 0 if only the null plan is accepted
+    :attained: False if λ is a supremum: every smaller factor close to it is accepted, itself not
+    :bound: no larger factor is accepted; status OPTIMAL if it equals the factor
     """
 
     factor: Any

@@ -36,7 +36,8 @@ class Choices:
 
     users (m,); slack (m,) : what each loses by his best amount, money; taken (m,) : that amount,
     data; after (m,) : the level then reached; kept (n,) : the data everybody keeps in the outcome;
-    level : reached in it
+
+    :level: reached in it
     """
 
     users: IntArray
