@@ -552,3 +552,23 @@ def test_a_target_far_out_of_reach_is_infeasible(target: float) -> None:
     answer = mo.solve(population, "direct", objective="expenditure", target=target, **terms)
     assert answer.status == "infeasible"
     assert "highest expected share under these terms is 0.19364" in answer.reason
+
+
+def test_one_dear_group_does_not_make_a_gap_look_closed() -> None:
+    """Its stakes set the unit of money; what closes is judged by the answer's own size."""
+    rng = np.random.default_rng(3)
+
+    def group(scale: float) -> mo.Group:
+        costs = np.sort(rng.lognormal(0, 0.7, 2)) * scale
+        return mo.Group(3, costs, rng.dirichlet([1, 1]), rng.lognormal(), rng.lognormal())
+
+    for dear in (1.0, 1e7):
+        groups = [group(scale) for scale in (1.0, 1.0, dear)]
+    most = sum(one.size * one.capacity for one in groups)
+    population = mo.Population(groups, [0.3 * most, 0.6 * most], [0.5, 1.0], provider_value=20.0)
+    answer = mo.solve(
+        population, "direct", incentive="bic", randomized=False, symmetric=True, time_limit=3
+    )
+    gap = answer.bound - answer.objective
+    assert answer.bound <= 20
+    assert (answer.status is mo.Status.OPTIMAL) == (gap <= 1e-6 * answer.objective + 1e-9)

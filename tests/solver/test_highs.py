@@ -156,3 +156,26 @@ def test_no_collection_while_something_is_built_and_then_as_before() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_runs_without_any_time_take_none() -> None:
+    """Two runs share the limit; the second had 0.1 s of its own."""
+    from time import process_time
+
+    program = highs.LinearProgram(
+        cost=np.ones(2),
+        start=np.array([0, 2], dtype=np.int32),
+        index=np.array([0, 1], dtype=np.int32),
+        value=np.array([2.0, 3.0]),
+        row_lower=np.array([4.5]),
+        row_upper=np.array([np.inf]),
+        lower=np.zeros(2),
+        upper=np.full(2, 10.0),
+        integer=np.array([True, True]),
+    )
+    highs.solve(program)
+    began = process_time()
+    found = highs.solve_twice(program, time_limit=0.0, far=True)
+    assert process_time() - began < 0.1
+    assert found.status in (mo.Status.UNKNOWN, mo.Status.FEASIBLE, mo.Status.OPTIMAL)
+    assert highs.solve_twice(program).objective == 2

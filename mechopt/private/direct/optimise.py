@@ -124,7 +124,13 @@ def finish(
     """Run a loaded session and turn its answer into a cleaned, verified mechanism."""
     layout = built.layout
     population, terms = layout.population, layout.terms
-    far = far_apart(population)
+    far, limit, began = far_apart(population), session.time_limit, perf_counter()
+
+    def share_limit() -> None:
+        """What is asked again has the time that is left."""
+        if limit is not None:
+            session.time_limit = max(0.0, limit - (perf_counter() - began))
+
     if built.program.is_mip or far:
         settings = MIP_SETTINGS if built.program.is_mip else SETTINGS
         first = highs.solve_twice(
@@ -132,13 +138,13 @@ def finish(
         )
     else:
         first = session.solve()
-    if session.time_limit is not None:  # what is asked again shares the limit
-        session.time_limit = max(0.0, session.time_limit - first.seconds)
+    share_limit()
     unclear = first.status is Status.UNKNOWN and first.termination.startswith("Unknown")
     if first.status is Status.INFEASIBLE or (unclear and not built.program.is_mip):
         # Presolve and tight tolerances can both cause a false verdict, or none: ask again.
         second = without_presolve(session, tolerance=1e-7)
         first = first if second.status is Status.UNKNOWN else second  # out of time: the first
+        share_limit()
     about: dict[str, Any] = {
         "mechanism": mechanism,
         "seed": seed,
@@ -164,6 +170,7 @@ def finish(
         if answer.details["violation"] > AUDIT:
             answer = min(answer, of(x), key=_violation)
     if answer.details["violation"] > AUDIT and not built.program.is_mip:
+        share_limit()
         again = without_presolve(session, tolerance=1e-10).x
         if again is not None:
             answer = min(answer, of(again), key=_violation)
@@ -189,10 +196,10 @@ def _judged(
 ) -> DirectMechanism:
     """Status from the recomputed objective, the solver's bound and the audit."""
     objective = objective_of(answer)
-    bound = first.bound
+    bound, limit = first.bound, limit_of(answer.population, answer.terms)
     beyond = far_apart(answer.population, _BEYOND)
     if beyond or (bound is not None and not isfinite(bound)):
-        bound = limit_of(answer.population, answer.terms)
+        bound = limit
     details = {
         **answer.details,
         "rows": built.program.rows,
@@ -202,7 +209,10 @@ def _judged(
         "nodes": first.nodes,
         "termination": first.termination,
     }
-    near = tolerances.SOLVER * abs(objective) + tolerances.MONEY
+    least = tolerances.MONEY
+    if limit > 0 and far_apart(answer.population):  # one dear type is no measure of the answer
+        least *= min(1.0, limit)
+    near = tolerances.SOLVER * abs(objective) + least
     closed = bound is not None and abs(bound - objective) <= near
     sound = answer.details["violation"] <= AUDIT
     status = Status.FEASIBLE
@@ -212,6 +222,8 @@ def _judged(
         status = Status.UNKNOWN
     if bound is not None and closed:  # objective and bound agree to rounding: keep their order
         bound = max(bound, objective) if answer.terms.maximise else min(bound, objective)
+    elif bound is not None:
+        bound = min(bound, limit) if answer.terms.maximise else max(bound, limit)
     details["payment_bound_binds"] = _payment_bound_binds(answer)
     return answer.replace(status=status, objective=objective, bound=bound, details=details)
 
