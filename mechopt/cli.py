@@ -25,7 +25,7 @@ from mechopt.errors import (
     OutputError,
     TooLarge,
 )
-from mechopt.words import load
+from mechopt.words import NO_DOCSTRINGS, load
 
 # command -> "module:function"; the function's signature and docstring are its interface
 COMMANDS = {
@@ -148,6 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # ids no terminal can show
+    if sys.flags.optimize > 1:
+        _say(f"mechopt: {NO_DOCSTRINGS}")
+        return BAD_INPUT
     if arguments is None and os.name == "posix":
         _watch_signals()
     # Typer reads options by pydantic, which would look for plugins in every installed package.

@@ -7,22 +7,30 @@ live that the words stand for is in `mechopt.registry`.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from typing import Any
 
-from mechopt.errors import InvalidOption
+from mechopt.errors import InvalidOption, NotSupported
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
 PROTOCOLS = ("simultaneous", "sequential", "coalition", "none", "reassign")
 WITHDRAWALS = ("whole", "part")
+_WITH_PYOMO = ("mechopt.formulations.", "mechopt.known.sequential.")
+NO_DOCSTRINGS = (
+    "Python runs with -OO (PYTHONOPTIMIZE=2), without the docstrings that Pyomo and --help are "
+    "made of; run it without, or with -O"
+)
 
 
 def load(place: str) -> Callable[..., Any]:
-    """The function at "module:function"."""
+    """The function at "module:function"; NotSupported if it needs what Python left out (-OO)."""
     module, _, name = place.partition(":")
+    if sys.flags.optimize > 1 and module.startswith(_WITH_PYOMO):
+        raise NotSupported(NO_DOCSTRINGS)
     return getattr(import_module(module), name)
 
 

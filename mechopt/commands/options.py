@@ -339,25 +339,40 @@ def read_problem(
     How its table was understood is printed on stderr, unless `quiet`.
     """
     from mechopt.commands.output import note
-    from mechopt.errors import InvalidFile
+    from mechopt.errors import InvalidFile, InvalidInstance
     from mechopt.files import read
 
-    problem = read(
-        path,
-        thresholds=numerics("threshold", threshold),
-        shares=numerics("share", share),
-        provider_value=numeric("provider-value", provider_value),
-        budget=numeric("budget", budget),
-        columns=headings(column),
-        allow_outside=allow_outside,
-        exact=exact,
-        terms=said,
-    )
+    try:
+        problem = read(
+            path,
+            thresholds=numerics("threshold", threshold),
+            shares=numerics("share", share),
+            provider_value=numeric("provider-value", provider_value),
+            budget=numeric("budget", budget),
+            columns=headings(column),
+            allow_outside=allow_outside,
+            exact=exact,
+            terms=said,
+        )
+    except InvalidInstance as error:
+        raise InvalidInstance(map(_as_option, error.problems)) from None
     for line in getattr(problem, "notes", ()):
         note(f"mechopt: {path}: {line}", quiet=quiet)
     if type(problem).__name__ not in ("Instance", "Population"):
         raise InvalidFile(f"{path}: is {kind_of(problem)}; expected an instance or a population")
     return problem
+
+
+def _as_option(problem: str) -> str:
+    """A fault of an argument, by the name it has on the command line."""
+    name, mark, text = problem.partition(":")
+    plain, bracket, place = name.partition("[")
+    spelled = {"thresholds": "--threshold", "shares": "--share", "budget": "--budget"}
+    option = {**spelled, "provider_value": "--provider-value"}.get(plain)
+    if option is None:
+        return problem
+    which = f" (number {int(place[:-1]) + 1})" if bracket and place != "0]" else ""
+    return f"{option}{which}{mark}{text}"
 
 
 def is_users(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isinf
 from os.path import relpath
@@ -64,6 +64,7 @@ class Draft:
     table: tables.Table | None = None
     broken: set[str] = field(default_factory=set)  # arguments that already have a fault
     wrong: set[tuple[str, int]] = field(default_factory=set)  # entries that do
+    said: Collection[str] = ()  # arguments that the caller gave, not the file
 
     def fault(self, argument: str, sentence: str) -> None:
         """Record a fault that leaves nothing of `argument` to be checked."""
@@ -93,6 +94,8 @@ class Draft:
         name, _, part = fault.field.partition(".")
         if name in self.broken or (fault.place and (name, fault.place[0]) in self.wrong):
             return ""
+        if name in self.said and not fault.text.startswith("missing"):
+            return str(fault)
         if self.table is None or PLACES.get(name, "")[:5] != "users":
             said = str(fault)[len(name) :]
             return f"{self.path}: {PLACES.get(name, name)}{said}" + self._hint(name)
@@ -131,8 +134,8 @@ def read(
     `changes` replace what the file says: thresholds, shares, provider_value, budget. `columns` are
     headings of the table, by our names.
     """
-    draft = Draft(path, columns=columns)
     said = {argument: value for argument, value in changes.items() if value is not None}
+    draft = Draft(path, columns=columns, said=said)
     if isinstance(source, tables.Opened):
         _read_table(draft, source, exact)
         draft.given |= {"thresholds": None, **said}

@@ -67,7 +67,9 @@ def _metrics(
         group.size * float(group.probabilities @ (group.costs * group.shape(given)))
         for group, given in zip(population.groups, amounts)
     )
-    improvement, expenditure = float(chances @ share), float(chances @ spent)
+    sure = (share == share[-1]).all()  # not one ulp less for the rounding of the chances
+    improvement = float(share[-1] if sure else chances @ share)
+    expenditure = float(chances @ spent)
     enjoyed = sum(group.size * group.value for group in population.groups)
     return {
         "improvement": improvement,

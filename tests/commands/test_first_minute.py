@@ -160,3 +160,55 @@ def test_a_short_solve_and_a_pipe_see_no_progress(files: Path) -> None:
         timeout=60,
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_without_docstrings_there_is_a_sentence(files: Path) -> None:
+    """PYTHONOPTIMIZE=2: Pyomo cannot be imported then, and help would be empty."""
+    code = (
+        "import mechopt as mo\n"
+        f"plan = mo.read({str(files / 'two.json')!r})\n"
+        "assert mo.solve(plan).objective is not None\n"  # what needs no Pyomo works
+        "for ask in (lambda: mo.export_model(plan, 'burdens', 'm.lp'),\n"
+        "            lambda: mo.solve(plan, protocol='sequential')):\n"
+        "    try: ask()\n"
+        "    except mo.NotSupported as error: print(error)\n"
+        "    else: raise SystemExit('solved')"
+    )
+    for words in (["-m", "mechopt", "models"], ["-c", code]):
+        done = subprocess.run(
+            [sys.executable, "-OO", *words], capture_output=True, text=True, timeout=60, cwd=files
+        )
+        assert "Traceback" not in done.stderr
+        assert "PYTHONOPTIMIZE=2" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--threshold", "-5"), "--threshold: must be > 0 and finite, got -5"),
+        (
+            ("--threshold", "5", "--share", "0.5", "--threshold", "0", "--share", "1"),
+            "--threshold (number 2): must be > 0 and finite, got 0",
+        ),
+        (("--threshold", "5", "--share", "2"), "--share: must lie in (0, 1], got 2"),
+        (("--threshold", "5", "--budget", "-1"), "--budget: must be ≥ 0 (money), got -1"),
+        (
+            ("--threshold", "5", "--provider-value", "-1"),
+            "--provider-value: must be ≥ 0 (money) and finite, got -1",
+        ),
+    ],
+)
+def test_a_wrong_option_is_blamed_and_not_the_file(
+    option: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "users.csv").write_text("id,cost,capacity,value\na,1,10,5\n", encoding="utf-8")
+    instance = {"schema_version": 1, "kind": "instance", "improvement": {"thresholds": [3]}}
+    users = {"cost": [1], "value": [5], "capacity": [10]}
+    (tmp_path / "i.json").write_text(json.dumps({**instance, "users": users}), encoding="utf-8")
+    for name in ("users.csv", "i.json"):
+        assert cli.main(["solve", str(tmp_path / name), *option]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert lines == [f"mechopt: {said}"]

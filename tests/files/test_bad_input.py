@@ -181,8 +181,8 @@ def test_all_faults_of_a_file_are_reported_together(
         "got -1",
         f"{path}: row 2 (line 3): capacity (id 'b\\nb'): must be ≥ 0 (data) and finite, got -3",
         f"{path}: improvement.shares: missing; 2 thresholds need as many shares",
-        f"{path}: improvement.thresholds[1]: must exceed thresholds[0] = 8, got 3",
-        f"{path}: provider.budget: must be ≥ 0 (money), got -1",
+        "--threshold (number 2): must exceed thresholds[0] = 8, got 3",
+        "--budget: must be ≥ 0 (money), got -1",
     ]
 
 

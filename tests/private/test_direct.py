@@ -572,3 +572,11 @@ def test_one_dear_group_does_not_make_a_gap_look_closed() -> None:
     gap = answer.bound - answer.objective
     assert answer.bound <= 20
     assert (answer.status is mo.Status.OPTIMAL) == (gap <= 1e-6 * answer.objective + 1e-9)
+
+
+@pytest.mark.parametrize("mechanism", ["posted-price", "direct", "complete-information"])
+def test_what_is_reached_for_sure_has_share_one(mechanism):
+    """Not 0.9999999999999998, by the rounding of the chances."""
+    group = mo.Group(7, [1, 2, 3], [1 / 3, 1 / 3, 1 / 3], value=50, capacity=10)
+    found = mo.solve(mo.Population([group], thresholds=[1.25]), mechanism)
+    assert found.metrics["improvement"] == 1.0

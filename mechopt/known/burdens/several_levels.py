@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mechopt import tolerances
+from mechopt import tolerances, words
 from mechopt.answer.plan import Plan
 from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import NotSupported
@@ -121,13 +121,8 @@ def solve(
                 if protocol == "sequential":
                     found = _bounded_by_participation(instance, level, quantity, found, control)
             elif protocol == "sequential":
-                from mechopt.known.sequential import (
-                    solve as burdens_sequential,  # with Pyomo: only if needed
-                )
-
-                found = burdens_sequential.solve_level(
-                    instance, level, quantity, order=order, seed=seed, **control
-                )
+                in_sequence = words.load("mechopt.known.sequential.solve:solve_level")  # with Pyomo
+                found = in_sequence(instance, level, quantity, order=order, seed=seed, **control)
             else:
                 found = solve_level(instance, level, quantity, **control)
             if known is not None:
