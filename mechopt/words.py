@@ -19,18 +19,23 @@ from mechopt.errors import InvalidOption, NotSupported
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
 PROTOCOLS = ("simultaneous", "sequential", "coalition", "none", "reassign")
 WITHDRAWALS = ("whole", "part")
-_WITH_PYOMO = ("mechopt.formulations.", "mechopt.known.sequential.")
 NO_DOCSTRINGS = (
     "Python runs with -OO (PYTHONOPTIMIZE=2), without the docstrings that Pyomo and --help are "
     "made of; run it without, or with -O"
 )
 
 
-def load(place: str) -> Callable[..., Any]:
-    """The function at "module:function"; NotSupported if it needs what Python left out (-OO)."""
-    module, _, name = place.partition(":")
-    if sys.flags.optimize > 1 and module.startswith(_WITH_PYOMO):
+def need_docstrings() -> None:
+    """NotSupported where Pyomo cannot be imported, because Python left out the docstrings."""
+    if sys.flags.optimize > 1:
         raise NotSupported(NO_DOCSTRINGS)
+
+
+def load(place: str) -> Callable[..., Any]:
+    """The function at "module:function"."""
+    module, _, name = place.partition(":")
+    if "formulations" in module.split("."):
+        need_docstrings()
     return getattr(import_module(module), name)
 
 

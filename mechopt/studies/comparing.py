@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from math import fsum
 from os import PathLike
@@ -13,12 +14,23 @@ from time import perf_counter
 from typing import Any
 
 from mechopt import registry, words
-from mechopt.errors import InvalidOption
+from mechopt.errors import InvalidFile, InvalidOption
 from mechopt.solving import problem_kind, solve
 from mechopt.studies.results import COLUMNS, FORMAT, METRICS, Store, Table
 from mechopt.studies.running import check_extras, run
 
 Progress = Callable[[int, int, float], None]
+_SAME = (
+    "group",
+    "problem",
+    "problem_hash",
+    "kind",
+    "n",
+    "levels",
+    "mechanism",
+    "options",
+    "protocol",
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,29 @@ def compare(
         raise InvalidOption("jobs, scheduler: give one of the two; a cluster has its own workers")
     check_extras(jobs, scheduler)
     store = Store(out, keys, resume) if out is not None else None
+    with nullcontext() if store is None else closing(store):
+        return _filled(cells, store, progress, jobs, scheduler)
+
+
+def _filled(
+    cells: Sequence[Cell],
+    store: Store | None,
+    progress: Progress | None,
+    jobs: int,
+    scheduler: str | None,
+) -> Table:
+    """The table of all cells; what the store has already is not computed again."""
+    keys = [cell.key for cell in cells]
     done = {} if store is None else dict(store.done)
+    for cell in cells:
+        kept = done.get(cell.key, {})
+        for name in _SAME:
+            if kept and kept[name] != _identity(cell)[name]:
+                raise InvalidFile(
+                    f"{store.path if store else ''}: the row of {cell.label!r} by {cell.mechanism} "
+                    f"was altered ({name} is {kept[name]!r}); run the comparison again, into "
+                    "another file"
+                )
     left = [cell for cell in cells if cell.key not in done]
     began = perf_counter()
     if progress is not None:

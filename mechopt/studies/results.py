@@ -15,7 +15,7 @@ from math import inf, isfinite, sqrt
 from os import PathLike
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -289,8 +289,9 @@ def share_interval(successes: int, count: int, confidence: float = 0.95) -> Inte
 class Store:
     """The file of one comparison: what is already there, and each new row at once.
 
-    Raises OutputError if `path` has results and `resume` is false, or holds rows of another
-    comparison; InvalidFile if they are of another format.
+    Raises OutputError if `path` has results and `resume` is false, is a symbolic link, is written
+    by another process now, or holds rows of another comparison; InvalidFile if they are of another
+    format or are not as they were written.
     """
 
     def __init__(self, path: str | PathLike[str], keys: Sequence[str], resume: bool) -> None:
@@ -303,17 +304,35 @@ class Store:
             raise OutputError(
                 f"{path}: has results already; go on with them (resume) or choose another file"
             )
-        self.done = {row["key"]: row for row in self._found()}
-        foreign = set(self.done) - set(keys)
-        if foreign:
-            raise OutputError(
-                f"{path}: {len(foreign)} of its {len(self.done)} rows belong to another "
-                "comparison (problems, mechanisms or options differ); choose another file"
-            )
+        if self.path.is_symlink() or self.parts.is_symlink():
+            raise OutputError(f"{path}: is a symbolic link; name the file that it stands for")
         try:
             self.parts.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.parts)
         except OSError as error:
             raise OutputError(f"cannot write {self.parts}: {error.strerror or error}") from None
+        try:
+            self.done = self._resumed(keys)
+        except BaseException:
+            self.close()
+            raise
+
+    def _resumed(self, keys: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """What is there already, by key; OutputError if it belongs to another comparison."""
+        done = {row["key"]: row for row in self._found()}
+        foreign = set(done) - set(keys)
+        if foreign:
+            raise OutputError(
+                f"{self.path}: {len(foreign)} of its {len(done)} rows belong to another "
+                "comparison (problems, mechanisms or options differ); choose another file"
+            )
+        return done
+
+    def close(self) -> None:
+        """Let others go on with the results; a folder without a finished row goes."""
+        self._lock.close()
+        if self.parts.is_dir() and not any(self.parts.glob("*.parquet")):
+            shutil.rmtree(self.parts)
 
     def _found(self) -> Iterator[Mapping[str, Any]]:
         if self.path.exists():
@@ -356,12 +375,39 @@ def read_table(path: str | PathLike[str]) -> Table:
     version = (found.schema.metadata or {}).get(_MARK)
     if version is None:
         raise InvalidFile(f"{path}: is not a table written by compare")
-    if version.decode() != FORMAT:
+    if version != FORMAT.encode():
         raise InvalidFile(
-            f"{path}: has results of format {version.decode()}, this version reads {FORMAT}; "
-            "run the comparison again with this version, into another file"
+            f"{path}: has results of format {version.decode(errors='replace')}, this version "
+            f"reads {FORMAT}; run the comparison again with this version, into another file"
         )
+    for column in _schema():
+        at = found.schema.get_field_index(column.name)
+        if at < 0 or found.schema.field(at).type != column.type:
+            raise InvalidFile(
+                f"{path}: column {column.name!r} is not as compare wrote it ({column.type}); run "
+                "the comparison again, into another file"
+            )
     return Table(tuple(found.to_pylist()))
+
+
+def _locked(folder: Path) -> IO[bytes]:
+    """The open lock file in a folder of parts; the lock ends with the file, or this process.
+
+    OutputError if another run has it. Where the system has no such locks (Windows) nobody waits.
+    """
+    stream = (folder / "lock").open("ab")
+    try:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass
+    except BlockingIOError:
+        stream.close()
+        raise OutputError(
+            f"{folder}: another run writes these results now; wait for it, or choose another file"
+        ) from None
+    return stream
 
 
 def _write_parquet(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -370,14 +416,19 @@ def _write_parquet(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]])
 
     from mechopt.files import replacing
 
-    types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    schema = pa.schema(
-        [(name, types[kind]) for name, kind in COLUMNS.items()], metadata={_MARK: FORMAT.encode()}
-    )
     with replacing(path, binary=True) as stream:
         parquet.write_table(
-            pa.Table.from_pylist([dict(row) for row in rows], schema), stream, compression="zstd"
+            pa.Table.from_pylist([dict(row) for row in rows], _schema()), stream, compression="zstd"
         )
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    return pa.schema(
+        [(name, types[kind]) for name, kind in COLUMNS.items()], metadata={_MARK: FORMAT.encode()}
+    )
 
 
 def _parquet() -> Any:

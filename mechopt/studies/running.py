@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from mechopt.errors import InvalidOption, NotSupported
 
 Task = TypeVar("Task")
+_LOOK = 0.5  # seconds between two looks whether the parent is there
 _PATIENCE = "10s"  # how long to wait for a scheduler's answer
 
 
@@ -62,7 +67,9 @@ def _in_processes(
     pending = set(range(len(tasks)))
     try:
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-        numbered = (joblib.delayed(_numbered)(function, k, task) for k, task in enumerate(tasks))
+        here = os.getpid()
+        call = joblib.delayed(_numbered)
+        numbered = (call(function, k, task, here) for k, task in enumerate(tasks))
         for position, result in parallel(numbered):
             pending.discard(position)
             yield result
@@ -71,8 +78,24 @@ def _in_processes(
             yield _alone(function, tasks[position], lost)
 
 
-def _numbered(function: Callable[[Task], Any], position: int, task: Task) -> tuple[int, Any]:
+def _numbered(
+    function: Callable[[Task], Any], position: int, task: Task, parent: int
+) -> tuple[int, Any]:
+    _end_with(parent)
     return position, function(task)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which may have been killed without a word."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    if os.name == "posix" and os.getppid() == parent:
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _alone(function: Callable[[Task], Any], task: Task, lost: Callable[[Task, str], Any]) -> Any:
@@ -81,7 +104,7 @@ def _alone(function: Callable[[Task], Any], task: Task, lost: Callable[[Task, st
 
     with ProcessPoolExecutor(max_workers=1) as pool:
         try:
-            return pool.submit(function, task).result()
+            return pool.submit(_numbered, function, 0, task, os.getpid()).result()[1]
         except TerminatedWorkerError:
             return lost(task, "its process died (killed, or out of memory)")
 

@@ -96,7 +96,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         ),
         ({"users__segments": {"widths": [5, 5], "slopes": 1}}, "users.segments.slopes: expected"),
         ({"users__segments": 3}, "users.segments: must be an object"),
-        ({"provider__budget": -1}, "--budget: must be ≥ 0"),
+        ({"provider__budget": -1}, "provider.budget: must be ≥ 0"),
         ({"provider__value": -1}, "provider.value: must be ≥ 0"),
         ({"provider__value": "1/0"}, "provider.value: '1/0' is not a number"),
         ({"users": 3}, "users: must be an object"),

@@ -244,6 +244,9 @@ def test_resuming_computes_only_what_is_missing(tmp_path, monkeypatch) -> None:
     for row in whole.rows[:4]:
         store.add(row)
     assert len(read_table(out)) == 4  # readable while under way
+    with pytest.raises(OutputError, match="another run writes these results now"):
+        mo.compare(problems, ["subsidy"], ["simultaneous"], out=out, resume=True)
+    store.close()
     counted: list[int] = []
     again = mo.compare(
         problems,
@@ -307,6 +310,53 @@ def test_result_files_are_checked(tmp_path, monkeypatch) -> None:
     (tmp_path / "bad.parquet").write_text("no")
     with pytest.raises(InvalidFile, match="cannot be read"):
         read_table(tmp_path / "bad.parquet")
+
+
+def test_what_was_altered_is_said_before_anything_runs(tmp_path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out, one = tmp_path / "t.parquet", [mo.generate("uniform", 3)]
+    mo.compare(one, ["subsidy"], out=out)
+    good = parquet.read_table(out)
+    place = good.schema.get_field_index("n")
+    changes = {
+        "was altered": good.set_column(place, good.schema.field(place), [[7] * len(good)]),
+        "column 'n' is not": good.set_column(place, "n", [["7"] * len(good)]),
+        "column 'bound' is not": good.drop_columns(["bound"]),
+        "of format 7": good.replace_schema_metadata({results._MARK: b"7"}),
+        "is not a table": good.replace_schema_metadata({}),
+    }
+    for said, table in changes.items():
+        parquet.write_table(table, out)
+        with pytest.raises(InvalidFile, match=said):
+            mo.compare(one, ["subsidy"], out=out, resume=True)
+        assert not out.with_name("t.parquet.parts").exists()
+    (tmp_path / "link.parquet").symlink_to(out)
+    with pytest.raises(OutputError, match="symbolic link"):
+        mo.compare(one, ["subsidy"], out=tmp_path / "link.parquet", resume=True)
+
+
+ORPHANS = """
+import os, sys, time
+from mechopt.studies.running import run
+def slow(number):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+list(run(slow, [1, 2], None, jobs=2))
+"""
+
+
+def test_workers_end_when_their_parent_was_killed() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    workers = [int(process.stdout.readline()) for _ in range(2)]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    ends = time.monotonic() + 15
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
 def test_intervals_fit_the_quantity() -> None:
