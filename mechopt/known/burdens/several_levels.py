@@ -121,8 +121,12 @@ def solve(
                 if protocol == "sequential":
                     found = _bounded_by_participation(instance, level, quantity, found, control)
             elif protocol == "sequential":
-                in_sequence = words.load("mechopt.known.sequential.solve:solve_level")  # with Pyomo
-                found = in_sequence(instance, level, quantity, order=order, seed=seed, **control)
+                words.need_docstrings()
+                from mechopt.known.sequential import solve as in_sequence  # with Pyomo
+
+                found = in_sequence.solve_level(
+                    instance, level, quantity, order=order, seed=seed, **control
+                )
             else:
                 found = solve_level(instance, level, quantity, **control)
             if known is not None:
