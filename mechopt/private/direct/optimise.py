@@ -87,7 +87,7 @@ def optimise(
 
 
 _FAR = 2.0**20  # stakes further apart than this, and the rows are scaled one by one
-_BEYOND = 2.0**51  # so far apart, a sum of two keeps nothing of the smaller: no run proves a thing
+_BEYOND = 2.0**48  # so far apart, little of the smaller is left in a sum: no run proves a thing
 
 
 def far_apart(population: Population, factor: float = _FAR) -> bool:
