@@ -14,6 +14,7 @@ from mechopt.known.levels import spending
 from mechopt.withdrawal.mistakes import Simulation, simulate_withdrawal
 
 MISTAKE, DRAWS = 0.01, 1000
+_DRAWN = 20_000_000  # decisions drawn in all: a million users get fewer draws, in 0.2 s
 _PATIENCE = 2.0  # seconds for the plan with a reserve
 _LARGEST = 2_000  # users of a problem that is solved again
 
@@ -31,6 +32,7 @@ class Safety:
     reserve: float | None = None
     kept_with: float | None = None
     price: float | None = None
+    draws: int = DRAWS
 
     def lines(self) -> list[str]:
         """In words, where it matters; nothing for a plan that one refusal does not hurt."""
@@ -40,7 +42,7 @@ class Safety:
         said = [
             f"how safe: {_n(self.slack)} data above the threshold, and {self.pivotal:,} of the "
             f"{self.asked:,} people asked lose the level by refusing alone; if each refuses by "
-            f"mistake with probability 1 %, it is kept in {chance} of {DRAWS:,} draws"
+            f"mistake with probability 1 %, it is kept in {chance} of {self.draws:,} draws"
         ]
         if self.reserve is not None and self.kept_with is not None and self.price is not None:
             cost = "at no cost" if self.price == 0 else f"for {_n(self.price)} more money"
@@ -62,7 +64,11 @@ def safety(plan: Plan, *, seed: int = 0) -> Safety | None:
     found = _mistakes(plan, seed)
     kept = float(found.levels[plan.level :].sum())
     plain = Safety(
-        max(0.0, total - threshold), int(decisive.sum()), int((plan.burden > 0).sum()), kept
+        max(0.0, total - threshold),
+        int(decisive.sum()),
+        int((plan.burden > 0).sum()),
+        kept,
+        draws=_draws(instance.n),
     )
     if kept >= 0.99 or plan.reserve or instance.n > _LARGEST or plan.objective_name is None:
         return plain
@@ -71,7 +77,12 @@ def safety(plan: Plan, *, seed: int = 0) -> Safety | None:
 
 def _mistakes(plan: Plan, seed: int) -> Simulation:
     # In any order whoever stays is meant to: the simultaneous draw is the plan with refusals.
-    return simulate_withdrawal(plan.instance, plan, "none", mistake=MISTAKE, draws=DRAWS, seed=seed)
+    draws = _draws(plan.instance.n)
+    return simulate_withdrawal(plan.instance, plan, "none", mistake=MISTAKE, draws=draws, seed=seed)
+
+
+def _draws(n: int) -> int:
+    return min(DRAWS, max(20, _DRAWN // n))
 
 
 def _with_reserve(plan: Plan, plain: Safety, found: Simulation, seed: int) -> Safety:
