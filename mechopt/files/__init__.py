@@ -152,9 +152,12 @@ def write(
             found, named = thing.table(), {"kind": "mechanism-table"}
         second = plans.side(path)
         alone = suffix == ".parquet" or not isinstance(thing, Plan) or str(path) in STANDARD
-        _write_table(path, suffix, found, named)
-        if not alone:
-            write_document(named, second)
+        if alone:
+            _write_table(path, suffix, found, named)
+            return
+        with replacing(second) as stream:  # in its place only once the table is in its own
+            stream.write(documents.dumps(dict(named)))
+            _write_table(path, suffix, found, named)
         return
     if isinstance(thing, Plan):
         document = plans.document(thing, **about)
