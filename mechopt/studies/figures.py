@@ -53,7 +53,7 @@ def write_figures(
     with matplotlib.rc_context(settings):
         for stem, drawn in drawings:
             if isinstance(drawn, Curve):
-                figure = Figure(figsize=(3.4, 2.5), layout="constrained")
+                figure = Figure(figsize=(4.4, 2.5), layout="constrained")
                 _draw(figure.add_subplot(), drawn)
             else:
                 figure = Figure(figsize=(6.8, 0.8 + 0.28 * len(drawn)), layout="constrained")
@@ -78,6 +78,8 @@ def _draw(axes: Any, curve: Curve) -> None:
             linestyle=_DASHES[style],
             markersize=3.5,
             linewidth=1.2,
+            # between two points nothing was computed: the last level holds until the next
+            drawstyle="steps-post" if curve.metric == "improvement" else "default",
         )
         known = [isfinite(a) and isfinite(b) for a, b in zip(low, high)]
         axes.vlines(
@@ -94,7 +96,42 @@ def _draw(axes: Any, curve: Curve) -> None:
     if curve.metric == "improvement":
         axes.set_ylim(-0.03, 1.05)
     axes.grid(alpha=0.3, linewidth=0.5)
-    axes.legend(fontsize=7, frameon=False)
+    _label_lines(axes, curve)
+
+
+def _label_lines(axes: Any, curve: Curve) -> None:
+    """Each line's name at its right end, in the order of the ends, apart from one another."""
+    low, high = axes.get_ylim()
+    step = 0.085 * (high - low)
+    ends = sorted(((line.points[-1][1], line) for line in curve.series), key=lambda end: end[0])
+    place = low - step
+    heights = []
+    for end, _ in ends:
+        place = max(place + step, end)
+        heights.append(place)
+    over = max(0.0, heights[-1] - high + 0.5 * step)
+    for (_, line), height in zip(ends, _lowered(heights, over, step)):
+        axes.annotate(
+            line.name,
+            (1.0, height),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
+            color=_COLOURS[line.style],
+            annotation_clip=False,
+        )
+
+
+def _lowered(heights: list[float], over: float, step: float) -> list[float]:
+    """The heights with the top one lowered by `over`, and others as far as they are in its way."""
+    found = list(heights)
+    most = heights[-1] - over
+    for place in range(len(found) - 1, -1, -1):
+        found[place] = min(found[place], most)
+        most = found[place] - step
+    return found
 
 
 def _dots(figure: Any, lines: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:

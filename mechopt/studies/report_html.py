@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -228,7 +228,9 @@ def _drawn(title: str, points: dict[float, list[Any]]) -> list[Curve]:
                 values = [row[metric] for row in points[x] if row["mechanism"] == mechanism]
                 mean = mean_of(metric, values)
                 if mean is not None:
-                    at.append((x, mean.mean, mean.low, mean.high))
+                    one = mean.count == 1  # an exact expectation: no draws, no interval
+                    low, high = (nan, nan) if one else (mean.low, mean.high)
+                    at.append((x, mean.mean, low, high))
             series.append(Series(name, styles[mechanism], tuple(at)))
         told = tuple(line for line in series if line.points)
         if any(y for line in told for _, y, *_ in line.points):
