@@ -7,12 +7,14 @@ without proof, 130 interrupted.
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, NoReturn
 
 import typer
@@ -89,7 +91,7 @@ def build(only: str | None = None) -> typer.Typer:
         if only in (None, name):
             lines = [f"  {line}" for line in EXAMPLES.get(name, ())]
             epilog = "\n".join(("\b", "Examples:", *lines)) if lines else None
-            application.command(name, epilog=epilog)(_guarded(load(place)))
+            application.command(name, epilog=epilog)(_guarded(_spread(load(place))))
     return application
 
 
@@ -108,6 +110,29 @@ def _root(
     ),
 ) -> None:
     """Options of the command line itself."""
+
+
+def _spread(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`command` with the fields of a group of options (a dataclass) in the group's place."""
+    own = inspect.signature(command, eval_str=True).parameters
+    groups: dict[str, Any] = {
+        name: one.annotation for name, one in own.items() if is_dataclass(one.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for name, one in own.items():
+        group = groups.get(name)
+        found = inspect.signature(group, eval_str=True).parameters.values() if group else [one]
+        parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in found]
+
+    @functools.wraps(command)
+    def run(**said: Any) -> Any:
+        for name, group in groups.items():
+            said[name] = group(**{field.name: said.pop(field.name) for field in fields(group)})
+        return command(**said)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:

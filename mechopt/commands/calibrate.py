@@ -57,7 +57,6 @@ def calibrate(
         named = {} if shares is None else {"shares": shares}
         curve = step_curve_from_losses(sizes, losses, per_unit=per_unit, **named)
         shares = None
-    chosen = {"never_sell": never_sell, "cost_log_sd": cost_log_sd}
     made = calibration.instance_from_capacities(
         units,
         share_of_total=share_of_total or None,
@@ -69,7 +68,7 @@ def calibrate(
         ids=ids,
         source=source or file.name,
         seed=seed or 0,
-        **{name: value for name, value in chosen.items() if value is not None},
+        **cli.given({"never_sell": never_sell, "cost_log_sd": cost_log_sd}),
     )
     write(made.instance, out)
     emit("".join(f"assumed: {line}\n" for line in made.assumptions))
@@ -124,7 +123,7 @@ def calibrate_population(
         reversibility=reversibility,
         thresholds=cli.numerics("threshold", threshold),
         shares=cli.numerics("share", share),
-        **{name: number for name, number in chosen.items() if number is not None},
+        **cli.given(chosen),
     )
     assert made.estimates is not None
     lines = [made.summary()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,24 +16,10 @@ def check(
         Path,
         typer.Argument(metavar="PLAN", help="A plan or a mechanism: .json, .csv, .xlsx, .parquet."),
     ],
-    instance: Annotated[
-        Path | None,
-        typer.Option("--instance", metavar="FILE", help="Its instance, if the plan has none."),
-    ] = None,
+    terms: cli.Terms,
+    instance: cli.InstanceOption = None,
     protocol: cli.Protocol = None,
     order: cli.Order = None,
-    threshold: cli.Thresholds = None,
-    share: cli.Shares = None,
-    provider_value: cli.ProviderValue = None,
-    budget: cli.Budget = None,
-    least: cli.Least = None,
-    unit: cli.Unit = None,
-    contact_cost: cli.ContactCost = None,
-    payment_step: cli.PaymentStep = None,
-    group_least: cli.GroupLeast = None,
-    group_most: cli.GroupMost = None,
-    column: cli.Columns = None,
-    allow_outside: cli.AllowOutside = False,
     out: cli.Out = None,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
@@ -46,34 +32,16 @@ def check(
     """
     import mechopt as mo
     from mechopt.commands.show import answer_check_text, audit_dict, check_dict, check_text
-    from mechopt.errors import InvalidFile, InvalidOption
+    from mechopt.errors import InvalidFile
     from mechopt.files.documents import dumps
 
     check_out(out, plan, instance)
-    given: Any = None
-    if instance is not None:
-        said = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
-        given = cli.read_problem(
-            instance,
-            threshold,
-            share,
-            provider_value,
-            budget,
-            allow_outside,
-            said=said,
-            column=column,
-            quiet=quiet,
-        )
-        if not isinstance(given, mo.Instance):
-            raise InvalidFile(f"{instance}: is a population; a plan needs its instance")
-    elif threshold or share or provider_value is not None or budget is not None:
-        raise InvalidOption("--threshold, --share, --provider-value, --budget: need --instance")
     if cli.is_users(plan):
         raise InvalidFile(
             f"{plan}: is a table of users, not a plan: it has no column `burden`; "
             "`mechopt solve` makes a plan of it"
         )
-    found = mo.read(plan, instance=given, allow_outside=allow_outside)
+    found = terms.answer(plan, instance, quiet=quiet)
     for line in getattr(found, "notes", ()):
         note(f"mechopt: {plan}: {line}", quiet=quiet)
     if isinstance(found, (mo.Instance, mo.Population)):
@@ -85,8 +53,7 @@ def check(
         verdict = mo.audit(found.population, found)
         _say(dumps(audit_dict(verdict)), answer_check_text(found, verdict), out, format, quiet)
         raise typer.Exit(0 if verdict.ok else 3)
-    changes = {"protocol": protocol, "order": cli.positions(order)}
-    found = found.replace(**{key: value for key, value in changes.items() if value is not None})
+    found = found.replace(**cli.given({"protocol": protocol, "order": cli.positions(order)}))
     audit = mo.audit(found.instance, found)
     _say(dumps(check_dict(found, audit)), check_text(found, audit), out, format, quiet)
     raise typer.Exit(0 if audit.ok else 3)

@@ -18,6 +18,7 @@ _SHOWN = ("improvement", "expenditure", "leakage", "social_cost", "provider_surp
 
 
 def compare(
+    terms: cli.Terms,
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILES]...", help="Instances or populations.")
     ] = None,
@@ -36,11 +37,6 @@ def compare(
     ] = None,
     protocol: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
     objective: cli.Objective = None,
-    threshold: cli.Thresholds = None,
-    share: cli.Shares = None,
-    provider_value: cli.ProviderValue = None,
-    budget: cli.Budget = None,
-    column: cli.Columns = None,
     jobs: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask scheduler's workers.")
@@ -67,16 +63,13 @@ def compare(
     for file in files or []:
         if str(file) in problems:
             raise InvalidOption(f"{file}: is given twice")
-        said = (threshold, share, provider_value, budget) if _takes(file) else (None,) * 4
-        problems[str(file)] = cli.read_problem(
-            file, *said, False, column=column if _takes(file) else None, quiet=quiet
-        )
+        said = terms if _takes(file) else cli.Terms(allow_outside=terms.allow_outside)
+        problems[str(file)] = said.problem(file, quiet=quiet)
     problems |= _generated(family or [], draws, seed or 0)
     if not problems:
         raise InvalidOption("nothing to compare: name files, or families with --family")
     known = all(kind == "instance" for kind in _kinds(problems))
     usual = ["posted-price", "subsidy", "burdens"] if known else ["posted-price", "direct"]
-    options: dict[str, Any] = {"objective": objective, "time_limit": time_limit}
     try:
         table = compare(
             problems,
@@ -87,7 +80,7 @@ def compare(
             out=out,
             resume=resume,
             progress=None if quiet else _progress,
-            **{name: value for name, value in options.items() if value is not None},
+            **cli.given({"objective": objective, "time_limit": time_limit}),
         )
     except KeyboardInterrupt:
         if out is not None:

@@ -15,11 +15,7 @@ def explore(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="An instance, a table of users, or a plan.")
     ],
-    threshold: cli.Thresholds = None,
-    share: cli.Shares = None,
-    provider_value: cli.ProviderValue = None,
-    budget: cli.Budget = None,
-    allow_outside: cli.AllowOutside = False,
+    terms: cli.Terms,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="PAGE", help="Write a page that needs no server instead."),
@@ -40,14 +36,7 @@ def explore(
     from mechopt.files import read, replacing
 
     check_out(out, file)
-    found = read(
-        file,
-        thresholds=cli.numerics("threshold", threshold),
-        shares=cli.numerics("share", share),
-        provider_value=cli.numeric("provider-value", provider_value),
-        budget=cli.numeric("budget", budget),
-        allow_outside=allow_outside,
-    )
+    found = read(file, **terms.arguments())
     if isinstance(found, mo.Plan):
         found = found.instance
     if not isinstance(found, mo.Instance):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,17 +15,9 @@ from mechopt.commands.output import check_out, emit
 def export_model(
     file: cli.ProblemFile,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .lp or .mps file.")],
-    mechanism: cli.Mechanism = None,
-    objective: cli.Objective = None,
-    protocol: cli.Protocol = None,
-    order: cli.Order = None,
-    target: cli.Target = None,
-    no_transfers: cli.NoTransfers = False,
-    reserve: cli.Reserve = None,
-    incentive: cli.Incentive = None,
-    participation: cli.Participation = None,
-    withdrawal_rights: cli.WithdrawalRights = None,
-    randomized: cli.Randomized = None,
+    aim: cli.Aim,
+    terms: cli.Terms,
+    direct: cli.Direct,
     plan: Annotated[
         Path | None,
         typer.Option("--plan", metavar="FILE", help="The plan whose withdrawal stage is meant."),
@@ -36,18 +29,6 @@ def export_model(
         str | None,
         typer.Option("--goal", help="Equilibria: best, worst, most-data, least-data."),
     ] = None,
-    threshold: cli.Thresholds = None,
-    share: cli.Shares = None,
-    provider_value: cli.ProviderValue = None,
-    budget: cli.Budget = None,
-    least: cli.Least = None,
-    unit: cli.Unit = None,
-    contact_cost: cli.ContactCost = None,
-    payment_step: cli.PaymentStep = None,
-    group_least: cli.GroupLeast = None,
-    group_most: cli.GroupMost = None,
-    column: cli.Columns = None,
-    allow_outside: cli.AllowOutside = False,
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:
     """Write the Pyomo formulation as .lp or .mps, with a map from its names to ours beside it.
@@ -60,38 +41,17 @@ def export_model(
     from mechopt.studies.models import export_model as export
 
     check_out(out, file, plan)
-    terms = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
-    problem = cli.read_problem(
-        file, threshold, share, provider_value, budget, allow_outside, said=terms, column=column
+    problem = terms.problem(file)
+    stage = (
+        None if plan is None else read(plan, instance=problem, allow_outside=terms.allow_outside)
     )
-    given = {
-        "plan": None if plan is None else read(plan, instance=problem, allow_outside=allow_outside),
-        "objective": objective,
-        "level": level,
-        "goal": goal,
-        "protocol": protocol,
-        "order": cli.positions(order),
-        "target": cli.numeric("target", target),
-        "reserve": cli.numeric("reserve", reserve),
-        "transfers": False if no_transfers else None,
-        "incentive": incentive,
-        "participation": participation,
-        "withdrawal_rights": withdrawal_rights,
-        "randomized": randomized,
-    }
-    said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    written = export(problem, mechanism or default_mechanism(problem), out, **said)
+    said = aim.options() | cli.given(
+        {"plan": stage, "level": level, "goal": goal, **asdict(direct)}
+    )
+    written = export(problem, aim.mechanism or default_mechanism(problem), out, **said)
     if format is cli.Format.JSON:
-        emit(
-            dumps(
-                {
-                    "path": written.path,
-                    "labels": None if written.labels is None else str(written.labels),
-                    "columns": written.columns,
-                    "rows": written.rows,
-                }
-            )
-        )
+        labels = None if written.labels is None else str(written.labels)
+        emit(dumps({**asdict(written), "path": written.path, "labels": labels}))
         return
     emit(f"{written.path}: {written.columns:,} columns, {written.rows:,} rows\n")
     if written.labels is not None:

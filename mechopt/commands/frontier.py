@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,8 @@ from mechopt.commands.output import check_out, emit, note, working
 
 def frontier(
     file: cli.ProblemFile,
+    aim: cli.Aim,
+    terms: cli.Terms,
     over: Annotated[
         str,
         typer.Option("--over", help="budget, provider_value, reversibility, exclusion, threshold."),
@@ -20,23 +22,6 @@ def frontier(
     values: Annotated[
         str, typer.Option("--values", metavar="FROM:TO:STEP", help="Or a list such as 0,50,100.")
     ] = "",
-    mechanism: cli.Mechanism = None,
-    objective: cli.Objective = None,
-    protocol: cli.Protocol = None,
-    order: cli.Order = None,
-    target: cli.Target = None,
-    reserve: cli.Reserve = None,
-    threshold: cli.Thresholds = None,
-    share: cli.Shares = None,
-    provider_value: cli.ProviderValue = None,
-    budget: cli.Budget = None,
-    least: cli.Least = None,
-    unit: cli.Unit = None,
-    contact_cost: cli.ContactCost = None,
-    payment_step: cli.PaymentStep = None,
-    group_least: cli.GroupLeast = None,
-    group_most: cli.GroupMost = None,
-    allow_outside: cli.AllowOutside = False,
     time_limit: cli.TimeLimit = None,
     out: cli.Out = None,
     plot: Annotated[
@@ -51,32 +36,25 @@ def frontier(
     computed: the level changes at the values that are listed, not along a slope.
     """
     import mechopt as mo
-    from mechopt.errors import InvalidOption
     from mechopt.files.documents import dumps
 
     check_out(out)
     check_out(plot)
-    said = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
-    problem = cli.read_problem(
-        file, threshold, share, provider_value, budget, allow_outside, said=said, quiet=quiet
-    )
-    if not isinstance(problem, mo.Instance):
-        raise InvalidOption("frontier: needs an instance (costs known); this is a population")
-    options: dict[str, Any] = {
-        "objective": objective or ("provider-surplus" if problem.provider_value > 0 else None),
-        "protocol": protocol,
-        "order": cli.positions(order),
-        "target": cli.numeric("target", target),
-        "reserve": cli.numeric("reserve", reserve),
-        "time_limit": time_limit,
-    }
-    options = {name: value for name, value in options.items() if value is not None}
-    if "objective" not in options:  # nothing to gain in money: then what the money reaches
+    problem = terms.instance(file, "frontier needs an instance (costs known)", quiet=quiet)
+    options = aim.options() | cli.given({"time_limit": time_limit})
+    if "objective" not in options and problem.provider_value > 0:
+        options["objective"] = "provider-surplus"
+    elif "objective" not in options:  # nothing to gain in money: then what the money reaches
         options["objective"] = "provider-surplus" if over == "provider_value" else "improvement"
     points = _values(values)
     with working(f"solving for {len(points):,} values of {over} and between", quiet=quiet):
         found = mo.frontier(
-            problem, mechanism or "burdens", over=over, values=points, breakpoints=True, **options
+            problem,
+            aim.mechanism or "burdens",
+            over=over,
+            values=points,
+            breakpoints=True,
+            **options,
         )
     for path, do in ((out, found.write), (plot, found.plot)):
         if path is not None:

@@ -1,7 +1,12 @@
-"""The options that several commands share, and how a problem is read with them."""
+"""The options that several commands share, and how a problem is read with them.
+
+Options that go together are a frozen group; a command has one parameter for a whole group, and the
+command line sees its fields (`mechopt.cli`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,62 +31,27 @@ ProblemFile = Annotated[
 ]
 Thresholds = Annotated[
     list[str] | None,
-    typer.Option("--threshold", metavar="T", help="Data to be reached; repeat for several levels."),
+    typer.Option(metavar="T", help="Data to be reached; repeat for several levels."),
 ]
 Shares = Annotated[
-    list[str] | None,
-    typer.Option("--share", metavar="B", help="Share of the improvement at each threshold."),
+    list[str] | None, typer.Option(metavar="B", help="Share of the improvement at each threshold.")
 ]
 ProviderValue = Annotated[
-    str | None,
-    typer.Option("--provider-value", metavar="V", help="Provider's value of the improvement."),
+    str | None, typer.Option(metavar="V", help="Provider's value of the improvement.")
 ]
-Budget = Annotated[
-    str | None, typer.Option("--budget", metavar="MONEY", help="Cap on the payments.")
-]
-Least = Annotated[
-    str | None, typer.Option("--least", metavar="DATA", help="Who is asked is asked this much.")
-]
-Unit = Annotated[
-    str | None, typer.Option("--unit", metavar="DATA", help="Burdens are multiples of this.")
-]
-ContactCost = Annotated[
-    str | None, typer.Option("--contact-cost", metavar="MONEY", help="Spent on everybody asked.")
-]
-PaymentStep = Annotated[
-    str | None,
-    typer.Option("--payment-step", metavar="MONEY", help="Payments are multiples of it."),
-]
-GroupLeast = Annotated[
-    list[str] | None,
-    typer.Option("--group-least", metavar="GROUP=DATA", help="Or GROUP=30% of the social cost."),
-]
-GroupMost = Annotated[
-    list[str] | None, typer.Option("--group-most", metavar="GROUP=DATA", help="As --group-least.")
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column", metavar="NAME=HEADING", help="What a column of the table is called; repeat."
-    ),
-]
+Budget = Annotated[str | None, typer.Option(metavar="MONEY", help="Cap on the payments.")]
 AllowOutside = Annotated[
     bool,
     typer.Option("--allow-outside", help="Let a file name others outside its own folder."),
 ]
-Mechanism = Annotated[
-    str | None,
-    typer.Option(
-        "--mechanism",
-        help="posted-price, posted-contract, subsidy, burdens, complete-information; for "
-        "populations posted-price, posted-contract, direct, rule, complete-information. "
-        "Default: burdens; direct for a population.",
-    ),
+InstanceOption = Annotated[
+    Path | None,
+    typer.Option("--instance", metavar="FILE", help="Its instance, if the plan has none."),
 ]
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan: .json, .csv, .parquet.")]
 Objective = Annotated[
     str | None,
     typer.Option(
-        "--objective",
         help="provider-surplus, welfare, expenditure, social-cost, improvement. Default: "
         "provider-surplus if the provider has a value; else, with a budget and several "
         "thresholds, improvement; else expenditure.",
@@ -89,36 +59,18 @@ Objective = Annotated[
 ]
 Protocol = Annotated[
     str | None,
-    typer.Option(
-        "--protocol", help="simultaneous (default), sequential, coalition, none, reassign."
-    ),
+    typer.Option(help="simultaneous (default), sequential, coalition, none, reassign."),
 ]
 Order = Annotated[
     str | None,
     typer.Option(
-        "--order",
-        help="Sequential: small-first (default), large-first, or positions such as 2,0,1.",
+        help="Sequential: small-first (default), large-first, or positions such as 2,0,1."
     ),
 ]
 Target = Annotated[
-    str | None, typer.Option("--target", metavar="B", help="Share to reach; default the highest.")
+    str | None, typer.Option(metavar="B", help="Share to reach; default the highest.")
 ]
 NoTransfers = Annotated[bool, typer.Option("--no-transfers", help="No payments to users.")]
-Reserve = Annotated[
-    str | None, typer.Option("--reserve", metavar="R", help="Data kept above the threshold.")
-]
-Right = Annotated[
-    str | None,
-    typer.Option("--withdrawal", help="What may be taken back: whole (default), or part of it."),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=X",
-        help="Of every user: reversibility=0.5, or value=*2 to multiply; repeat.",
-    ),
-]
 Dropout = Annotated[
     str | None,
     typer.Option(
@@ -133,48 +85,6 @@ Shock = Annotated[
         "--shock", metavar="P,FACTOR", help="With probability P all hazards are multiplied."
     ),
 ]
-Confidence = Annotated[
-    str | None,
-    typer.Option(
-        "--confidence", metavar="P", help="Least probability that the threshold is still met."
-    ),
-]
-Price = Annotated[
-    str | None,
-    typer.Option("--price", metavar="MONEY", help="Evaluate this posted price, not the best."),
-]
-Payment = Annotated[
-    str | None,
-    typer.Option("--payment", metavar="MONEY", help="Posted contract: what it pays; with --floor."),
-]
-Floor = Annotated[
-    str | None,
-    typer.Option("--floor", metavar="DATA", help="Posted contract: the least to be given."),
-]
-Robust = Annotated[
-    str | None,
-    typer.Option(
-        "--robust",
-        help="Population: guard against every law near; total-variation or wasserstein.",
-    ),
-]
-Radius = Annotated[
-    str | None,
-    typer.Option("--radius", metavar="R", help="How near, with --robust; one or one per group."),
-]
-Incentive = Annotated[
-    str | None, typer.Option("--incentive", help="Direct: dsic (default) or bic.")
-]
-Participation = Annotated[
-    str | None, typer.Option("--participation", help="Direct: ex-post (default) or interim.")
-]
-WithdrawalRights = Annotated[
-    bool | None,
-    typer.Option("--withdrawal-rights/--no-withdrawal-rights", help="Direct: D5 and D6."),
-]
-Randomized = Annotated[
-    bool | None, typer.Option("--randomized/--deterministic", help="Direct: lotteries or not.")
-]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of what is random.")]
 TimeLimit = Annotated[
     float | None, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop after this.")
@@ -183,23 +93,175 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="FILE", help="Write the result here; - is stdout."),
 ]
-People = Annotated[
-    bool,
-    typer.Option("--people", help="In a table of --out also the users' other columns (names, …)."),
-]
-OnlyAsked = Annotated[
-    bool, typer.Option("--only-asked", help="In a table of --out only those who are asked.")
-]
-Exact = Annotated[
-    bool,
-    typer.Option(
-        "--exact",
-        help="Decimals read exactly; print the exact optimum and what proves it. With --format "
-        "json the certificate for `mechopt verify`; with --out it is written beside the answer.",
-    ),
-]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What completes a table or replaces what an instance says, and how the file is read."""
+
+    threshold: Thresholds = None
+    share: Shares = None
+    provider_value: ProviderValue = None
+    budget: Budget = None
+    least: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Who is asked is asked this much.")
+    ] = None
+    unit: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Burdens are multiples of this.")
+    ] = None
+    contact_cost: Annotated[
+        str | None, typer.Option(metavar="MONEY", help="Spent on everybody asked.")
+    ] = None
+    payment_step: Annotated[
+        str | None, typer.Option(metavar="MONEY", help="Payments are multiples of it.")
+    ] = None
+    group_least: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GROUP=DATA", help="Or GROUP=30% of the social cost."),
+    ] = None
+    group_most: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP=DATA", help="As --group-least.")
+    ] = None
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=HEADING", help="What a column of the table is called; repeat."),
+    ] = None
+    allow_outside: AllowOutside = False
+
+    def arguments(self) -> dict[str, Any]:
+        """What is said, as arguments of `files.read`."""
+        practice = {
+            "least": numeric("least", self.least),
+            "unit": numeric("unit", self.unit),
+            "contact_cost": numeric("contact-cost", self.contact_cost),
+            "payment_step": numeric("payment-step", self.payment_step),
+            "group_least": limits("group-least", self.group_least),
+            "group_most": limits("group-most", self.group_most),
+        }
+        return {
+            "thresholds": numerics("threshold", self.threshold),
+            "shares": numerics("share", self.share),
+            "provider_value": numeric("provider-value", self.provider_value),
+            "budget": numeric("budget", self.budget),
+            "columns": headings(self.column),
+            "allow_outside": self.allow_outside,
+            "terms": given(practice),
+        }
+
+    def problem(self, path: Path, *, exact: bool = False, quiet: bool = False) -> Any:
+        """The Instance or Population at `path`; InvalidFile if it is something else.
+
+        How its table was understood is printed on stderr, unless `quiet`.
+        """
+        from mechopt.commands.output import note
+        from mechopt.errors import InvalidFile, InvalidInstance
+        from mechopt.files import read
+
+        try:
+            problem = read(path, exact=exact, **self.arguments())
+        except InvalidInstance as error:
+            raise InvalidInstance(map(_as_option, error.problems)) from None
+        for line in getattr(problem, "notes", ()):
+            note(f"mechopt: {path}: {line}", quiet=quiet)
+        if type(problem).__name__ not in ("Instance", "Population"):
+            raise InvalidFile(
+                f"{path}: is {kind_of(problem)}; expected an instance or a population"
+            )
+        return problem
+
+    def instance(self, path: Path, why: str, *, quiet: bool = False) -> Any:
+        """The Instance at `path`; InvalidFile, which says `why`, if it is a population."""
+        from mechopt.errors import InvalidFile
+
+        problem = self.problem(path, quiet=quiet)
+        if type(problem).__name__ != "Instance":
+            raise InvalidFile(f"{path}: is a population; {why}")
+        return problem
+
+    def answer(self, path: Path, instance: Path | None, *, quiet: bool = False) -> Any:
+        """The plan or mechanism at `path`, of the instance at `instance` if one is named.
+
+        Raises InvalidOption for terms without an instance.
+        """
+        from mechopt.errors import InvalidOption
+        from mechopt.files import read
+
+        said = None
+        if instance is not None:
+            said = self.instance(instance, "a plan needs its instance", quiet=quiet)
+        elif self != Terms(allow_outside=self.allow_outside):
+            raise InvalidOption(
+                "--threshold, --share, --provider-value, --budget, …: need --instance"
+            )
+        return read(path, instance=said, allow_outside=self.allow_outside)
+
+    def plan(self, path: Path, instance: Path | None) -> Any:
+        """As `answer`; InvalidFile if it is no plan."""
+        from mechopt.errors import InvalidFile
+
+        found = self.answer(path, instance)
+        if type(found).__name__ != "Plan":
+            raise InvalidFile(f"{path}: is {kind_of(found)}; expected a plan")
+        return found
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is solved: mechanism, objective and withdrawal stage."""
+
+    mechanism: Annotated[
+        str | None,
+        typer.Option(
+            help="posted-price, posted-contract, subsidy, burdens, complete-information; for "
+            "populations posted-price, posted-contract, direct, rule, complete-information. "
+            "Default: burdens; direct for a population.",
+        ),
+    ] = None
+    objective: Objective = None
+    protocol: Protocol = None
+    order: Order = None
+    target: Target = None
+    no_transfers: NoTransfers = False
+    reserve: Annotated[
+        str | None, typer.Option(metavar="R", help="Data kept above the threshold.")
+    ] = None
+
+    def options(self) -> dict[str, Any]:
+        """What is said, as options of `mechopt.solve`."""
+        return given(
+            {
+                "objective": self.objective,
+                "protocol": self.protocol,
+                "order": positions(self.order),
+                "target": numeric("target", self.target),
+                "transfers": False if self.no_transfers else None,
+                "reserve": numeric("reserve", self.reserve),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Direct:
+    """What a direct mechanism promises; the names are those of `mechopt.solve`."""
+
+    incentive: Annotated[str | None, typer.Option(help="Direct: dsic (default) or bic.")] = None
+    participation: Annotated[
+        str | None, typer.Option(help="Direct: ex-post (default) or interim.")
+    ] = None
+    withdrawal_rights: Annotated[
+        bool | None,
+        typer.Option("--withdrawal-rights/--no-withdrawal-rights", help="Direct: D5 and D6."),
+    ] = None
+    randomized: Annotated[
+        bool | None, typer.Option("--randomized/--deterministic", help="Direct: lotteries or not.")
+    ] = None
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are said."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def numeric(name: str, text: str | None) -> Any:
@@ -288,26 +350,6 @@ def positions(order: str | None) -> Any:
     return [int(part) for part in order.split(",")]
 
 
-def terms(
-    least: str | None,
-    unit: str | None,
-    contact_cost: str | None,
-    payment_step: str | None,
-    group_least: list[str] | None,
-    group_most: list[str] | None,
-) -> dict[str, Any]:
-    """What a plan must respect to be carried out, as said on the command line."""
-    said: dict[str, Any] = {
-        "least": numeric("least", least),
-        "unit": numeric("unit", unit),
-        "contact_cost": numeric("contact-cost", contact_cost),
-        "payment_step": numeric("payment-step", payment_step),
-        "group_least": limits("group-least", group_least),
-        "group_most": limits("group-most", group_most),
-    }
-    return {name: value for name, value in said.items() if value is not None}
-
-
 def limits(name: str, texts: list[str] | None) -> dict[str, Any] | None:
     """Limits such as "de=100" or "de=30%" by group; InvalidOption if one is none."""
     from mechopt.errors import InvalidOption
@@ -319,48 +361,6 @@ def limits(name: str, texts: list[str] | None) -> dict[str, Any] | None:
             raise InvalidOption(f"--{name}: {text!r} is not of the form GROUP=DATA, such as de=100")
         found[label] = limit if limit.strip().endswith("%") else numeric(name, limit)
     return found or None
-
-
-def read_problem(
-    path: Path,
-    threshold: list[str] | None,
-    share: list[str] | None,
-    provider_value: str | None,
-    budget: str | None,
-    allow_outside: bool,
-    *,
-    exact: bool = False,
-    said: dict[str, Any] | None = None,
-    column: list[str] | None = None,
-    quiet: bool = False,
-) -> Any:
-    """The Instance or Population at `path`; InvalidFile if it is something else.
-
-    How its table was understood is printed on stderr, unless `quiet`.
-    """
-    from mechopt.commands.output import note
-    from mechopt.errors import InvalidFile, InvalidInstance
-    from mechopt.files import read
-
-    try:
-        problem = read(
-            path,
-            thresholds=numerics("threshold", threshold),
-            shares=numerics("share", share),
-            provider_value=numeric("provider-value", provider_value),
-            budget=numeric("budget", budget),
-            columns=headings(column),
-            allow_outside=allow_outside,
-            exact=exact,
-            terms=said,
-        )
-    except InvalidInstance as error:
-        raise InvalidInstance(map(_as_option, error.problems)) from None
-    for line in getattr(problem, "notes", ()):
-        note(f"mechopt: {path}: {line}", quiet=quiet)
-    if type(problem).__name__ not in ("Instance", "Population"):
-        raise InvalidFile(f"{path}: is {kind_of(problem)}; expected an instance or a population")
-    return problem
 
 
 def _as_option(problem: str) -> str:

@@ -84,10 +84,7 @@ def _plan_page(path: Path, instance: Path | None, out: Path, dropout: Any, shock
     from mechopt.errors import InvalidFile
     from mechopt.studies.plan_page import write_plan_page
 
-    given = None
-    if instance is not None:
-        given = cli.read_problem(instance, None, None, None, None, False)
-    plan = mo.read(path, instance=given)
+    plan = cli.Terms().answer(path, instance)
     if not isinstance(plan, mo.Plan):
         raise InvalidFile(f"{path}: is {cli.kind_of(plan)}; expected a plan or results")
     write_plan_page(plan, out, dropout=dropout, shock=shock)

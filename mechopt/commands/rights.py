@@ -13,17 +13,13 @@ from mechopt.commands.output import check_out, emit, note, working
 
 def rights(
     file: cli.ProblemFile,
+    terms: cli.Terms,
     objective: cli.Objective = None,
     target: cli.Target = None,
     no_transfers: cli.NoTransfers = False,
     exclusion: Annotated[
         float, typer.Option(help="Share of the benefit that the right 'excluded' takes.")
     ] = 1.0,
-    threshold: cli.Thresholds = None,
-    share: cli.Shares = None,
-    provider_value: cli.ProviderValue = None,
-    budget: cli.Budget = None,
-    allow_outside: cli.AllowOutside = False,
     time_limit: cli.TimeLimit = None,
     plot: Annotated[Path | None, typer.Option(help="Picture, .png, .pdf or .svg.")] = None,
     out: cli.Out = None,
@@ -37,20 +33,17 @@ def rights(
     """
     check_out(out)
     check_out(plot)
-    problem = cli.read_problem(file, threshold, share, provider_value, budget, allow_outside)
-    import mechopt as mo
-
-    if not isinstance(problem, mo.Instance):
-        raise mo.InvalidFile(f"{file}: rights needs an instance (known costs)")
+    problem = terms.instance(file, "rights needs an instance (known costs)")
     said = {
         "objective": objective,
         "target": cli.numeric("target", target),
         "transfers": False if no_transfers else None,
         "time_limit": time_limit,
     }
-    given = {name: value for name, value in said.items() if value is not None}
+    import mechopt as mo
+
     with working("solving under every right", quiet=quiet):
-        table = mo.rights(problem, exclusion=exclusion, **given)
+        table = mo.rights(problem, exclusion=exclusion, **cli.given(said))
     from mechopt.files import write_document
     from mechopt.files.documents import dumps
 

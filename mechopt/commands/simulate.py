@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mechopt.commands import options as cli
-from mechopt.commands.explain import read_plan
 from mechopt.commands.output import emit
 
 
 def simulate(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A plan: .json, .csv, .parquet.")],
+    plan: cli.PlanFile,
+    terms: cli.Terms,
     mistake: Annotated[
         str, typer.Option("--mistake", metavar="P", help="Probability that a decision goes wrong.")
     ] = "0.01",
     draws: Annotated[int, typer.Option("--draws", min=1, help="How many draws.")] = 1000,
     protocol: cli.Protocol = None,
     order: cli.Order = None,
-    instance: Annotated[
-        Path | None,
-        typer.Option("--instance", metavar="FILE", help="Its instance, if the plan has none."),
-    ] = None,
-    threshold: cli.Thresholds = None,
-    share: cli.Shares = None,
-    provider_value: cli.ProviderValue = None,
-    budget: cli.Budget = None,
-    allow_outside: cli.AllowOutside = False,
+    instance: cli.InstanceOption = None,
     seed: cli.Seed = None,
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:
@@ -40,7 +31,7 @@ def simulate(
     import mechopt as mo
     from mechopt.files.documents import dumps
 
-    found = read_plan(plan, instance, threshold, share, provider_value, budget, allow_outside)
+    found = terms.plan(plan, instance)
     own = found.protocol if found.protocol != "reassign" else "simultaneous"
     result = mo.simulate_withdrawal(
         found.instance,

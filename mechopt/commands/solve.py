@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,45 +17,67 @@ _EXIT = {"optimal": 0, "null": 0, "infeasible": 3, "feasible": 4, "unknown": 4}
 
 def solve(
     file: cli.ProblemFile,
-    mechanism: cli.Mechanism = None,
-    objective: cli.Objective = None,
-    protocol: cli.Protocol = None,
-    order: cli.Order = None,
-    target: cli.Target = None,
-    no_transfers: cli.NoTransfers = False,
-    reserve: cli.Reserve = None,
-    withdrawal: cli.Right = None,
-    set_: cli.Settings = None,
+    aim: cli.Aim,
+    terms: cli.Terms,
+    direct: cli.Direct,
+    withdrawal: Annotated[
+        str | None, typer.Option(help="What may be taken back: whole (default), or part of it.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=X",
+            help="Of every user: reversibility=0.5, or value=*2 to multiply; repeat.",
+        ),
+    ] = None,
     dropout: cli.Dropout = None,
     shock: cli.Shock = None,
-    confidence: cli.Confidence = None,
-    price: cli.Price = None,
-    payment: cli.Payment = None,
-    floor: cli.Floor = None,
-    robust: cli.Robust = None,
-    radius: cli.Radius = None,
-    incentive: cli.Incentive = None,
-    participation: cli.Participation = None,
-    withdrawal_rights: cli.WithdrawalRights = None,
-    randomized: cli.Randomized = None,
-    threshold: cli.Thresholds = None,
-    share: cli.Shares = None,
-    provider_value: cli.ProviderValue = None,
-    budget: cli.Budget = None,
-    least: cli.Least = None,
-    unit: cli.Unit = None,
-    contact_cost: cli.ContactCost = None,
-    payment_step: cli.PaymentStep = None,
-    group_least: cli.GroupLeast = None,
-    group_most: cli.GroupMost = None,
-    column: cli.Columns = None,
-    allow_outside: cli.AllowOutside = False,
+    confidence: Annotated[
+        str | None,
+        typer.Option(metavar="P", help="Least probability that the threshold is still met."),
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option(metavar="MONEY", help="Evaluate this posted price, not the best.")
+    ] = None,
+    payment: Annotated[
+        str | None,
+        typer.Option(metavar="MONEY", help="Posted contract: what it pays; with --floor."),
+    ] = None,
+    floor: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Posted contract: the least to be given.")
+    ] = None,
+    robust: Annotated[
+        str | None,
+        typer.Option(
+            help="Population: guard against every law near; total-variation or wasserstein."
+        ),
+    ] = None,
+    radius: Annotated[
+        str | None,
+        typer.Option(metavar="R", help="How near, with --robust; one or one per group."),
+    ] = None,
     seed: cli.Seed = None,
     time_limit: cli.TimeLimit = None,
-    exact: cli.Exact = False,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Decimals read exactly; print the exact optimum and what proves it. With --format "
+            "json the certificate for `mechopt verify`; with --out it is written beside the "
+            "answer.",
+        ),
+    ] = False,
     out: cli.Out = None,
-    people: cli.People = False,
-    only_asked: cli.OnlyAsked = False,
+    people: Annotated[
+        bool,
+        typer.Option(
+            "--people", help="In a table of --out also the users' other columns (names, …)."
+        ),
+    ] = False,
+    only_asked: Annotated[
+        bool, typer.Option("--only-asked", help="In a table of --out only those who are asked.")
+    ] = False,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
 ) -> None:
@@ -63,54 +86,33 @@ def solve(
     Exit status: 0 answered, 2 bad input, 3 infeasible, 4 limit reached without proof.
     """
     check_out(out, file)
-    said = cli.terms(least, unit, contact_cost, payment_step, group_least, group_most)
-    problem = cli.read_problem(
-        file,
-        threshold,
-        share,
-        provider_value,
-        budget,
-        allow_outside,
-        exact=exact,
-        said=said,
-        column=column,
-        quiet=quiet,
-    )
-    problem = cli.changed(problem, set_)
+    problem = cli.changed(terms.problem(file, exact=exact, quiet=quiet), set_)
     hazard, storm = cli.hazards(dropout, shock)
     for implied in _outputs(out, exact=exact):
         check_out(implied)  # none is the file, or one that it names
-    given = {
-        "objective": objective,
-        "withdrawal": withdrawal,
-        "dropout": hazard,
-        "shock": storm,
-        "confidence": cli.numeric("confidence", confidence),
-        "protocol": protocol,
-        "order": cli.positions(order),
-        "target": cli.numeric("target", target),
-        "transfers": False if no_transfers else None,
-        "reserve": cli.numeric("reserve", reserve),
-        "price": cli.numeric("price", price),
-        "payment": cli.numeric("payment", payment),
-        "floor": cli.numeric("floor", floor),
-        "robust": robust,
-        "radius": cli.radii(radius),
-        "incentive": incentive,
-        "participation": participation,
-        "withdrawal_rights": withdrawal_rights,
-        "randomized": randomized,
-        "seed": seed,
-        "time_limit": time_limit,
-    }
+    said = aim.options() | cli.given(
+        {
+            "withdrawal": withdrawal,
+            "dropout": hazard,
+            "shock": storm,
+            "confidence": cli.numeric("confidence", confidence),
+            "price": cli.numeric("price", price),
+            "payment": cli.numeric("payment", payment),
+            "floor": cli.numeric("floor", floor),
+            "robust": robust,
+            "radius": cli.radii(radius),
+            **asdict(direct),
+            "seed": seed,
+            "time_limit": time_limit,
+        }
+    )
     import mechopt as mo
     from mechopt.solving import default_mechanism, objective_of
 
-    said = {name: value for name, value in given.items() if value is not None}
-    name = mechanism or default_mechanism(problem)
-    with working(f"solving ({_task(problem, name, protocol)})", quiet=quiet):
+    name = aim.mechanism or default_mechanism(problem)
+    with working(f"solving ({_task(problem, name, aim.protocol)})", quiet=quiet):
         answer = mo.solve(problem, name, **said)
-    remark = objective_of(problem, given)[1] if answer.objective_name else ""
+    remark = objective_of(problem, said)[1] if answer.objective_name else ""
     if remark and format is cli.Format.JSON:
         note(f"mechopt: {remark}", quiet=quiet)
     certificate = None
@@ -124,13 +126,13 @@ def solve(
             answer,
             out,
             instance_path=file,
-            columns=cli.headings(column),
+            columns=cli.headings(terms.column),
             people=people,
             only_asked=only_asked,
             form=".json" if format is cli.Format.JSON else ".csv",
         )
         if str(out) in STANDARD:  # nothing else goes there
-            raise typer.Exit(0 if mechanism == "rule" else _EXIT[answer.status])
+            raise typer.Exit(0 if aim.mechanism == "rule" else _EXIT[answer.status])
         note(f"mechopt: wrote {out}", quiet=quiet)
     if certificate is not None:
         _show_proof(certificate, out, format, quiet=quiet)
@@ -152,7 +154,7 @@ def solve(
 
         emit(answer_text(answer, remark))
     # A rule is evaluated, not optimised: there is no proof that could be missing.
-    raise typer.Exit(0 if mechanism == "rule" else _EXIT[answer.status])
+    raise typer.Exit(0 if aim.mechanism == "rule" else _EXIT[answer.status])
 
 
 def _task(problem: Any, mechanism: str, protocol: str | None) -> str:

@@ -12,12 +12,10 @@ from mechopt.commands.output import check_out, emit, note
 
 
 def update(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan: .json, .csv, .parquet.")],
+    plan: cli.PlanFile,
     log: Annotated[Path, typer.Argument(metavar="LOG", help="Events: .jsonl, or .sqlite.")],
-    instance: Annotated[
-        Path | None,
-        typer.Option("--instance", metavar="FILE", help="Its instance, if the plan has none."),
-    ] = None,
+    terms: cli.Terms,
+    instance: cli.InstanceOption = None,
     append: Annotated[
         list[str] | None,
         typer.Option("--append", metavar="EVENT", help="First append this event (JSON); repeat."),
@@ -35,11 +33,6 @@ def update(
         Path | None,
         typer.Option("--payments", metavar="FILE", help="Write what is due to whom (.csv)."),
     ] = None,
-    threshold: cli.Thresholds = None,
-    share: cli.Shares = None,
-    provider_value: cli.ProviderValue = None,
-    budget: cli.Budget = None,
-    allow_outside: cli.AllowOutside = False,
     out: cli.Out = None,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
@@ -51,18 +44,13 @@ def update(
     import json
 
     import mechopt as mo
-    from mechopt.errors import InvalidFile, InvalidOption
+    from mechopt.errors import InvalidOption
     from mechopt.files import replacing
     from mechopt.files.documents import dumps
 
     for path in (out, top_up, deletions, payments):
         check_out(path, plan, log, instance)
-    given = None
-    if instance is not None:
-        given = cli.read_problem(instance, threshold, share, provider_value, budget, allow_outside)
-    found = mo.read(plan, instance=given, allow_outside=allow_outside)
-    if not isinstance(found, mo.Plan):
-        raise InvalidFile(f"{plan}: is {cli.kind_of(found)}; expected a plan")
+    found = terms.plan(plan, instance)
     for text in append or []:
         try:
             event = json.loads(text)

@@ -56,5 +56,5 @@ def _data(path: Path, allow_outside: bool) -> object:
     from mechopt.problem.exact_data import instance_data, population_data
     from mechopt.problem.instance import Instance
 
-    found = cli.read_problem(path, None, None, None, None, allow_outside)
+    found = cli.Terms(allow_outside=allow_outside).problem(path)
     return instance_data(found) if isinstance(found, Instance) else population_data(found)
