@@ -28,13 +28,18 @@ from mechopt.status import Status
 from mechopt.withdrawal import cascades
 
 _BUILDING = 1e-3  # seconds to build the MILP, per user and level that can collapse, at most
-_SOON = 60  # users times levels that can collapse, up to which the MILPs come first
+_SOON = 24  # users times levels that can collapse, up to which the MILPs come first
 _MODELLED = 300  # users times levels that can collapse, up to which the MILPs are built
 
 
 def modelled_soon(task: Task) -> bool:
     """Whether the MILPs are so small that they are the quickest proof."""
     return len(task.steps("possible")) * task.instance.n <= _SOON
+
+
+def affordable(task: Task) -> bool:
+    """Whether the MILPs are small enough to be built at all."""
+    return len(task.steps("possible")) * task.instance.n <= _MODELLED
 
 
 def rounds(task: Task) -> Iterator[tuple[float, list[Candidate]]]:
@@ -45,11 +50,11 @@ def rounds(task: Task) -> Iterator[tuple[float, list[Candidate]]]:
     """
     size = len(task.steps("possible")) * task.instance.n
 
-    def affordable() -> bool:
-        return size <= _MODELLED and perf_counter() + 2 * _BUILDING * size < task.deadline
+    def time_left() -> bool:
+        return affordable(task) and perf_counter() + 2 * _BUILDING * size < task.deadline
 
     followed: list[tuple[int, int]] = []
-    while affordable():
+    while time_left():
         bound, candidates = _by_model(task, "possible", followed)
         yield bound, candidates
         found = [pair for plan in candidates[:1] for pair in _illusions(task, plan)]
@@ -57,7 +62,7 @@ def rounds(task: Task) -> Iterator[tuple[float, list[Candidate]]]:
         if not fresh or len(followed) * task.instance.n > _MODELLED:
             break
         followed += fresh
-    if affordable() and any(step.level > 1 for step in task.steps("certain")):
+    if time_left() and any(step.level > 1 for step in task.steps("certain")):
         yield 0.0, _by_model(task, "certain", [])[1]
 
 

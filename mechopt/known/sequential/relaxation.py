@@ -16,10 +16,11 @@ import numpy as np
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.known.sequential.points import Points
 from mechopt.problem.zones import Zones
-from mechopt.solver import highs
 
 _STEPS = 120  # evaluations, at most
 _CLOSE = 3e-5  # relative: when the prices are good enough
+_PIVOTS = 200  # of the program that chooses the next prices, at most
+_TINY = 1e-11
 _NOTHING = 1e-6  # of what the total costs on average: so little counts as nothing
 
 
@@ -57,13 +58,14 @@ class Value:
     evaluations: int = 0
 
 
-def reduced_weight(task: Relaxation, prices: FloatArray) -> FloatArray:
-    """w − what burdens earn at these prices, money, (P, n)."""
+def reduced_weight(
+    task: Relaxation, prices: FloatArray, users: IntArray | None = None
+) -> FloatArray:
+    """w − what burdens earn at these prices, money, (P, n); or of some users (m,), (P, m)."""
     zones, points = task.zones, task.points
+    removable = zones.instance.removable if users is None else zones.instance.removable[users]
     worth = points.table @ prices[1 : 1 + zones.rows] if zones.rows else np.zeros(len(points.table))
-    reduced = task.weight - points.burden * (
-        prices[0] + zones.instance.removable * worth[points.code]
-    )
+    reduced = task.weight - points.burden * (prices[0] + removable * worth[points.code])
     if task.budget < inf:
         reduced += prices[-1] * np.where(task.weight < inf, points.need, 0.0)
     return reduced
@@ -109,7 +111,7 @@ def _cheapest_key(
     He is at the upper end of a cell, or by `part` of the way down from it. None: nobody can be.
     """
     points, removable = task.points, task.zones.instance.removable
-    upper = np.arange(2, len(points.cell), 2)
+    upper = np.arange(2, len(points.zone), 2)
     able = points.key[:, row][points.code[upper]] & (removable * points.burden[upper] >= enough)
     able &= task.weight[upper] < inf
     users = np.arange(chosen.size)
@@ -141,18 +143,18 @@ def best_prices(
 
     :room: how far the prices may move at first, of typical ones
     """
-    size = 1 + task.zones.rows + (task.budget < inf)
     scale = _scale(task)
     if start is None:
-        start = np.zeros(size)
-        start[0] = scale[0]
+        start = np.append(scale[0], np.zeros(scale.size - 1))
     best = evaluate(task, start)
-    cuts = [best]
+    if best.bound == inf:
+        return best
+    cuts, master = [best], _Master(scale, best)
     shares = np.ones(1)
     for _ in range(_STEPS):
-        if best.bound >= cutoff or perf_counter() > deadline or best.bound == inf:
+        if best.bound >= cutoff or perf_counter() > deadline:
             break
-        upper, prices, shares = _master(cuts, best.prices, room * scale)
+        upper, prices, shares = master.solve(best.prices, room)
         gain = upper - best.bound
         inside = bool((np.abs(prices - best.prices) < 0.999 * room * scale).all())
         if gain <= close * max(abs(best.bound), _NOTHING * scale[0] * task.zones.total):
@@ -161,17 +163,18 @@ def best_prices(
             room *= 8
             continue
         found = evaluate(task, prices)
+        if found.bound == inf:
+            return found
         cuts.append(found)
+        master.add(found)
         if found.bound > best.bound:
             if found.bound - best.bound > 0.5 * gain and not inside:
                 room *= 2
             best = found
         else:
             room = max(room / 2, 1e-9) if found.bound < best.bound - gain else room
-    if best.bound == inf:
-        return best
-    _, _, balanced = _master(cuts, best.prices, 1e6 * scale)
-    mixed = _mix(cuts, balanced if balanced.size == len(cuts) else shares)
+    balanced = master.solve(best.prices, 1e6)[2]
+    mixed = _mix(cuts, balanced if balanced.any() else shares)
     return replace(best, mixed=mixed, evaluations=len(cuts))
 
 
@@ -209,38 +212,56 @@ def _scale(task: Relaxation) -> FloatArray:
     return scale
 
 
-def _master(
-    cuts: list[Value], centre: FloatArray, radius: FloatArray
-) -> tuple[float, FloatArray, FloatArray]:
-    """The prices (≥ 0, within `radius` of `centre`) at which the cuts allow the highest bound."""
-    size = centre.size
-    usable = [cut for cut in cuts if cut.bound < inf]
-    reference = max(max(abs(cut.bound), float(abs(cut.slope * radius).max())) for cut in usable)
-    reference = max(reference, 1e-300)
-    # u = (prices − centre) / radius; height in units of `reference`
-    slopes = np.array([cut.slope * radius for cut in usable]) / reference
-    heights = (
-        np.array([cut.bound + cut.slope @ (centre - cut.prices) for cut in usable]) / reference
-    )
-    rows = len(usable)
-    matrix = np.concatenate((np.ones((rows, 1)), -slopes), axis=1)
-    lower = np.concatenate(([-inf], np.maximum(-1.0, -centre / radius)))
-    program = highs.LinearProgram(
-        cost=np.concatenate(([1.0], np.zeros(size))),
-        start=np.arange(0, rows * (size + 1) + 1, size + 1, dtype=np.int32),
-        index=np.tile(np.arange(size + 1, dtype=np.int32), rows),
-        value=matrix.reshape(-1),
-        row_lower=np.full(rows, -inf),
-        row_upper=heights,
-        lower=lower,
-        upper=np.concatenate(([inf], np.ones(size))),
-        maximize=True,
-    )
-    solution = highs.solve(program)
-    if solution.x is None or solution.objective is None:
-        return -inf, centre, np.ones(1)
-    shares = np.zeros(len(cuts))
-    if solution.row_dual is not None:
-        shares[[cut.bound < inf for cut in cuts]] = np.abs(solution.row_dual)
-    prices = np.maximum(centre + solution.x[1:] * radius, 0.0)
-    return solution.objective * reference, prices, shares
+class _Master:
+    """The prices (≥ 0, within a radius of a centre) at which the cuts allow the highest bound.
+
+    max t, t ≤ bound_c + slope_c (p − prices_c), by the simplex method on its dual, where cuts are
+    columns: a basis stays feasible when cuts are added or the box moves. A handful of rows, asked
+    for thousands of times, so no solver is called.
+    """
+
+    def __init__(self, scale: FloatArray, first: Value) -> None:
+        size = scale.size
+        self.scale, self.size = scale, size
+        slope = first.slope * scale
+        self.reference = max(abs(first.bound), float(np.abs(slope).max()), 1e-300)
+        # Rows (m, 1 + size) of constraints on (t, p): p from above, from below, then the cuts.
+        self.rows = np.zeros((2 * size, 1 + size))
+        self.rows[:size, 1:], self.rows[size:, 1:] = np.eye(size), -np.eye(size)
+        self.heights = np.empty(0)
+        ends = np.arange(size) + np.where(slope >= 0, 0, size)
+        self.basis = np.append(ends, 2 * size)
+        self.add(first)
+
+    def add(self, cut: Value) -> None:
+        slope = cut.slope * self.scale / self.reference
+        self.rows = np.concatenate((self.rows, np.append(1.0, -slope)[None, :]))
+        height = cut.bound / self.reference - slope @ (cut.prices / self.scale)
+        self.heights = np.append(self.heights, height)
+
+    def solve(self, centre: FloatArray, radius: float) -> tuple[float, FloatArray, FloatArray]:
+        """(the bound the cuts allow, prices, the shares of the cuts) in the box."""
+        middle = centre / self.scale
+        limits = np.concatenate((middle + radius, -np.maximum(middle - radius, 0.0), self.heights))
+        weights = np.zeros(self.basis.size)
+        point = np.zeros(self.basis.size)
+        for step in range(_PIVOTS):
+            inverse = np.linalg.inv(self.rows[self.basis])
+            point, weights = inverse @ limits[self.basis], inverse[0]
+            room = limits - self.rows @ point
+            room[self.basis] = 0.0
+            short = np.flatnonzero(room < -_TINY * (1 + np.abs(limits)))
+            if not short.size:
+                break
+            enters = int(short[0] if step > _PIVOTS // 2 else room.argmin())
+            change = self.rows[enters] @ inverse
+            able = change > _TINY
+            if not able.any():
+                break
+            ratio = np.where(able, np.maximum(weights, 0.0) / np.where(able, change, 1.0), inf)
+            self.basis[int(ratio.argmin())] = enters
+        shares = np.zeros(self.heights.size)
+        cuts = self.basis >= 2 * self.size
+        shares[self.basis[cuts] - 2 * self.size] = np.maximum(weights[cuts], 0.0)
+        prices = np.maximum(point[1:] * self.scale, 0.0)
+        return float(point[0]) * self.reference, prices, shares

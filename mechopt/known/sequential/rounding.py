@@ -177,7 +177,7 @@ def _solve_core(
     rest = _outside(task, chosen, core, spare)
     zones, points = task.zones, task.points
     rows, removable = zones.rows, zones.instance.removable
-    upper = np.concatenate(([0], np.arange(2, len(points.cell), 2)))
+    upper = np.concatenate(([0], np.arange(2, len(points.zone), 2)))
     lower = np.maximum(upper - 1, 0)
     names_keys = core.size == chosen.size
     build = Builder()

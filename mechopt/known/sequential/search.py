@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from itertools import count, product
 from math import inf
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from mechopt import tolerances
-from mechopt.arrays import BoolArray, FloatArray, IntArray
+from mechopt.arrays import BoolArray, FloatArray
 from mechopt.known.burdens.simultaneous_level import LevelSolution
+from mechopt.known.sequential.cutoffs import at_places, conflict, decided, sliced
 from mechopt.known.sequential.plans import improved
-from mechopt.known.sequential.points import Box, Points, points
+from mechopt.known.sequential.points import Box, Points, points, within
 from mechopt.known.sequential.relaxation import Relaxation, Value, best_prices
 from mechopt.known.sequential.rounding import best_keys, plan_at
 from mechopt.known.sequential.task import Task, given_order
@@ -40,6 +40,13 @@ _PROMISING = 12  # nodes that all are asked what plans they promise; later ones 
 _BALANCED = 1e-8  # relative: prices so good that the points chosen balance the rows
 _NEAR = 0.1  # how far prices may move at first, from those of a similar problem
 _WORTH = 2e-4  # relative: what a plan must promise to be worth completing
+_COMPLETING = 0.4  # of the time spent: on plans, once there is one
+_MOVED, _NEAREST = (
+    0.08,
+    0.002,
+)  # of the longest burden: by how much cutoffs are moved at first, last
+_TRIED = 30  # moves per cutoff, at most
+_SHRINKING = 3  # times a node is bounded, in smaller and smaller boxes
 _PRECISE = 1e-6  # relative: a branch that promises less than this is not worth it
 
 
@@ -47,7 +54,8 @@ _PRECISE = 1e-6  # relative: a branch that promises less than this is not worth 
 class Node:
     """Rows from `first` on are in force; the zones below are one, with the loss of zone `lowest`.
 
-    short_low, short_high (M − first,) : bounds on d_m, data; box : bounds on the order
+    short_low, short_high (M − first,) : bounds on d_m, data; box : bounds on the order; bounded :
+    those of the relaxation, of which the box is what has not been excluded
     """
 
     first: int
@@ -55,9 +63,23 @@ class Node:
     short_low: FloatArray
     short_high: FloatArray
     box: Box
+    bounded: Box
     zones: Zones
     relaxation: Relaxation
     value: Value
+
+
+@dataclass(frozen=True, eq=False)
+class Promise:
+    """Prices and keys (user, point) of a plan to be completed, and what it costs but for rounding.
+
+    relaxation : with every cutoff decided, and the rows less what the keys make good
+    """
+
+    cost: float
+    relaxation: Relaxation
+    value: Value
+    keys: list[tuple[int, int]]
 
 
 class Search:
@@ -68,12 +90,14 @@ class Search:
         self.whole = zones(task.below, task.reserve)
         self.box = _whole_box(task, self.whole.rows)
         self.threats = self._with_threats()
+        self.known: dict[tuple[int, int, float], Points] = {}
         self.heap: list[tuple[float, int, Node]] = []
         self.number = count()
         self.settled = inf  # the least bound of nodes that cannot be split further
         self.work = 0.0
         self.promised: list[float] = []  # what plans would cost, but for rounding …
-        self.promises: list[Any] = []  # … and those that have not been completed
+        self.promises: list[tuple[float, int, Promise]] = []  # … and those not yet completed
+        self.completing = 0.0  # seconds spent on that
 
     # -- the bound ------------------------------------------------------------------------------
 
@@ -93,7 +117,6 @@ class Search:
         began, end = perf_counter(), self.task.deadline
         until = end - _FINISHING * max(0.0, end - began)
         self._open(*self._root())
-        due = 0
         for nodes in range(_NODES):
             if not self.heap or perf_counter() > until or self.work > _WORK:
                 break
@@ -103,8 +126,8 @@ class Search:
             if node.first == 0 or node.lowest:
                 if nodes < _PROMISING or nodes % 2:
                     self._promise(node)
-                if nodes >= due and self.promises:
-                    due = nodes + 1 if self.task.designed else 2 * nodes + 4
+                spent = perf_counter() - began
+                if self.promises and (self.value == inf or self.completing < _COMPLETING * spent):
                     self._fulfil()
                 if node.value.bound >= self.value - _PRECISE * abs(self.value):
                     self.settled = min(self.settled, node.value.bound)
@@ -127,31 +150,62 @@ class Search:
     ) -> None:
         """Bound a node and keep it, unless it is no better than the best plan or empty."""
         part = self.whole.keep(first, lowest)
-        unchanged = parent is not None and parent.box is box and parent.zones.rows == part.rows
-        if unchanged and parent is not None and parent.lowest == lowest:
-            grid, weight = parent.relaxation.points, parent.relaxation.weight
-        else:
-            grid = points(part, box, paid=self.task.budget > 0)
-            weight = _weight(self.task, grid)
+        same = parent is not None and (parent.first, parent.lowest) == (first, lowest)
         low, high = short
-        asked = np.where(self.threats[first:], np.maximum(part.gap - high, 0.0), 0.0)
-        keys = tuple((row, float(low[row])) for row in np.flatnonzero(low > 0).tolist())
-        relaxation = Relaxation(part, grid, weight, asked, keys, _budget(self.task))
-        start = None if parent is None else _prices_from(parent, relaxation)
-        value = best_prices(
-            relaxation,
-            start,
-            cutoff=self.value,
-            deadline=self.task.deadline,
-            room=0.5 if parent is None or parent.zones.rows != part.rows else _NEAR,
-        )
-        self.work += value.evaluations * grid.burden.size
-        bound = value.bound if parent is None else max(value.bound, parent.value.bound)
-        if bound == inf:
-            return
+        bound = 0.0 if parent is None else parent.value.bound
+        room = _NEAR if parent is not None and parent.zones.rows == part.rows else 0.5
+        start, task = None, self.task
+        for _ in range(_SHRINKING):
+            if same and parent is not None and parent.bounded is box:
+                grid, weight = parent.relaxation.points, parent.relaxation.weight
+            else:
+                grid = within(self._points(first, lowest), box)
+                weight = _weight(task, grid)
+            asked = np.where(self.threats[first:], np.maximum(part.gap - high, 0.0), 0.0)
+            keys = tuple((row, float(low[row])) for row in np.flatnonzero(low > 0).tolist())
+            relaxation = Relaxation(part, grid, weight, asked, keys, _budget(task))
+            if start is None and parent is not None:
+                start = _prices_from(parent, relaxation)
+            value = best_prices(
+                relaxation, start, cutoff=self.value, deadline=task.deadline, room=room
+            )
+            self.work += value.evaluations * grid.burden.size
+            bounded, bound = box, max(bound, value.bound)
+            if bound < self.value and perf_counter() < task.deadline:
+                better, box = self._sliced(relaxation, first, lowest, box, value)
+                bound = max(bound, better)
+            if bound == inf or box.empty:
+                return
+            high = self._shorter(first, high, box)
+            if (high < low).any():
+                return
+            start, room = value.prices, _NEAR
+            if not _smaller(box, bounded):
+                break
         value = replace(value, bound=bound)
-        node = Node(first, lowest, low, high, box, part, relaxation, value)
+        node = Node(first, lowest, low, high, box, bounded, part, relaxation, value)
         heapq.heappush(self.heap, (bound, next(self.number), node))
+
+    def _sliced(
+        self, relaxation: Relaxation, first: int, lowest: int, box: Box, value: Value
+    ) -> tuple[float, Box]:
+        return sliced(
+            relaxation,
+            self._points(first, lowest),
+            box,
+            value,
+            lambda grid: _weight(self.task, grid),
+            self._longest,
+            self.value,
+        )
+
+    def _points(self, first: int, lowest: int, margin: float = 0.0) -> Points:
+        """The points in any order of the rows from `first` on."""
+        if (first, lowest, margin) not in self.known:
+            paid = self.task.budget > 0
+            zones = self.whole.keep(first, lowest)
+            self.known[first, lowest, margin] = points(zones, paid=paid, margin=margin)
+        return self.known[first, lowest, margin]
 
     def _root(self) -> tuple[int, int, tuple[FloatArray, FloatArray], Box]:
         rows = self.whole.rows
@@ -184,9 +238,9 @@ class Search:
                 at = (low[row] + high[row]) / 2
             if self.threats[node.first + row] and low[row] < at < high[row]:
                 scores.append((price * (high[row] - at), row, "short", at))
-            conflict = _conflict(node, row)
-            if conflict is not None:
-                scores.append((price * conflict[0], row, "order", conflict[1]))
+            cut = conflict(node.relaxation, node.box, node.value, row)
+            if cut is not None:
+                scores.append((price * cut[0], row, "order", cut[1]))
         if not scores:
             return
         score, row, kind, at = max(scores)
@@ -199,14 +253,16 @@ class Search:
                 yield node.first, node.lowest, (one, other), node.box
             return
         for below in (True, False):
-            box_low, box_high = node.box.low.copy(), node.box.high.copy()
-            (box_high if below else box_low)[row] = at
-            box = replace(node.box, low=box_low, high=box_high)
-            shorter = high.copy()
-            most = self._longest(row, box)
-            shorter[row] = min(shorter[row], most) if self.threats[node.first + row] else high[row]
-            if shorter[row] >= low[row]:
+            ends = (float(node.box.low[row]), at) if below else (at, float(node.box.high[row]))
+            box = node.box.only(row, *ends)
+            shorter = self._shorter(node.first, high, box)
+            if not box.empty and (shorter >= low).all():
                 yield node.first, node.lowest, (low, shorter), box
+
+    def _shorter(self, first: int, high: FloatArray, box: Box) -> FloatArray:
+        """The bounds from above on d_m, as far as users below the rows can make good, (rows,)."""
+        most = np.array([self._longest(row, box) for row in range(high.size)])
+        return np.where(self.threats[first:], np.minimum(high, most), high)
 
     def _longest(self, row: int, box: Box) -> float:
         """The most data that one user below the row can take away."""
@@ -228,53 +284,86 @@ class Search:
 
     def _promise(self, node: Node) -> None:
         """What a plan with the order of the node's relaxation would cost, but for rounding."""
-        task = self.task
-        box = _decided(node)
-        grid = points(node.zones, box, paid=task.budget > 0, margin=2 * MARGIN)
-        weight = _weight(task, grid)
-        relaxation = Relaxation(node.zones, grid, weight, node.zones.gap, (), _budget(task))
-        value = node.value
         best = min(self.value, *self.promised) if self.promised else self.value
-        for _ in range(2):
+        box = decided(node.relaxation, node.box, node.value)
+        first = Promise(node.value.bound, node.relaxation, node.value, [])
+        found = self._promised_at(node, box, first, best)
+        if found is None:
+            return
+        if box.by in ("small-first", "large-first"):
+            found = self._moved(node, box, found)
+        self.promised.append(found.cost)
+        heapq.heappush(self.promises, (found.cost, next(self.number), found))
+
+    def _promised_at(self, node: Node, box: Box, near: Promise, best: float) -> Promise | None:
+        """The promise of cutoffs decided, if it is below `best`; prices start from those near."""
+        task = self.task
+        grid = within(self._points(node.first, node.lowest, margin=2 * MARGIN), box)
+        weight = _weight(task, grid)
+        value = near.value
+        for _ in range(1 if near.keys else 2):
+            relaxation = Relaxation(node.zones, grid, weight, node.zones.gap, (), _budget(task))
             keys = best_keys(relaxation, value.prices, designed=task.designed)
             asked = np.maximum(node.zones.gap - _made_good(relaxation, keys), 0.0)
+            relaxation = replace(relaxation, asked=asked)
             value = best_prices(
-                replace(relaxation, asked=asked),
-                value.prices,
-                cutoff=best,
-                deadline=task.deadline,
-                room=_NEAR,
+                relaxation, value.prices, cutoff=best, deadline=task.deadline, room=_NEAR
             )
             self.work += value.evaluations * grid.burden.size
             if value.bound >= best * (1 - _WORTH):
-                return
-        self.promised.append(value.bound)
-        heapq.heappush(self.promises, (value.bound, next(self.number), relaxation, value, keys))
+                return None
+        return Promise(value.bound, relaxation, value, keys)
+
+    def _moved(self, node: Node, box: Box, found: Promise) -> Promise:
+        """A better promise by moving one cutoff at a time, by less and less."""
+        at, step = box.low.copy(), _MOVED * float(self.box.high.max())
+        tries = _TRIED * at.size
+        while step > _NEAREST * float(self.box.high.max()):
+            better = False
+            for row, sign in product(range(at.size), (1, -1)):
+                moved = at.copy()
+                moved[row] += sign * step
+                ordered = np.sort(moved) if box.by == "small-first" else np.sort(moved)[::-1]
+                tries -= 1
+                if tries < 0 or perf_counter() > self.task.deadline:
+                    return found
+                if (ordered != moved).any() or moved.min() <= 0:
+                    continue
+                other = self._promised_at(node, at_places(box, moved), found, found.cost)
+                if other is not None:
+                    found, at, better = other, moved, True
+            if not better:
+                step /= 2
+        return found
 
     def _fulfil(self) -> None:
         """Complete the most promising plan."""
+        began = perf_counter()
+        self._completed()
+        self.completing += perf_counter() - began
+
+    def _completed(self) -> None:
         task = self.task
-        promised, _, relaxation, value, keys = heapq.heappop(self.promises)
+        promised, _, found = heapq.heappop(self.promises)
         if promised >= self.value * (1 - _WORTH):
             self.promises.clear()
             return
-        asked = np.maximum(relaxation.zones.gap - _made_good(relaxation, keys), 0.0)
         value = best_prices(
-            replace(relaxation, asked=asked),
-            value.prices,
+            found.relaxation,
+            found.value.prices,
             deadline=task.deadline,
             close=_BALANCED,
             room=_NEAR,
         )
         longest = self._longest(0, self.box)
         # With rows met exactly everything is a tie, and the recursion has to tell subsets apart.
-        spares = (_SPARE * longest, longest) if relaxation.zones.rows > 1 else (0.0,)
+        spares = (_SPARE * longest, longest) if found.relaxation.zones.rows > 1 else (0.0,)
         for (core, seconds), spare in product(_TRIES, spares):
             left = max(0.1, min(seconds, 0.3 * (task.deadline - perf_counter())))
             candidate = plan_at(
-                relaxation,
+                replace(found.relaxation, asked=found.relaxation.zones.gap),
                 value,
-                keys,
+                found.keys,
                 designed=task.designed,
                 time_limit=left,
                 core_size=core,
@@ -285,6 +374,12 @@ class Search:
                 self.best = improved(task, candidate, self.best, until)
             if self.value <= promised * (1 + _KEPT) or perf_counter() > task.deadline:
                 return
+
+
+def _smaller(box: Box, before: Box) -> bool:
+    """Whether the box is so much smaller that new prices are worth finding."""
+    width, was = box.high - box.low, before.high - before.low
+    return bool((width < 0.6 * was).any())
 
 
 def _whole_box(task: Task, rows: int) -> Box:
@@ -339,65 +434,3 @@ def _longest_keys(node: Node) -> FloatArray:
     own = node.zones.instance.removable * value.burden
     able = grid.key[grid.code[value.chosen, np.arange(own.size)]]
     return (able * own[:, None]).max(axis=0, initial=0.0)
-
-
-def _places(node: Node, users: IntArray) -> FloatArray:
-    """Where users come in the order, given what they are asked for."""
-    box = node.box
-    if box.by == "given":
-        assert box.place is not None
-        return box.place[users].astype(float)
-    return node.value.burden[users]
-
-
-def _conflict(node: Node, row: int) -> tuple[float, float] | None:
-    """(data, place): users below the row who come after some who count at it, and where to cut."""
-    if node.box.by == "designed":
-        return None
-    grid, chosen = node.relaxation.points, node.value.chosen
-    everyone = np.arange(chosen.size)
-    burden = node.value.burden
-    below = np.flatnonzero((grid.zone[chosen] <= row) & (burden > 0))
-    counting = np.flatnonzero(grid.table[grid.code[chosen, everyone], row] & (burden > 0))
-    if not below.size or not counting.size:
-        return None
-    sign = -1.0 if node.box.by == "large-first" else 1.0
-    one, other = sign * _places(node, below), sign * _places(node, counting)
-    late, early = one > other.min(), other < one.max()
-    if not late.any() or not early.any():
-        return None
-    where = np.concatenate((one[late], other[early]))
-    data = np.concatenate((burden[below[late]], burden[counting[early]]))
-    order = np.argsort(where, kind="stable")
-    half = int(np.searchsorted(np.cumsum(data[order]), data.sum() / 2))
-    at = sign * float(where[order[min(half, order.size - 1)]])
-    low, high = float(node.box.low[row]), float(node.box.high[row])
-    if node.box.by == "given":
-        at = np.floor(at) + 0.5
-    if not low + tolerances.DATA * abs(high) < at < high - tolerances.DATA * abs(high):
-        at = (low + high) / 2
-        if not low < at < high or high - low <= tolerances.DATA * abs(high):
-            return None
-    return float(min(burden[below[late]].sum(), burden[counting[early]].sum())), at
-
-
-def _decided(node: Node) -> Box:
-    """The box with every place decided: where the relaxation would cut."""
-    if node.box.by == "designed":
-        return node.box
-    at = np.empty(node.zones.rows)
-    for row in range(node.zones.rows):
-        conflict = _conflict(node, row)
-        if conflict is not None:
-            at[row] = conflict[1]
-            continue
-        grid, chosen = node.relaxation.points, node.value.chosen
-        below = np.flatnonzero((grid.zone[chosen] <= row) & (node.value.burden > 0))
-        places = _places(node, below)
-        last = places.min(initial=inf) if node.box.by == "large-first" else places.max(initial=0.0)
-        at[row] = np.clip(last, node.box.low[row], node.box.high[row])
-    ordered = (
-        np.minimum.accumulate(at) if node.box.by == "large-first" else np.maximum.accumulate(at)
-    )
-    apart = MARGIN * np.abs(ordered)  # ties would be broken by position
-    return replace(node.box, low=ordered + apart, high=ordered - apart)

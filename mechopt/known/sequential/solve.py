@@ -31,14 +31,14 @@ from mechopt.known.burdens.simultaneous_level import LevelSolution
 from mechopt.known.levels import LevelAnswer
 from mechopt.known.sequential.game_tree import by_game_tree, small_enough
 from mechopt.known.sequential.keys import key_users
-from mechopt.known.sequential.milp import modelled_soon, rounds
+from mechopt.known.sequential.milp import affordable, modelled_soon, rounds
 from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.search import Search
 from mechopt.known.sequential.task import Candidate, Task
 from mechopt.problem.instance import Instance
 from mechopt.withdrawal.moves import check_order
 
-_FIRST = 0.3  # of the time left: the MILPs where the game tree follows
+_FIRST = {"_by_milp": 0.4, "_by_zones": 0.7}  # of the time left, for what is followed by another
 _TRYING = 0.02  # of the time left: making the participation optimum milder …
 _QUICK = 0.1  # … and plans around key users
 _EXPLAINING = 0.05  # of the time left: what a level that is out of reach would take
@@ -96,11 +96,12 @@ def solve_level(
         now = perf_counter()
         best = improved(task, full, best, now + _TRYING * max(0.0, deadline - now))
     modelled = False  # whether the bound comes from a MILP
-    for step in _steps(task):
+    tried = _steps(task)
+    for step in tried:
         if _closed(best, bound) or perf_counter() > deadline:
             break
         now = perf_counter()
-        share = _FIRST if step is _by_milp and small_enough(task) else 1.0
+        share = 1.0 if step is tried[-1] else _FIRST[step.__name__]
         part = replace(task, deadline=now + share * (deadline - now))
         best, exact = step(part, best, bound)
         if exact == inf:
@@ -113,7 +114,7 @@ def solve_level(
 def _steps(task: Task) -> list[Any]:
     """What is tried in turn: for a handful of users the game tree settles what the MILPs do not;
     they are the quickest proof for few users, zones for many. The MILPs do not know exclusion."""
-    milp = [] if task.instance.has_exclusion else [_by_milp]
+    milp = [_by_milp] if affordable(task) and not task.instance.has_exclusion else []
     if small_enough(task):
         return [*milp, by_game_tree]
     return [*milp, _by_zones] if modelled_soon(task) else [_by_zones, *milp]
