@@ -4,8 +4,6 @@ Options that go together are a frozen group; a command has one parameter for a w
 command line sees its fields (`mechopt.cli`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path

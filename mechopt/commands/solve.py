@@ -1,7 +1,5 @@
 """`mechopt solve`: from a file of users, or a population, to a checked plan."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
