@@ -25,6 +25,7 @@ from mechopt.formulations import burdens_levels as tight
 from mechopt.formulations import burdens_levels_bigm as bigm
 from mechopt.known.burdens import several_levels as burdens_levels
 from mechopt.known.burdens import simultaneous_level
+from mechopt.known.levels import Wanted
 from mechopt.solver import highs
 from tests.known.test_burdens_levels import OBJECTIVES, SIZES
 from tests.known.test_burdens_sequential import close_instance, least_cost, small_instance
@@ -74,7 +75,7 @@ def enumeration(rng: np.random.Generator, number: int, counts: Counter[str]) -> 
                         grid = oracle.grid_optimum(instance, quantity, level, step=0.5)
                         counts["1 grids"] += 1
                         counts["1 grid better"] += grid < got - 1e-6
-        plan = burdens_levels.solve(instance, reserve=reserve)
+        plan = burdens_levels.solve(instance, Wanted(reserve=reserve))
         checked(instance, plan, counts)
 
 
@@ -89,7 +90,7 @@ def formulations(rng: np.random.Generator, number: int, counts: Counter[str]) ->
         counts["2 instances"] += 1
         for objective, options in OBJECTIVES:
             stated = {"objective": objective, "reserve": reserve, **options}
-            plan = burdens_levels.solve(instance, **stated)
+            plan = burdens_levels.solve(instance, Wanted(**stated))
             checked(instance, plan, counts)
             none = objective in ("expenditure", "social-cost") and not plan.level
             for formulation in (tight, bigm):

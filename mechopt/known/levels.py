@@ -22,6 +22,40 @@ from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked of a mechanism; the options are those of `known.burdens.solve`."""
+
+    mechanism: str = "burdens"
+    objective: str = "provider-surplus"
+    protocol: str = "simultaneous"
+    order: Any = "small-first"
+    target: float | None = None
+    transfers: bool = True
+    reserve: float = 0.0
+    method: str = "auto"
+    time_limit: float | None = None
+    seed: int = 0
+    withdrawal: str = "whole"
+
+    def lowest(self, instance: Instance) -> int:
+        """The lowest level that meets the target; InvalidOption for an option that cannot be."""
+        return check_options(instance, self.objective, self.target, self.reserve)
+
+    def fields(self, **others: Any) -> dict[str, Any]:
+        """Of the plan: what it is for."""
+        return {
+            "mechanism": self.mechanism,
+            "objective_name": self.objective,
+            "protocol": self.protocol,
+            "order": self.order,
+            "reserve": float(self.reserve),
+            "seed": self.seed,
+            "right": self.withdrawal,
+            **others,
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class LevelAnswer:
     """The best plan that reaches level k (1-based), or why there is none.
@@ -77,15 +111,12 @@ def rank_candidates(
 def best_level(
     instance: Instance,
     solve_level: Callable[[int, str], LevelAnswer],
-    *,
-    objective: str,
-    target: float | None,
-    reserve: float,
-    **fields: Any,
+    wanted: Wanted,
+    **others: Any,
 ) -> Plan:
     """Solve the levels that come into question and keep the best; ties by lower social cost."""
-    lowest = check_options(instance, objective, target, reserve)
-    fields = {"objective_name": objective, "reserve": float(reserve), **fields}
+    objective, target, lowest = wanted.objective, wanted.target, wanted.lowest(instance)
+    fields = wanted.fields(**others)
     if lowest > instance.levels:
         top = float(instance.shares[-1])
         return infeasible(

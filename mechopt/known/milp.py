@@ -6,6 +6,7 @@ the objective first, then (for `improvement`) payments, then social cost.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -16,57 +17,27 @@ from mechopt import arrays, tolerances, words
 from mechopt.answer.plan import Plan
 from mechopt.arrays import settle
 from mechopt.formulations import FORMULATIONS
-from mechopt.known.levels import infeasible
+from mechopt.known.levels import Wanted, infeasible
 from mechopt.known.natural import in_natural_units
-from mechopt.problem.aims import MINIMISED, check_options, objective_value, required_total
+from mechopt.problem.aims import MINIMISED, objective_value, required_total
 from mechopt.problem.instance import Instance
 from mechopt.solver import highs
 from mechopt.status import Status
 
 
-def solve(
-    instance: Instance,
-    formulation: str,
-    *,
-    objective: str,
-    target: float | None,
-    transfers: bool,
-    reserve: float,
-    time_limit: float | None,
-    seed: int,
-    model_options: dict[str, Any],
-    **fields: Any,
-) -> Plan:
+def solve(instance: Instance, formulation: str, wanted: Wanted) -> Plan:
     """Build in natural units, solve, round the level, re-solve with ties broken, read the plan."""
-    options: dict[str, Any] = {"objective": objective, "target": target, "transfers": transfers}
-    options |= {"time_limit": time_limit, "seed": seed, "model_options": model_options, **fields}
     return in_natural_units(
         instance,
-        lambda natural, data: _solve(natural, formulation, reserve=reserve / data, **options),
+        lambda natural, data: _solve(
+            natural, formulation, replace(wanted, reserve=wanted.reserve / data)
+        ),
     )
 
 
-def _solve(
-    instance: Instance,
-    formulation: str,
-    *,
-    objective: str,
-    target: float | None,
-    transfers: bool,
-    reserve: float,
-    time_limit: float | None,
-    seed: int,
-    model_options: dict[str, Any],
-    **fields: Any,
-) -> Plan:
-    lowest = check_options(instance, objective, target, reserve)
-    fields = {
-        "objective_name": objective,
-        "reserve": float(reserve),
-        "solver": highs.version(),
-        "seed": seed,
-        **fields,
-    }
+def _solve(instance: Instance, formulation: str, wanted: Wanted) -> Plan:
+    objective, target, lowest = wanted.objective, wanted.target, wanted.lowest(instance)
+    fields = wanted.fields(solver=highs.version())
     if lowest == 0:
         return Plan.null(instance, reason="a target share of 0 is met by doing nothing", **fields)
     if lowest > instance.levels:
@@ -77,13 +48,13 @@ def _solve(
             {"constraint": "target"},
             fields,
         )
-    options = {"objective": objective, "target": target, "reserve": reserve, **model_options}
+    options = {"objective": objective, "target": target, "reserve": wanted.reserve}
     if formulation != "subsidy":
-        options["transfers"] = transfers
+        options |= {"transfers": wanted.transfers, "protocol": wanted.protocol}
     began = perf_counter()
     with highs.paused_gc():
         model = words.load(FORMULATIONS[formulation])(instance, **options)
-    first = highs.solve_model(model, twice=True, time_limit=time_limit, seed=seed)
+    first = highs.solve_model(model, twice=True, time_limit=wanted.time_limit, seed=wanted.seed)
     if first.status is Status.INFEASIBLE:
         return infeasible(
             instance, target, "no plan satisfies every row", {"constraint": "model"}, fields
@@ -112,9 +83,11 @@ def _solve(
         )
     for k in model.LEVELS:
         model.reach[k].fix(1 if k == level else 0)
-    left = None if time_limit is None else max(0.1, time_limit - (perf_counter() - began))
-    _break_ties(model, objective, left, seed)
-    return _read(instance, model, level, objective, transfers, reserve, first, fields)
+    left = wanted.time_limit
+    if left is not None:
+        left = max(0.1, left - (perf_counter() - began))
+    _break_ties(model, objective, left, wanted.seed)
+    return _read(instance, model, level, wanted, first)
 
 
 def _break_ties(model: Any, objective: str, time_limit: float | None, seed: int) -> None:
@@ -142,34 +115,28 @@ def _break_ties(model: Any, objective: str, time_limit: float | None, seed: int)
 
 
 def _read(
-    instance: Instance,
-    model: Any,
-    level: int,
-    objective: str,
-    transfers: bool,
-    reserve: float,
-    first: highs.Solution,
-    fields: dict[str, Any],
+    instance: Instance, model: Any, level: int, wanted: Wanted, first: highs.Solution
 ) -> Plan:
+    transfers = wanted.transfers
     gain = instance.value * instance.share_at(level)
     upper = instance.capacity if transfers else instance.affordable(gain)
     burden = np.array([model.burden[i]() for i in model.USERS])
-    total = required_total(instance, level, reserve)
+    total = required_total(instance, level, wanted.reserve)
     burden[burden < tolerances.DATA * np.minimum(instance.capacity, total)] = 0.0  # dust
     burden = np.clip(burden, 0.0, upper)
     burden = settle(burden, upper, total)
     cost = instance.cost_of(burden)
     floor = np.zeros(instance.n)
-    if fields["mechanism"] == "subsidy":
+    if wanted.mechanism == "subsidy":
         floor = cost
-    elif fields.get("protocol", "none") != "none":
+    elif wanted.protocol != "none":
         held = instance.reversibility * cost - instance.exclusion * gain
         floor = np.where(instance.removable == 0, held, 0.0)
     payment = np.maximum(0.0, np.maximum(cost - gain, floor)) if transfers else 0.0 * cost
     payment[payment <= tolerances.REACH * cost] = 0.0
     share = instance.share_at(level)
     spent, social = arrays.exact_sum(payment), arrays.exact_sum(cost)
-    amount = objective_value(instance, objective, share, spent, social)
+    amount = objective_value(instance, wanted.objective, share, spent, social)
     bound = first.bound if first.bound is not None and isfinite(first.bound) else None
     near = tolerances.SOLVER * max(1.0, abs(amount), social)
     proved = first.status is Status.OPTIMAL and bound is not None and abs(bound - amount) <= near
@@ -180,5 +147,5 @@ def _read(
         payment=arrays.freeze(payment),
         objective=amount,
         bound=bound,
-        **fields,
+        **wanted.fields(solver=highs.version()),
     )

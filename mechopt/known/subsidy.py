@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from mechopt import words
 from mechopt.answer.plan import Plan
-from mechopt.known import milp as by_model
-from mechopt.known.burdens import exact_edge as knife_edge
+from mechopt.known import milp
+from mechopt.known.burdens import exact_edge
 from mechopt.known.burdens.separable import one_level
 from mechopt.known.burdens.solve import METHODS
-from mechopt.known.levels import LevelAnswer, best_level
+from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.problem.instance import Instance
 
 
@@ -31,33 +31,21 @@ def solve(
     Options as for `burdens.solve`.
     """
     words.choose("method", method, METHODS)
-    fields: dict[str, Any] = {"mechanism": "subsidy"}
+    wanted = Wanted(
+        mechanism="subsidy",
+        objective=objective,
+        target=target,
+        reserve=reserve,
+        method=method,
+        time_limit=time_limit,
+        seed=seed,
+    )
     if instance.practice is not None:
         from mechopt.known.burdens import several_levels
 
-        return several_levels.solve(
-            instance,
-            objective=objective,
-            target=target,
-            reserve=reserve,
-            method=method,
-            time_limit=time_limit,
-            seed=seed,
-            **fields,
-        )
+        return several_levels.solve(instance, wanted)
     if method == "model":
-        return by_model.solve(
-            instance,
-            "subsidy",
-            objective=objective,
-            target=target,
-            transfers=True,
-            reserve=reserve,
-            time_limit=time_limit,
-            seed=seed,
-            model_options={},
-            **fields,
-        )
+        return milp.solve(instance, "subsidy", wanted)
 
     def solve_level(level: int, quantity: str) -> LevelAnswer:
         found = one_level(
@@ -69,16 +57,6 @@ def solve(
             transfers=True,
             reserve=reserve,
         )
-        terms: dict[str, Any] = {"mechanism": "subsidy", "protocol": "none", "transfers": True}
-        return knife_edge.decided(instance, found, reserve=reserve, **terms)
+        return exact_edge.decided(instance, found, replace(wanted, protocol="none"))
 
-    return best_level(
-        instance,
-        solve_level,
-        objective=objective,
-        target=target,
-        reserve=reserve,
-        solver="selection",
-        seed=seed,
-        **fields,
-    )
+    return best_level(instance, solve_level, wanted, solver="selection")

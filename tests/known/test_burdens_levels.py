@@ -16,6 +16,7 @@ from mechopt.known.burdens import several_levels as burdens_levels
 from mechopt.known.burdens import solve as burdens
 from mechopt.known.burdens.knapsack_relaxation import Knapsack
 from mechopt.known.burdens.multiple_choice_knapsack import minimise
+from mechopt.known.levels import Wanted
 from mechopt.solver import highs
 from tests.oracles import oracle_levels as oracle
 
@@ -116,7 +117,9 @@ def test_both_formulations_share_the_optimum(seed: int) -> None:
         instance = excluding(rng, instance)
     reserve = 0.5 if seed in (3, 8) else 0.0
     for objective, options in OBJECTIVES:
-        plan = burdens_levels.solve(instance, objective=objective, reserve=reserve, **options)
+        plan = burdens_levels.solve(
+            instance, Wanted(objective=objective, reserve=reserve, **options)
+        )
         stated = {"objective": objective, "reserve": reserve, **options}
         for formulation in (tight, bigm):
             solution = highs.solve_model(formulation.build(instance, **stated))
@@ -135,7 +138,9 @@ def test_plans_pass_audit_and_withdrawal_check(seed: int) -> None:
         instance = excluding(rng, instance)
     reserve = float(rng.choice([0.0, 0.25]))
     for objective, options in OBJECTIVES:
-        plan = burdens_levels.solve(instance, objective=objective, reserve=reserve, **options)
+        plan = burdens_levels.solve(
+            instance, Wanted(objective=objective, reserve=reserve, **options)
+        )
         assert plan.status in (mo.Status.OPTIMAL, mo.Status.NULL)
         assert mo.audit(instance, plan).ok, mo.audit(instance, plan).violations
         if plan.level:
@@ -146,15 +151,15 @@ def test_plans_pass_audit_and_withdrawal_check(seed: int) -> None:
 
 def test_worked_example_1_by_the_general_route() -> None:
     instance = mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[8], provider_value=99)
-    plan = burdens_levels.solve(instance)
+    plan = burdens_levels.solve(instance, Wanted())
     assert plan.burden.tolist() == [6, 2, 0]
     assert plan.payment.tolist() == [0, 0, 0]
-    cheap = burdens_levels.solve(instance, objective="social-cost")
+    cheap = burdens_levels.solve(instance, Wanted(objective="social-cost"))
     assert cheap.burden.tolist() == [8, 0, 0]
     assert cheap.payment.tolist() == [2, 0, 0]
     more = instance.replace(thresholds=[11])
-    assert burdens_levels.solve(more, transfers=False).status is mo.Status.NULL
-    paid = burdens_levels.solve(more, objective="expenditure")
+    assert burdens_levels.solve(more, Wanted(transfers=False)).status is mo.Status.NULL
+    paid = burdens_levels.solve(more, Wanted(objective="expenditure"))
     assert paid.burden.tolist() == [6.5, 3, 1.5]
     assert paid.payment.tolist() == [0.5, 0, 0]
 
@@ -165,7 +170,7 @@ def test_one_threshold_is_no_special_case(seed: int) -> None:
     rng = np.random.default_rng(500 + seed)
     instance = oracle.generic_instance(rng, 30, 1, segments=seed % 2 == 0)
     for objective, options in OBJECTIVES:
-        plan = burdens_levels.solve(instance, objective=objective, **options)
+        plan = burdens_levels.solve(instance, Wanted(objective=objective, **options))
         other = burdens.solve(instance, objective=objective, **options)
         assert plan.status is other.status
         assert plan.objective == pytest.approx(other.objective, rel=1e-7)
@@ -203,14 +208,14 @@ def test_protocols_are_ordered() -> None:
 def test_a_reserve_makes_small_users_harmless() -> None:
     """δ x ≤ R: leaving changes nothing, so the reversible cost must be paid."""
     instance = mo.Instance(cost=[1, 1], value=9, capacity=[3, 3], thresholds=[4])
-    plan = burdens_levels.solve(instance, objective="expenditure", reserve=1.5)
+    plan = burdens_levels.solve(instance, Wanted(objective="expenditure", reserve=1.5))
     assert plan.total == 5.5
     assert plan.objective == 0  # both give more than 1.5 and are pivotal
-    lost = burdens_levels.solve(instance, objective="expenditure", reserve=2.0)
+    lost = burdens_levels.solve(instance, Wanted(objective="expenditure", reserve=2.0))
     assert lost.total == 6
     assert lost.objective == 0
     many = mo.Instance(cost=1, value=9, capacity=[1, 1, 1, 1], thresholds=[2])
-    paid = burdens_levels.solve(many, objective="expenditure", reserve=1.0)
+    paid = burdens_levels.solve(many, Wanted(objective="expenditure", reserve=1.0))
     assert paid.objective == pytest.approx(3)  # nobody is pivotal: Σ ρ C = 3
 
 
@@ -218,7 +223,7 @@ def test_a_reserve_beyond_the_next_threshold_skips_the_level() -> None:
     instance = mo.Instance(
         cost=1, value=50, capacity=[9, 9], thresholds=[4, 6], shares=[0.5, 1], provider_value=9
     )
-    plan = burdens_levels.solve(instance, objective="expenditure", target=0.5, reserve=3.0)
+    plan = burdens_levels.solve(instance, Wanted(objective="expenditure", target=0.5, reserve=3.0))
     assert plan.level == 2
     assert plan.details["levels"][-1]["status"] == "out of reach"
     assert "reserve" in plan.details["levels"][-1]["reason"]
@@ -229,7 +234,7 @@ def test_burdens_beyond_a_jump_keep_the_margin() -> None:
     instance = mo.Instance(
         cost=[1, 5], value=[10, 0.5], capacity=[10, 10], thresholds=[4, 10], shares=[0.3, 1]
     )
-    plan = burdens_levels.solve(instance, objective="expenditure")
+    plan = burdens_levels.solve(instance, Wanted(objective="expenditure"))
     assert plan.status is mo.Status.OPTIMAL
     assert mo.check_withdrawal(instance, plan).stable
     for burden in (6.0, 6.0 + 1e-7, 6.0 - 1e-7):
@@ -247,7 +252,7 @@ def test_tiny_burdens_do_not_pass_for_pivotal() -> None:
         thresholds=[1000.0],
         provider_value=5.0,
     )
-    plan = burdens_levels.solve(instance)
+    plan = burdens_levels.solve(instance, Wanted())
     assert mo.check_withdrawal(instance, plan).stable
     assert plan.status is mo.Status.OPTIMAL
 
@@ -296,7 +301,9 @@ def test_limits_are_admitted() -> None:
         shares=[0.2, 1],
         reversibility=1.0,
     )
-    plan = burdens_levels.solve(instance, objective="social-cost", transfers=False, time_limit=0.0)
+    plan = burdens_levels.solve(
+        instance, Wanted(objective="social-cost", transfers=False, time_limit=0.0)
+    )
     if plan.status is mo.Status.OPTIMAL:
         assert plan.gap <= 1e-9
     else:
@@ -318,7 +325,7 @@ def test_larger_instances_are_proved() -> None:
         provider_value=reach,
     )
     for objective, options in OBJECTIVES:
-        plan = burdens_levels.solve(instance, objective=objective, **options)
+        plan = burdens_levels.solve(instance, Wanted(objective=objective, **options))
         assert plan.status is mo.Status.OPTIMAL
         assert mo.check_withdrawal(instance, plan).stable
 

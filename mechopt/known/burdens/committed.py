@@ -19,6 +19,7 @@ from mechopt import arrays
 from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.errors import NotSupported
+from mechopt.known.levels import Wanted
 from mechopt.problem.aims import objective_value, required_total
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
@@ -65,18 +66,15 @@ def open_problem(instance: Instance) -> Open:
 def on_top(
     instance: Instance,
     solve: Callable[[Instance, float | None], Plan],
-    *,
-    objective: str,
-    target: float | None,
-    reserve: float,
-    **fields: Any,
+    wanted: Wanted,
 ) -> Plan:
     """`solve(open instance, open target)` as a plan of the whole instance."""
+    objective, target = wanted.objective, wanted.target
     rest = open_problem(instance)
     share = instance.share_at(rest.level)
     spent = exact_sum(instance.cost_of(instance.committed))
     nothing = objective_value(instance, objective, share, 0.0, spent)
-    fields = {"objective_name": objective, "reserve": reserve, **fields}
+    fields = wanted.fields()
     idle: dict[str, Any] = {
         "burden": arrays.freeze(np.array(instance.committed)),
         "payment": arrays.freeze(np.zeros(instance.n)),
@@ -99,7 +97,7 @@ def on_top(
         return Plan(instance, bound=bound, **idle, **fields)
     level = rest.level + plan.level
     burden = instance.committed + plan.burden
-    amount = required_total(instance, level, reserve)
+    amount = required_total(instance, level, wanted.reserve)
     burden = arrays.settle(burden, np.where(plan.burden > 0, instance.capacity, burden), amount)
     paid, cost = exact_sum(plan.payment), exact_sum(instance.cost_of(burden))
     value = objective_value(instance, objective, instance.share_at(level), paid, cost)

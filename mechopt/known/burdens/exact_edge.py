@@ -15,7 +15,7 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.arrays import exact_sum
 from mechopt.known.burdens.level_curves import payment_needed
-from mechopt.known.levels import LevelAnswer
+from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.problem.instance import Instance
 
 LARGEST = 500  # users; beyond, an edge is reported, not decided (exact sums grow with n)
@@ -23,22 +23,14 @@ _NUDGE = 1e-9  # relative to the total: whether anybody could give this much mor
 _WITHIN = 10 * tolerances.REACH
 
 
-def decided(
-    instance: Instance,
-    answer: LevelAnswer,
-    *,
-    mechanism: str,
-    protocol: str,
-    transfers: bool,
-    reserve: float,
-) -> LevelAnswer:
+def decided(instance: Instance, answer: LevelAnswer, wanted: Wanted) -> LevelAnswer:
     """`answer`, refused if exact data show that its level is out of reach after all."""
     if answer.allocation is None or answer.payment is None or not instance.is_exact:
         return answer
-    amount = float(instance.thresholds[answer.level - 1]) + reserve
-    paying = transfers and instance.budget > 0
+    amount = float(instance.thresholds[answer.level - 1]) + wanted.reserve
+    paying = wanted.transfers and instance.budget > 0
     if not (
-        _uses_all(instance, answer, amount, protocol, free=not paying)
+        _uses_all(instance, answer, amount, wanted.protocol, free=not paying)
         or (paying and exact_sum(answer.payment) >= instance.budget * (1 - _WITHIN))
     ):
         return answer
@@ -48,7 +40,7 @@ def decided(
             f"fractions must, and these are used up to {LARGEST} users"
         )
         return replace(answer, undecided=undecided)
-    if not _exactly_short(instance, answer.level, mechanism, protocol, transfers, reserve):
+    if not _exactly_short(instance, answer.level, wanted):
         return answer
     return LevelAnswer(
         answer.level,
@@ -77,27 +69,20 @@ def _uses_all(
     return bool(exact_sum(room) <= _WITHIN * amount)
 
 
-def _exactly_short(
-    instance: Instance,
-    level: int,
-    mechanism: str,
-    protocol: str,
-    transfers: bool,
-    reserve: float,
-) -> bool:
+def _exactly_short(instance: Instance, level: int, wanted: Wanted) -> bool:
     """Whether exact prices prove that nothing reaches the level."""
     from mechopt.checker.plans import PlanProblem
     from mechopt.exact.prices import LevelProblem
     from mechopt.problem.exact_data import decimal, instance_data
 
-    unit = instance.units.data
+    unit, single = instance.units.data, instance.levels == 1
     terms = {
-        "mechanism": mechanism,
+        "mechanism": wanted.mechanism,
         "objective": "provider-surplus",
-        "protocol": "simultaneous" if protocol == "coalition" else protocol,
+        "protocol": "simultaneous" if wanted.protocol == "coalition" else wanted.protocol,
         "order": "small-first",
-        "transfers": transfers,
-        "reserve": str(decimal(reserve * unit) / Fraction(unit)) if instance.levels == 1 else "0",
+        "transfers": wanted.transfers,
+        "reserve": str(decimal(wanted.reserve * unit) / Fraction(unit)) if single else "0",
         "target": None,
     }
     provider = PlanProblem(instance_data(instance), terms)

@@ -19,11 +19,11 @@ from mechopt import tolerances, words
 from mechopt.answer.plan import Plan
 from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import NotSupported
-from mechopt.known.burdens import exact_edge as knife_edge
+from mechopt.known.burdens import exact_edge
 from mechopt.known.burdens.separable import one_level
 from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget, solve_level
-from mechopt.known.levels import LevelAnswer, best_level, spending
-from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.known.levels import LevelAnswer, Wanted, best_level, spending
+from mechopt.problem.aims import MINIMISED
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -35,22 +35,7 @@ _SHARE = 0.6  # of the time left, for a level if lower ones are to follow
 Known = dict[tuple[int, str], tuple[float, LevelSolution]]
 
 
-def solve(
-    instance: Instance,
-    *,
-    objective: str = "provider-surplus",
-    protocol: str = "simultaneous",
-    order: Any = "small-first",
-    target: float | None = None,
-    transfers: bool = True,
-    reserve: float = 0.0,
-    method: str = "auto",
-    time_limit: float | None = None,
-    seed: int = 0,
-    known: Known | None = None,
-    withdrawal: str = "whole",
-    mechanism: str = "burdens",
-) -> Plan:
+def solve(instance: Instance, wanted: Wanted, known: Known | None = None) -> Plan:
     """The best burdens and payments under a withdrawal protocol, for any K and reserve.
 
     :protocol: "simultaneous"; "coalition", which is the same design problem: of those who gain by
@@ -68,29 +53,23 @@ def solve(
     FEASIBLE with the gap where the search stopped (`time_limit`, default 60 s) or where bound and
     plan do not meet (sequential). Raises InvalidOption, NotSupported.
     """
-    if method == "model":
+    if wanted.method == "model":
         raise NotSupported(
             "method 'model' solves one threshold; with several, build_model gives the readable "
             "formulations 'burdens-levels' and 'burdens-levels-bigm'"
         )
-    deadline = perf_counter() + (PATIENCE if time_limit is None else time_limit)
+    deadline = perf_counter() + (PATIENCE if wanted.time_limit is None else wanted.time_limit)
     rows: list[dict[str, Any]] = []
     orders: dict[int, IntArray] = {}
     best = 0.0
-    budget = instance.budget if transfers else 0.0
-    minimised = objective in MINIMISED
-    lowest = check_options(instance, objective, target, reserve) if minimised else 1
+    budget = instance.budget if wanted.transfers else 0.0
+    lowest = wanted.lowest(instance) if wanted.objective in MINIMISED else 1
 
     def answer(level: int, quantity: str) -> LevelAnswer:
         nonlocal best
         began = perf_counter()
         left = deadline - began if level <= lowest else _SHARE * (deadline - began)
-        control: dict[str, Any] = {
-            "transfers": transfers,
-            "reserve": reserve,
-            "deadline": began + left,
-        }
-        ceiling = _ceiling(instance, level, objective)
+        ceiling = _ceiling(instance, level, wanted.objective)
         if ceiling is not None and ceiling < best:
             most = ceiling * instance.units.money
             reason = f"level {level} is worth at most {most:g}, less than another level's plan"
@@ -98,48 +77,11 @@ def solve(
         elif (carried := _carried(instance, level, quantity, known, budget)) is not None:
             found = carried
         else:
-            if instance.practice is not None:
-                if instance.has_committed or withdrawal == "part":
-                    raise NotSupported(
-                        "committed data, or withdrawal of a part, together with least amounts, "
-                        "units, contact costs, fixed burdens, steps or groups"
-                    )
-                from mechopt.known.practice.level import solve_level as solve_in_practice
-
-                found = solve_in_practice(
-                    instance,
-                    level,
-                    quantity,
-                    mechanism=mechanism,
-                    protocol=protocol,
-                    objective=objective,
-                    seed=seed,
-                    **control,
-                )
-            elif withdrawal == "part":
-                found = solve_level(instance, level, quantity, withdrawal="part", **control)
-                if protocol == "sequential":
-                    found = _bounded_by_participation(instance, level, quantity, found, control)
-            elif protocol == "sequential":
-                words.need_docstrings()
-                from mechopt.known.sequential import solve as in_sequence  # with Pyomo
-
-                found = in_sequence.solve_level(
-                    instance, level, quantity, order=order, seed=seed, **control
-                )
-            else:
-                found = solve_level(instance, level, quantity, **control)
+            found = _solve_level(instance, level, quantity, wanted, began + left)
             if known is not None:
                 known[level, quantity] = budget, found
-        decide = withdrawal == "whole" and instance.practice is None
-        if found.answer.allocation is not None and decide:
-            terms: dict[str, Any] = {
-                "mechanism": "burdens",
-                "protocol": protocol,
-                "transfers": transfers,
-            }
-            decided = knife_edge.decided(instance, found.answer, reserve=reserve, **terms)
-            found = replace(found, answer=decided)
+        if wanted.withdrawal == "whole" and instance.practice is None:
+            found = replace(found, answer=exact_edge.decided(instance, found.answer, wanted))
         if ceiling is not None and found.answer.allocation is not None:
             best = max(best, ceiling - found.answer.allocation.value)
         if found.order is not None:
@@ -147,41 +89,46 @@ def solve(
         rows.append(level_row(instance, found, perf_counter() - began))
         return found.answer
 
-    plan = best_level(
-        instance,
-        answer,
-        objective=objective,
-        target=target,
-        reserve=reserve,
-        mechanism=mechanism,
-        protocol=protocol,
-        order=order,
-        seed=seed,
-        right=withdrawal,
-        details={"levels": rows},
-    )
-    if isinstance(order, str) and order == "designed":  # at level 1 every order does
+    plan = best_level(instance, answer, wanted, details={"levels": rows})
+    if isinstance(wanted.order, str) and wanted.order == "designed":  # at level 1 every order does
         chosen = orders.get(plan.level or 0)
         plan = plan.replace(order="small-first" if chosen is None else chosen.tolist())
     return admit_undecided(plan, rows)
 
 
-def _bounded_by_participation(
-    instance: Instance,
-    level: int,
-    quantity: str,
-    found: LevelSolution,
-    control: dict[str, Any],
+def _solve_level(
+    instance: Instance, level: int, quantity: str, wanted: Wanted, deadline: float
 ) -> LevelSolution:
-    """`found`, a plan sustained in every order, with the bound that holds in any order: (A3)."""
+    """One level by the road that is for it."""
+    control: dict[str, Any] = {"transfers": wanted.transfers, "reserve": wanted.reserve}
+    if instance.practice is not None:
+        if instance.has_committed or wanted.withdrawal == "part":
+            raise NotSupported(
+                "committed data, or withdrawal of a part, together with least amounts, units, "
+                "contact costs, fixed burdens, steps or groups"
+            )
+        from mechopt.known.practice.level import solve_level as solve_in_practice
+
+        return solve_in_practice(instance, level, quantity, wanted, deadline)
+    if wanted.protocol == "sequential" and wanted.withdrawal == "whole":
+        words.need_docstrings()
+        from mechopt.known.sequential import solve as in_sequence  # with Pyomo
+
+        control |= {"order": wanted.order, "seed": wanted.seed, "deadline": deadline}
+        return in_sequence.solve_level(instance, level, quantity, **control)
+    found = solve_level(
+        instance, level, quantity, deadline=deadline, withdrawal=wanted.withdrawal, **control
+    )
+    if wanted.protocol != "sequential":
+        return found
+    # Of a part nobody takes anything back in any order; the bound that holds in any order is (A3).
     free = one_level(
         instance,
         level,
         quantity,
         gain=instance.value * instance.share_at(level),
         unsecured=np.zeros(instance.n),
-        transfers=control["transfers"],
-        reserve=control["reserve"],
+        **control,
     )
     answer = found.answer
     if free.allocation is None:

@@ -7,6 +7,7 @@ withdrawal constraint (A5) part of the optimisation: `burdens_levels` does that.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,11 @@ import numpy as np
 from mechopt import words
 from mechopt.answer.plan import Plan
 from mechopt.errors import InvalidOption, NotSupported
-from mechopt.known.burdens import exact_edge as knife_edge
+from mechopt.known.burdens import exact_edge
 from mechopt.known.burdens.committed import on_top
 from mechopt.known.burdens.separable import one_level, unsecured_share
-from mechopt.known.levels import LevelAnswer, best_level
+from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.known.natural import in_natural_units
-from mechopt.problem.aims import check_options
 from mechopt.problem.instance import Instance
 from mechopt.withdrawal.rights.reassign import levels_without
 
@@ -65,49 +65,24 @@ def solve(
     words.choose("protocol", protocol, words.PROTOCOLS)
     words.choose("method", method, METHODS)
     words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
-    check_options(instance, objective, target, reserve)
+    wanted = Wanted(
+        objective=objective,
+        protocol=protocol,
+        order=order,
+        target=target,
+        transfers=transfers,
+        reserve=reserve,
+        method=method,
+        time_limit=time_limit,
+        seed=seed,
+        withdrawal=withdrawal,
+    )
+    wanted.lowest(instance)
     if instance.has_committed:
-        by_burden = isinstance(order, str) and order in ("small-first", "large-first")
-        if protocol == "sequential" and instance.levels > 1 and by_burden:
-            raise NotSupported(
-                f"committed: with several thresholds the order {order!r} is not designed for; give "
-                "a permutation, or take the simultaneous protocol: its plans hold in any order"
-            )
-
-        def of_rest(rest: Instance, share: float | None) -> Plan:
-            return solve(
-                rest,
-                objective=objective,
-                protocol=protocol,
-                order=order,
-                target=share,
-                transfers=transfers,
-                reserve=reserve,
-                method=method,
-                time_limit=time_limit,
-                seed=seed,
-                withdrawal=withdrawal,
-            )
-
-        about = {"mechanism": "burdens", "protocol": protocol, "right": withdrawal, "seed": seed}
-        return on_top(
-            instance, of_rest, objective=objective, target=target, reserve=reserve, **about
-        )
+        return _on_committed(instance, wanted)
     practice = instance.practice is not None
     if dropout is not None or confidence is not None or shock is not None:
-        return _safe(
-            instance,
-            {"reserve": reserve, "order": order, "method": method, "withdrawal": withdrawal},
-            dropout=dropout,
-            shock=shock,
-            confidence=confidence,
-            objective=objective,
-            protocol=protocol,
-            target=target,
-            transfers=transfers,
-            time_limit=time_limit,
-            seed=seed,
-        )
+        return _safe(instance, wanted, dropout=dropout, shock=shock, confidence=confidence)
     if protocol == "reassign" and (instance.levels > 1 or reserve or instance.practice is not None):
         raise NotSupported("protocol 'reassign' designs for one threshold without a reserve")
     separable = protocol in ("none", "reassign") or (
@@ -127,40 +102,14 @@ def solve(
         from mechopt.known.burdens import several_levels
 
         def solved(problem: Instance, data: float) -> Plan:
-            return several_levels.solve(
-                problem,
-                objective=objective,
-                protocol=protocol,
-                order=order,
-                target=target,
-                transfers=transfers,
-                reserve=reserve / data,
-                method=method,
-                time_limit=time_limit,
-                seed=seed,
-                known=known,
-                withdrawal=withdrawal,
-            )
+            return several_levels.solve(problem, replace(wanted, reserve=reserve / data), known)
 
         # A unit as typed, such as 0.1, is no multiple of a power of two.
         return solved(instance, 1.0) if practice else in_natural_units(instance, solved)
-    fields: dict[str, Any] = {"mechanism": "burdens", "protocol": protocol, "order": order}
-    fields["right"] = withdrawal
     if method == "model" and protocol != "reassign":
         from mechopt.known import milp  # brings Pyomo and HiGHS
 
-        return milp.solve(
-            instance,
-            "burdens",
-            objective=objective,
-            target=target,
-            transfers=transfers,
-            reserve=reserve,
-            time_limit=time_limit,
-            seed=seed,
-            model_options={"protocol": protocol},
-            **fields,
-        )
+        return milp.solve(instance, "burdens", wanted)
 
     replaced = np.zeros(instance.n, dtype=bool)
     if protocol == "reassign":
@@ -182,36 +131,40 @@ def solve(
             reserve=reserve,
             needed=protocol != "none",
         )
-        terms: dict[str, Any] = {
-            "mechanism": "burdens",
-            "protocol": protocol,
-            "transfers": transfers,
-        }
         if protocol == "reassign":
             return found
-        return knife_edge.decided(instance, found, reserve=reserve, **terms)
+        return exact_edge.decided(instance, found, wanted)
 
-    return best_level(
-        instance,
-        solve_level,
-        objective=objective,
-        target=target,
-        reserve=reserve,
-        solver="selection",
-        seed=seed,
-        **fields,
-    )
+    return best_level(instance, solve_level, wanted, solver="selection")
 
 
-def _safe(instance: Instance, others: dict[str, Any], **options: Any) -> Plan:
+def _on_committed(instance: Instance, wanted: Wanted) -> Plan:
+    """The plan on top of data committed for good; NotSupported for the order of burdens."""
+    order = wanted.order
+    by_burden = isinstance(order, str) and order in ("small-first", "large-first")
+    if wanted.protocol == "sequential" and instance.levels > 1 and by_burden:
+        raise NotSupported(
+            f"committed: with several thresholds the order {order!r} is not designed for; give "
+            "a permutation, or take the simultaneous protocol: its plans hold in any order"
+        )
+    options = {name: value for name, value in vars(wanted).items() if name != "mechanism"}
+
+    def of_rest(rest: Instance, share: float | None) -> Plan:
+        return solve(rest, **{**options, "target": share})
+
+    return on_top(instance, of_rest, wanted)
+
+
+def _safe(instance: Instance, wanted: Wanted, **losses: Any) -> Plan:
     """The plan for drop-outs; InvalidOption for options that say nothing there."""
     from mechopt.known.safety.solve import solve as solve_safely
 
-    usual = {"reserve": 0, "order": "small-first", "method": "auto", "withdrawal": "whole"}
-    for name, value in others.items():
-        if not (np.isscalar(value) and value == usual[name]):
+    usual = Wanted()
+    for name in ("reserve", "order", "method", "withdrawal"):
+        value = getattr(wanted, name)
+        if not (np.isscalar(value) and value == getattr(usual, name)):
             raise InvalidOption(f"{name}: has no meaning with confidence; leave it out")
-    return solve_safely(instance, **options)
+    return solve_safely(instance, wanted, **losses)
 
 
 def _held_by_exclusion_alone(instance: Instance) -> bool:

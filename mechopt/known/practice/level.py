@@ -28,7 +28,7 @@ from mechopt.known.allocation import Allocation
 from mechopt.known.burdens.knapsack_relaxation import Knapsack
 from mechopt.known.burdens.multiple_choice_knapsack import Choice, minimise
 from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget
-from mechopt.known.levels import LevelAnswer
+from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.known.practice.curves import (
     Asked,
     Terms,
@@ -53,24 +53,19 @@ def solve_level(
     instance: Instance,
     level: int,
     quantity: str,
-    *,
-    mechanism: str = "burdens",
-    protocol: str = "simultaneous",
-    objective: str = "",
-    transfers: bool,
-    reserve: float,
+    wanted: Wanted,
     deadline: float,
-    seed: int = 0,
 ) -> LevelSolution:
     """Least payments and contacts ("pay"), or least cost ("cost"), that sustain `level`."""
-    rights = "withdrawal" if protocol != "none" else "participation"
+    seed, subsidy = wanted.seed, wanted.mechanism == "subsidy"
+    rights = "withdrawal" if wanted.protocol != "none" else "participation"
     terms = Terms(
         instance,
         level,
-        reserve,
-        "cost" if mechanism == "subsidy" else rights,
-        transfers or mechanism == "subsidy",
-        objective == "welfare",
+        wanted.reserve,
+        "cost" if subsidy else rights,
+        wanted.transfers or subsidy,
+        wanted.objective == "welfare",
     )
     search = _Search(terms, quantity, deadline, seed)
     search.run()
@@ -82,7 +77,7 @@ def solve_level(
     if search.burden is None:
         return _nothing(search)
     bound = search.bound
-    if protocol == "sequential":
+    if wanted.protocol == "sequential":
         relaxed = _Search(replace(terms, rights="participation"), quantity, deadline, seed)
         relaxed.run()
         bound = min(bound, relaxed.bound)

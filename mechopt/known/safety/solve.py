@@ -13,7 +13,7 @@ from mechopt.answer.plan import Plan
 from mechopt.dropouts.hazards import Hazards, hazards_of
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.known.allocation import Allocation
-from mechopt.known.levels import LevelAnswer, best_level
+from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.known.safety import bound, exact
 from mechopt.known.safety.search import Safe, search
 from mechopt.known.safety.task import Task
@@ -24,30 +24,19 @@ _PATIENCE = 60.0  # seconds, without a time limit
 
 
 def solve(
-    instance: Instance,
-    *,
-    dropout: Any,
-    shock: Any,
-    confidence: float | None,
-    objective: str,
-    protocol: str,
-    target: float | None,
-    transfers: bool,
-    time_limit: float | None,
-    seed: int,
-    **fields: Any,
+    instance: Instance, wanted: Wanted, *, dropout: Any, shock: Any, confidence: float | None
 ) -> Plan:
     """The best plan with P(X ≥ T) ≥ confidence; see `mechopt.known.burdens.solve`.
 
     Up to `exact.MOST_USERS` users with capacity: proved. Above: a plan, and a lower bound on what
     any safe plan takes (`bound`); OPTIMAL if the two meet.
     """
-    _check(instance, dropout, confidence, protocol)
+    _check(instance, dropout, confidence, wanted.protocol)
     assert confidence is not None
     hazards = hazards_of(instance, dropout, shock)
-    task = Task(instance, hazards, float(confidence), protocol == "simultaneous")
-    deadline = perf_counter() + (_PATIENCE if time_limit is None else time_limit)
-    budget = instance.budget if transfers else 0.0
+    task = Task(instance, hazards, float(confidence), wanted.protocol == "simultaneous")
+    deadline = perf_counter() + (_PATIENCE if wanted.time_limit is None else wanted.time_limit)
+    budget = instance.budget if wanted.transfers else 0.0
     made: list[Safe] = []
     undecided: list[str] = []
 
@@ -60,15 +49,9 @@ def solve(
     plan = best_level(
         instance,
         solve_level,
-        objective=objective,
-        target=target,
-        reserve=0.0,
-        mechanism="burdens",
-        protocol=protocol,
+        wanted,
         solver="safety search",
-        seed=seed,
         details={"dropout": terms(dropout, shock, confidence)},
-        **fields,
     )
     if undecided and not plan.level:
         return plan.replace(status=Status.UNKNOWN, burden=None, payment=None, objective=None)
