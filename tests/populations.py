@@ -17,7 +17,7 @@ def draw(random, *, users=3, types=3, levels=1, segments=False, budgets=True, va
         size = int(random.integers(1, left + 1))
         left -= size
         m = int(random.integers(1, types + 1))
-        costs = np.sort(random.choice(np.arange(1, 13), m, replace=False)) / 4
+        costs = np.sort(random.choice(np.arange(13), m, replace=False)) / 4
         law = random.dirichlet(np.ones(m))
         capacity = float(random.integers(1, 9)) / 2
         shape = None

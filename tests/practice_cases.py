@@ -25,7 +25,7 @@ def random_case(seed: int) -> tuple[mo.Instance, Problem, dict[str, Any]]:
     common = rng.random() < 0.7
     fixed = np.where(rng.random(n) < 0.15, np.minimum(most, rng.integers(0, 5, n) / 4), np.nan)
     given: dict[str, Any] = {
-        "cost": rng.integers(1, 9, n) / 4,
+        "cost": rng.integers(0, 9, n) / 4,
         "value": rng.integers(0, 13, n) / 2,
         "segments": (widths, slopes),
         "thresholds": thresholds,

@@ -25,7 +25,7 @@ def random_instance(
         return rng.integers(low, high + 1, size=size)
 
     give: dict[str, Any] = {
-        "cost": some(1, 8, users) / 4,
+        "cost": some(0, 8, users) / 4,
         "value": some(0, 12, users) / 2,
         "reversibility": rng.choice([0, 0.5, 1], users),
         "removable": rng.choice([0, 0.5, 1, 1, 1], users),

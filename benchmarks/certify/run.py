@@ -58,7 +58,7 @@ def draw(
         return [F(values[place]) for place in rng.integers(len(values), size=n)]
 
     give: dict[str, Any] = {
-        "cost": some(1, 8, n),
+        "cost": some(0, 8, n),
         "value": some(0, 16, n),
         "reversibility": one([0, F(1, 2), 1, 1]),
         "removable": one([0, F(1, 2), 1, 1, 1, 1]),

@@ -104,8 +104,8 @@ class DirectMechanism(Answer):
         return self.metrics.get("improvement")
 
     @cached_property
-    def costs(self) -> FloatArray:
-        """C of a user of each cell, expected over the lottery, money, shape (S, K, M)."""
+    def effort(self) -> FloatArray:
+        """p g(x/p), a cell's burden weighted by the slopes of its cost curve, data, (S, K, M)."""
         run, burden, _ = self._answer()
         running = run[:, :, None] > 0
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -115,7 +115,12 @@ class DirectMechanism(Answer):
         for g, group in enumerate(population.groups):
             columns = population.group_of_type == g
             shaped[:, :, columns] = group.shape(given[:, :, columns])
-        return shaped * run[:, :, None] * population.type_costs
+        return shaped * run[:, :, None]
+
+    @property
+    def costs(self) -> FloatArray:
+        """C of a user of each cell, expected over the lottery, money, shape (S, K, M)."""
+        return self.effort * self.population.type_costs
 
     @cached_property
     def kept(self) -> FloatArray:

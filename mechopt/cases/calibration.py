@@ -237,11 +237,11 @@ def read_survey(path: str | PathLike[str]) -> tuple[list[float], list[str] | Non
             costs.append(float(row["cost"]))
         except (TypeError, ValueError):
             raise InvalidFile(
-                f"{path}: line {number}: cost must be a number > 0, got {row['cost']!r}"
+                f"{path}: line {number}: cost must be a number ≥ 0, got {row['cost']!r}"
             ) from None
-        if not 0 < costs[-1] < float("inf"):
+        if not 0 <= costs[-1] < float("inf"):
             raise InvalidFile(
-                f"{path}: line {number}: cost must be > 0 and finite, got {row['cost']!r}; give "
+                f"{path}: line {number}: cost must be ≥ 0 and finite, got {row['cost']!r}; give "
                 "people who never sell the highest price asked, or leave them out"
             )
     return costs, [row["group"] for row in rows] if "group" in rows[0] else None

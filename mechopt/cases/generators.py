@@ -24,6 +24,7 @@ from mechopt.cases.population_families import (
     population_of,
 )
 from mechopt.errors import InvalidOption
+from mechopt.problem.cost_curves import affordable
 from mechopt.problem.instance import Instance
 
 
@@ -332,8 +333,8 @@ _FAMILIES = {"instance": _INSTANCES, "population": POPULATIONS}
 def _reach(draft: Instance, tightness: float) -> float | Fraction:
     """tightness · Σ min(cap_i, C_i⁻¹(v_i)), exact if the instance is."""
     if draft.is_exact:
-        pairs = zip(draft.exact("capacity"), draft.exact("value") / draft.exact("cost"))
-        return Fraction(repr(float(tightness))) * sum(map(min, pairs))
+        fields = (draft.exact(name) for name in ("cost", "widths", "slopes", "value"))
+        return Fraction(repr(float(tightness))) * affordable(*fields).sum()
     total = tightness * arrays.exact_sum(draft.affordable(draft.value))
     if not total > 0:
         raise InvalidOption("nobody would give anything (all values or capacities are 0)")

@@ -118,7 +118,7 @@ def population_of(
     budget: float | None,
 ) -> Population:
     gives = [
-        group.size * chance * min(group.capacity, group.value / cost)
+        group.size * chance * (min(group.capacity, group.value / cost) if cost else group.capacity)
         for group in groups
         for cost, chance in zip(group.costs.tolist(), group.probabilities.tolist())
     ]

@@ -49,7 +49,9 @@ class Curve:
     """C(x) = θ g(x), g given by segments (width, slope); data → money."""
 
     def __init__(self, cost: Fraction, widths: list[Fraction], slopes: list[Fraction]) -> None:
-        require(cost > 0 and len(widths) == len(slopes) > 0, "a cost curve without cost or segment")
+        require(
+            cost >= 0 and len(widths) == len(slopes) > 0, "a cost curve without cost or segment"
+        )
         require(min(widths) >= 0 and slopes[0] > 0, "a segment of negative width or slope")
         require(slopes == sorted(slopes), "slopes decrease")
         self.pieces = [(width, cost * slope) for width, slope in zip(widths, slopes)]
@@ -65,7 +67,7 @@ class Curve:
         """The largest x with C(x) ≤ money."""
         x = ZERO
         for width, rate in self.pieces:
-            step = min(width, money / rate)
+            step = min(width, money / rate) if rate else width
             x, money = x + step, money - rate * step
         return x
 

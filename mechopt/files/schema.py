@@ -180,7 +180,7 @@ class Group(_Part):
     """Exchangeable users with independent private costs."""
 
     size: int = Field(description="n_g ≥ 1, users")
-    costs: Column = Field(description="θ > 0, the possible costs, money per data unit")
+    costs: Column = Field(description="θ ≥ 0, the possible costs, money per data unit")
     probabilities: Column = Field(description="of the costs; they sum to 1")
     value: Number = Field(default=0.0, description="v ≥ 0, money")
     capacity: Number | None = Field(

@@ -83,15 +83,16 @@ def user_pieces(
         width = widths[:, j]
         early, rate = length[j], cost[j]
         np.multiply(instance.cost, instance.slopes[:, j], out=rate)
-        np.divide(left, rate, out=early)
-        np.minimum(early, width, out=early)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            np.divide(left, rate, out=early)  # ∞ or NaN where data cost nothing: all of it
+        np.fmin(early, width, out=early)
         if not secure:
             np.multiply(unsecured, rate, out=pay[j])
         if transfers:
             np.subtract(width, early, out=length[segments + j])
             cost[segments + j] = pay[segments + j] = rate
         elif not secure:
-            early[unsecured > 0] = 0.0
+            early[(unsecured > 0) & (rate > 0)] = 0.0
         if j + 1 < segments:
             left = np.maximum(left - rate * width, 0.0)
     user = np.tile(np.arange(n), blocks)

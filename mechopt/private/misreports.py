@@ -96,8 +96,8 @@ class _Game:
             given = list(reports)
         self.reports = [np.unique(np.asarray(one, dtype=np.float64)) for one in given]
         for g, one in enumerate(self.reports):
-            if one.size == 0 or not np.all((one > 0) & np.isfinite(one)):
-                raise InvalidOption(f"reports[{g}]: must be finite costs > 0, got {one.tolist()}")
+            if one.size == 0 or not np.all((one >= 0) & np.isfinite(one)):
+                raise InvalidOption(f"reports[{g}]: must be finite costs ≥ 0, got {one.tolist()}")
         self.told = population.replace(
             groups=[
                 group.replace(costs=one, probabilities=np.full(one.size, 1 / one.size))

@@ -45,10 +45,9 @@ def gains(
     population = mechanism.population
     _, burden, _ = mechanism._answer()
     honest, lying = states
-    cost = mechanism.costs[lying, :, told]
-    theta = population.type_costs
-    own_cost = cost * (theta[true] / theta[told])
-    stay = mechanism.utility[lying, :, told] + cost - own_cost
+    theta, effort = population.type_costs, mechanism.effort[lying, :, told]
+    own_cost = theta[true] * effort
+    stay = mechanism.utility[lying, :, told] + (theta[told] - theta[true]) * effort
     if mechanism.terms.withdrawal_rights is True:
         group = population.groups[population.group_of_type[true]]
         leave = mechanism.kept[lying, :, told] - (1 - group.reversibility) * own_cost

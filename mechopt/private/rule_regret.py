@@ -61,7 +61,7 @@ def rule_regret(
             ]
         )
         for told in _tried(population, rule, g, others, weight, reports):
-            exact &= told > 0
+            exact &= told >= 0
             gain = outcomes(population, rule, g, abs(told), others) - honest
             gain[:, group.costs == abs(told)] = 0.0
             worst = max(worst, float(gain.max()))

@@ -92,22 +92,30 @@ def _pieces(population: Population, most: FloatArray) -> tuple[IntArray, FloatAr
 def proportional(
     population: Population, counts: IntArray, level: int, most: FloatArray
 ) -> FloatArray:
-    """x_j = min(most_j, λ v_j/θ_j) with λ such that Σ x = T, (S, M) data."""
-    value = population.of_type("value")
-    weight = value / population.type_costs
+    """x_j = min(most_j, λ v_j/θ_j) with λ such that Σ x = T, (S, M) data.
+
+    Who gives gladly (θ = 0) comes first, in proportion to what he can give.
+    """
+    glad = population.type_costs == 0
+    weight = population.of_type("value") / np.where(glad, np.inf, population.type_costs)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(weight > 0, most / weight, np.inf)
     threshold = float(population.thresholds[level])
+    gladly = counts[:, glad] @ most[glad]
+    first = np.minimum(1.0, threshold / np.maximum(gladly, threshold * 1e-300))
+    left = threshold - np.minimum(gladly, threshold)
     scale = np.full(counts.shape[0], np.nan)
     full, open_ = np.zeros(counts.shape[0]), counts @ weight
     for j in np.argsort(ratio, kind="stable"):
         with np.errstate(divide="ignore", invalid="ignore"):
-            candidate = (threshold - full) / open_
+            candidate = (left - full) / open_
         found = np.isnan(scale) & (candidate <= ratio[j] * (1 + tolerances.REACH))
         scale[found] = candidate[found]
-        full = full + counts[:, j] * most[j]
+        full = full + counts[:, j] * most[j] * (not glad[j])
         open_ = open_ - counts[:, j] * weight[j]
-    return np.minimum(most, np.nan_to_num(scale)[:, None] * weight)
+    burden = np.minimum(most, np.nan_to_num(scale)[:, None] * weight)
+    burden[:, glad] = first[:, None] * most[glad]
+    return burden
 
 
 RULES: dict[str, Callable[[Population, IntArray, int, FloatArray], FloatArray]] = {

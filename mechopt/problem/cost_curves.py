@@ -30,13 +30,19 @@ def cost_of(cost: Array, widths: Array, slopes: Array, burden: Array) -> Array:
     return cost * shaped
 
 
+def bought(money: Array, rate: Array, width: Array) -> Array:
+    """min(width, money / rate), data: all of a segment that costs nothing. Needs money ≥ 0."""
+    free = rate == 0
+    return np.where(free, width, np.minimum(width, money / np.where(free, 1, rate)))
+
+
 def affordable(cost: Array, widths: Array, slopes: Array, money: Array) -> Array:
     """The largest x_i in [0, cap_i] with C_i(x_i) ≤ money_i, data, shape (n,). Needs money ≥ 0."""
     reach = widths[:, 0] * 0
     left = money
     for j in range(widths.shape[1]):
         rate = cost * slopes[:, j]
-        step = np.minimum(widths[:, j], left / rate)
+        step = bought(left, rate, widths[:, j])
         reach = reach + step
         left = np.maximum(left - rate * step, 0)
         left = np.where(step < widths[:, j], left * 0, left)

@@ -41,15 +41,15 @@ def discretise(
     :rule: "mean", the mean of each slice (expected cost is kept); "upper", its upper end at the
         last midpoint (whoever accepts the type's terms would accept at the true cost too)
 
-    Raises InvalidOption if quantiles are not positive, finite and increasing from type to type.
+    Raises InvalidOption if quantiles are negative, not finite and increasing from type to type.
     """
     choose("rule", rule, ("mean", "upper"))
     if isinstance(types, bool) or not isinstance(types, int) or types < 1:
         raise InvalidOption(f"types: must be a whole number ≥ 1, got {types!r}")
     levels = (np.arange(types * _FINE) + 0.5) / (types * _FINE)
     fine = np.asarray(quantile(levels), dtype=np.float64)
-    if fine.shape != levels.shape or not np.isfinite(fine).all() or (fine <= 0).any():
-        raise InvalidOption("quantile: must return finite costs > 0, one per probability")
+    if fine.shape != levels.shape or not np.isfinite(fine).all() or (fine < 0).any():
+        raise InvalidOption("quantile: must return finite costs ≥ 0, one per probability")
     slices = fine.reshape(types, _FINE)
     costs = slices.mean(axis=1) if rule == "mean" else slices[:, -1].copy()
     if (np.diff(fine) < 0).any() or (np.diff(costs) <= 0).any():
@@ -142,10 +142,10 @@ def from_observations(costs: Any, types: int, *, rule: str = "mean") -> Estimate
         raise InvalidOption("costs: expected a list of numbers, one per person asked") from None
     if given.ndim != 1 or given.size == 0:
         raise InvalidOption("costs: expected one number per person asked, and at least one person")
-    bad = np.flatnonzero(~(np.isfinite(given) & (given > 0)))
+    bad = np.flatnonzero(~(np.isfinite(given) & (given >= 0)))
     if bad.size:
         raise InvalidOption(
-            f"costs[{bad[0]}]: must be > 0 and finite (money per data unit), got "
+            f"costs[{bad[0]}]: must be ≥ 0 and finite (money per data unit), got "
             f"{given[bad[0]]:g}; give people who never sell the highest price, or leave them out"
         )
     atoms, weight = np.unique(given, return_counts=True)

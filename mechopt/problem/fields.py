@@ -63,7 +63,7 @@ class UserField:
 
 
 USER_FIELDS = (
-    UserField("cost", "θ > 0, money per data unit", "> 0", "money per data unit", core=True),
+    UserField("cost", "θ ≥ 0, money per data unit", "≥ 0", "money per data unit", core=True),
     UserField("value", "v ≥ 0, money", "≥ 0", "money", core=True),
     UserField("capacity", "cap ≥ 0, data; default: sum of widths", "≥ 0", "data", core=True),
     UserField("reversibility", "ρ in [0, 1]", "[0, 1]", default=1, core=True),

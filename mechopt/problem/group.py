@@ -26,7 +26,7 @@ class Group:
     """n_g users who draw their cost independently from one finite distribution. Frozen.
 
     :size: n_g ≥ 1, number of users
-    :costs: c_gk > 0, money per data unit, strictly increasing, shape (m_g,)
+    :costs: c_gk ≥ 0, money per data unit, strictly increasing, shape (m_g,)
     :probabilities: f_gk > 0, shape (m_g,), summing to 1
     :value: v_g ≥ 0, money, a user's benefit from the full improvement
     :capacity: cap_g > 0, data per user; may be left out when `segments` are given
@@ -191,8 +191,8 @@ def _rebuild(given: dict[str, Any]) -> Group:
 
 
 def _check_law(read: Reader, costs: FloatArray, law: FloatArray) -> None:
-    """Faults of a distribution: costs positive and increasing, probabilities summing to one."""
-    read.check("costs", costs, "> 0", "money per data unit")
+    """Faults of a distribution: costs ≥ 0 and increasing, probabilities summing to one."""
+    read.check("costs", costs, "≥ 0", "money per data unit")
     for k in (np.flatnonzero(costs[1:] <= costs[:-1]) + 1).tolist():
         if costs[k] == costs[k - 1]:
             text = f"{costs[k]:g} is listed twice; merge the two types (add probabilities)"

@@ -46,7 +46,8 @@ class Units:
 class Instance:
     """Users, thresholds and provider; frozen and validated. `replace()` makes variants.
 
-    :cost: θ_i > 0, money per data unit, scalar or shape (n,)
+    :cost: θ_i ≥ 0, money per data unit, scalar or shape (n,); who gives gladly has 0: he gives what
+        he is asked, and never gains by leaving
     :value: v_i ≥ 0, money, benefit of user i from the full improvement
     :capacity: cap_i ≥ 0, data; may be left out when `segments` are given (then their total width)
     :thresholds: T_1 < … < T_K, data, all > 0 (an exact T that is no float is rounded up)

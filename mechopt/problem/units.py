@@ -47,7 +47,7 @@ def natural_units(instance: Instance) -> Units:
     if not stake.any():
         stake = instance.cost * np.minimum(instance.capacity, top)
     stake = stake[stake > 0]
-    middle = float(np.partition(stake, stake.size // 2)[stake.size // 2])
+    middle = float(np.partition(stake, stake.size // 2)[stake.size // 2]) if stake.size else 1.0
     return Units(power(top), power(middle))
 
 

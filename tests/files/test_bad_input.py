@@ -66,8 +66,8 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"users__cost": None}, "users.cost: is missing"),
         ({"users__age": [1, 2, 3]}, "users.age: is not a field"),
         ({"provider__valeu": 1}, "provider.valeu: is not a field"),
-        ({"users__cost": [1, -2, 4]}, "users.cost[1] (id 'b'): must be > 0"),
-        ({"users__cost": [1, float("nan"), 4]}, "users.cost[1] (id 'b'): must be > 0"),
+        ({"users__cost": [1, -2, 4]}, "users.cost[1] (id 'b'): must be ≥ 0"),
+        ({"users__cost": [1, float("nan"), 4]}, "users.cost[1] (id 'b'): must be ≥ 0"),
         ({"users__cost": [1, "two", 4]}, "users.cost[1]: 'two' is not a number"),
         ({"users__cost": [1, True, 4]}, "users.cost[1]: 'True' is not a number"),
         ({"users__cost": [1, [], 4]}, "users.cost[1]: '[]' is not a number"),
@@ -128,8 +128,8 @@ TABLE = "id,cost,value,capacity\na,1,6,10\nb,2,6,10\nc,4,6,10\n"
         (TABLE.replace("id,", "name,"), "column 'id' is missing"),
         ("id,cost,value,capacity,removible\na,1,6,10,1\n", "column 'removible' is not known"),
         ("id,cost,value,capacity,cost\na,1,6,10,3\n", "column 'cost' occurs twice"),
-        (TABLE.replace("b,2", "b,-2"), "row 2 (line 3): cost (id 'b'): must be > 0"),
-        (TABLE.replace("b,2", "b,nan"), "row 2 (line 3): cost (id 'b'): must be > 0"),
+        (TABLE.replace("b,2", "b,-2"), "row 2 (line 3): cost (id 'b'): must be ≥ 0"),
+        (TABLE.replace("b,2", "b,nan"), "row 2 (line 3): cost (id 'b'): must be ≥ 0"),
         (TABLE.replace("b,2", "b,two"), "row 2 (line 3): cost 'two' is not a number"),
         (TABLE.replace("b,2", "b,"), "row 2 (line 3): cost is empty"),
         (TABLE.replace("b,2", "b,1_0"), "row 2 (line 3): cost '1_0' is not a number"),
@@ -177,7 +177,7 @@ def test_all_faults_of_a_file_are_reported_together(
         f"{path}: row 4 (line 7): the row has 3 cells, but the header has 4",
         f"{path}: row 2 (line 3): cost 'x' is not a number",
         f"{path}: row 3 (line 6): id: 'a' is also the id of row 1",
-        f"{path}: row 3 (line 6): cost (id 'a'): must be > 0 (money per data unit) and finite, "
+        f"{path}: row 3 (line 6): cost (id 'a'): must be ≥ 0 (money per data unit) and finite, "
         "got -1",
         f"{path}: row 2 (line 3): capacity (id 'b\\nb'): must be ≥ 0 (data) and finite, got -3",
         f"{path}: improvement.shares: missing; 2 thresholds need as many shares",
@@ -257,7 +257,7 @@ def test_parquet_that_is_damaged_or_of_the_wrong_type(
     assert refused(["solve", str(path), "--threshold", "1"], capfd, tmp_path) == [
         f"{path}: row 1: cost is empty",
         f"{path}: row 1: value is no number (the column is bool)",
-        f"{path}: row 2: cost (id 'b'): must be > 0 (money per data unit) and finite, got -1",
+        f"{path}: row 2: cost (id 'b'): must be ≥ 0 (money per data unit) and finite, got -1",
     ]
     pq.write_table(pa.table(good), path)
     content = bytearray(path.read_bytes())

@@ -24,7 +24,7 @@ def small_game(rng: Random) -> dict:
     cuts = rng.sample(range(1, max(int(2 * sum(cap)), levels) + 1), levels)
     return {
         "cap": cap,
-        "theta": [F(rng.choice([1, 2])) for _ in cap],
+        "theta": [F(rng.choice([0, 1, 2])) for _ in cap],
         "rho": [rng.choice([F(1), F(1), F(1, 2)]) for _ in cap],
         "delta": [rng.choice([F(1), F(1), F(1), F(0)]) for _ in cap],
         "eta": [rng.choice([F(0), F(0), F(1)]) for _ in cap],
@@ -118,7 +118,7 @@ def test_without_payments_everybody_accepts_an_interval() -> None:
 
     rng = np.random.default_rng(5)
     instance = mo.Instance(
-        cost=rng.integers(1, 5, 40) / 2,
+        cost=rng.integers(0, 5, 40) / 2,
         value=rng.integers(0, 9, 40) / 1,
         capacity=9,
         thresholds=[4, 6, 9],
@@ -128,7 +128,8 @@ def test_without_payments_everybody_accepts_an_interval() -> None:
     ends = np.full(instance.n, inf)
     for i in range(instance.n):
         for m in (2, 1, 0):
-            reach = instance.value[i] * (b[3] - b[m]) / instance.cost[i]
+            cost = instance.cost[i]
+            reach = instance.value[i] * (b[3] - b[m]) / cost if cost else inf
             if reach < T[3] - T[m]:
                 ends[i] = reach
                 break

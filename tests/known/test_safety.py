@@ -18,7 +18,7 @@ CASES = 12  # a block; the recorded run had 50, 200 problems in all
 
 def draw(rng: np.random.Generator, n: int) -> dict[str, Any]:
     data = {
-        "cost": rng.integers(1, 9, n) / 4,
+        "cost": rng.integers(0, 9, n) / 4,
         "value": rng.integers(0, 13, n) / 2,
         "capacity": rng.integers(1, 13, n) / 2,
         "reversibility": rng.choice([0, 0.5, 1, 1], n),

@@ -105,7 +105,7 @@ def test_bounds_are_never_above_a_plan(seed: int) -> None:
     shares = np.sort(rng.choice(np.arange(1, 13), levels, replace=False))
     reach = capacity.sum() * rng.uniform(0.5, 1)
     instance = mo.Instance(
-        cost=rng.choice([0.5, 1, 1.5, 2, 3], n),
+        cost=rng.choice([0, 0.5, 1, 1.5, 2, 3], n),
         value=np.round(rng.lognormal(0.5, 0.8, n), 3),
         capacity=capacity,
         thresholds=np.sort(rng.choice(np.arange(1, 20), levels, replace=False)) / 20 * reach,
@@ -179,7 +179,7 @@ def test_exclusion_is_kept_in_sequence(seed: int) -> None:
     n = int(rng.integers(2, 6))
     capacity, value = rng.choice([0.5, 1, 2, 3, 4], n), np.round(rng.lognormal(0.5, 0.8, n), 3)
     instance = mo.Instance(
-        cost=rng.choice([0.5, 1, 2, 3], n),
+        cost=rng.choice([0, 0.5, 1, 2, 3], n),
         value=value,
         capacity=capacity,
         thresholds=np.array([0.3, 0.6]) * capacity.sum(),

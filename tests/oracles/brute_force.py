@@ -34,7 +34,7 @@ class User:
         """The largest x with cost ≤ money."""
         x = F(0)
         for rate, width in zip(self.rates, self.widths):
-            step = min(width, money / rate)
+            step = min(width, money / rate) if rate else width
             x, money = x + step, money - rate * step
         return x
 

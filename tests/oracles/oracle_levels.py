@@ -42,7 +42,7 @@ class User:
         x = 0.0
         for width, slope in zip(self.widths, self.slopes):
             rate = self.theta * slope
-            if money <= rate * width:
+            if rate and money <= rate * width:
                 return x + money / rate
             money -= rate * width
             x += width
@@ -300,7 +300,7 @@ def _instance(mo, rng, n, capacity, thresholds, shares, segments, *, quarter):
     shape = None
     if segments:
         shape = (np.stack([capacity / 2, capacity / 2], 1), np.tile([1.0, 1.5], (n, 1)))
-    cost = rng.integers(1, 20, n) / 4 if quarter else rng.uniform(0.3, 5, n)
+    cost = rng.integers(0, 20, n) / 4 if quarter else rng.uniform(0.3, 5, n)
     value = rng.integers(0, 40, n) / 2 if quarter else rng.uniform(0, 20, n)
     return mo.Instance(
         cost=cost,

@@ -91,7 +91,7 @@ def part_game(rng: Any, *, levels: int) -> Game:
     return {
         "x": x,
         "y": [rng.choice([F(0), F(0), min(F(1, 4), k)]) for k in x],
-        "theta": [F(1)] * n,
+        "theta": [F(rng.random() < 0.8) for _ in x],
         "rho": [F(1)] * n,
         "delta": [F(1)] * n,
         "eta": [rng.choice([F(0), F(0), F(1, 2), F(1)]) for _ in x],
@@ -137,5 +137,14 @@ def part_design(game: Game, level: int, grid: Fraction) -> tuple[Fraction, Fract
 def reaches(game: Game, users: list[int]) -> Fraction:
     """B reached by `users` asked afresh, one threshold, no payments: each up to C^{-1}(v b)."""
     b = game["b"][0]
-    most = sum((min(game["cap"][i], game["v"][i] * b / game["theta"][i]) for i in users), F(0))
+    most = sum(
+        (
+            min(
+                game["cap"][i],
+                game["v"][i] * b / game["theta"][i] if game["theta"][i] else game["cap"][i],
+            )
+            for i in users
+        ),
+        F(0),
+    )
     return b if most >= game["T"][0] else F(0)

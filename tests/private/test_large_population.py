@@ -23,7 +23,7 @@ def random_population(rng: np.random.Generator, valued: bool) -> mo.Population:
     groups = []
     for _ in range(int(rng.integers(1, 3))):
         m = int(rng.integers(1, 4))
-        costs = np.cumsum(rng.integers(1, 9, m)) / 8
+        costs = (np.cumsum(rng.integers(1, 9, m)) - rng.integers(2)) / 8
         law = rng.integers(1, 5, m) / 1.0
         groups.append(
             mo.Group(

@@ -105,7 +105,7 @@ def test_frozen_replace_and_identity() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cost": [1, -2, 4]}, r"cost\[1\]: must be > 0.*got -2"),
+        ({"cost": [1, -2, 4]}, r"cost\[1\]: must be ≥ 0.*got -2"),
         ({"cost": [1, float("nan"), 4]}, r"cost\[1\].*got nan"),
         ({"cost": [1, 0, 4]}, r"cost\[1\].*got 0"),
         ({"cost": [1, "x", 4]}, r"cost\[1\]: 'x' is not a number"),

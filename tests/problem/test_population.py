@@ -33,7 +33,7 @@ def group(**changes):
         ({"probabilities": [1.0, 0.0]}, "leave the type out"),
         ({"costs": [2, 1]}, "sort the types by cost"),
         ({"costs": [1, 1]}, "listed twice"),
-        ({"costs": [-1, 1]}, "costs[0]: must be > 0"),
+        ({"costs": [-1, 1]}, "costs[0]: must be ≥ 0"),
         ({"costs": [1, math.nan]}, "costs[1]"),
         ({"costs": ["x", 1]}, "costs[0]: 'x' is not a number"),
         ({"size": 0}, "size: must be a whole number ≥ 1 (users), got 0"),

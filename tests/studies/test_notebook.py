@@ -54,7 +54,7 @@ def test_frames_by_the_arrow_stream_index_and_faults() -> None:
     made = mo.Instance.from_frame(Stream(), [8], columns=HEADINGS)
     assert made.ids.tolist() == ["ana", "bo", "cy"]
     labelled = pd.DataFrame({"cost": [1.0, None], "capacity": 1}, index=["x", "y"])
-    with pytest.raises(mo.InvalidInstance, match=r"cost\[1\] \(id 'y'\): must be > 0"):
+    with pytest.raises(mo.InvalidInstance, match=r"cost\[1\] \(id 'y'\): must be ≥ 0"):
         mo.Instance.from_frame(labelled, [1])
     made = mo.Instance.from_frame(labelled.fillna(2.0), [1])
     assert made.ids.tolist() == ["x", "y"]

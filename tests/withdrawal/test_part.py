@@ -85,7 +85,7 @@ def test_training_is_decided_by_what_everybody_would_hold() -> None:
         }
         instance, plan = instance_and_plan(game)
         hold = [
-            min(x, v * game["b"][0] / (rho * theta))
+            min(x, v * game["b"][0] / (rho * theta)) if theta else x
             for x, v, rho, theta in zip(game["x"], game["v"], game["rho"], game["theta"])
         ]
         for order in ("small-first", "large-first"):

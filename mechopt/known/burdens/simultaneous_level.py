@@ -25,6 +25,7 @@ from mechopt.known.burdens.level_curves import LevelCurves
 from mechopt.known.burdens.multiple_choice_knapsack import Choice, minimise
 from mechopt.known.burdens.part_curves import part_curves, part_payment
 from mechopt.known.levels import LevelAnswer
+from mechopt.problem import cost_curves
 from mechopt.problem.aims import leaving_loss
 from mechopt.problem.instance import Instance
 from mechopt.problem.numbers import apart
@@ -199,8 +200,8 @@ def pieces_kept_by(
     everyone, nothing = np.arange(instance.n), np.zeros(instance.n)
     for width, slope in zip(instance.widths.T, instance.slopes.T):
         rate = instance.cost * slope
-        one = np.clip((free - spent) / rate, 0.0, width)
-        two = np.clip((turn - spent) / rate, one, width)
+        one = cost_curves.bought(np.maximum(free - spent, 0.0), rate, width)
+        two = np.maximum(cost_curves.bought(np.maximum(turn - spent, 0.0), rate, width), one)
         for low, high, pay in (
             (nothing, one, nothing),
             (one, two, recovered * rate),

@@ -47,7 +47,8 @@ def enveloped(instance: Instance) -> Instance:
     for size in np.unique(practice.unit[practice.unit > 0]).tolist():  # as typed: 3 · 0.1 is 0.3
         mine = practice.unit[owner] == size
         width[mine] = multiples(np.rint(width[mine] / size), size)
-    slope = (cost[linked + 1] - cost[linked]) / width / instance.cost[owner]
+    paid = np.where(instance.cost > 0, instance.cost, 1.0)[owner]
+    slope = (cost[linked + 1] - cost[linked]) / width / paid
     first = np.searchsorted(owner, owner)
     place = np.arange(owner.size) - first
     pieces = int(place.max(initial=0)) + 1

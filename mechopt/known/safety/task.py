@@ -96,9 +96,12 @@ def curves(instance: Instance, gain: FloatArray, rho: FloatArray, held_by: Float
         end = spent + rate * instance.widths[:, j]
         marks = [spent, np.clip(first, spent, end), np.clip(second, spent, end), end]
         shares: tuple[Any, ...] = (0.0, rho, 1.0)
+        paid = rate > 0
         for part, share in enumerate(shares):
             row = part * segments + j
-            length[row] = (marks[part + 1] - marks[part]) / rate
+            length[row] = (marks[part + 1] - marks[part]) / np.where(paid, rate, 1.0)
+            if part == 0:
+                length[row] = np.where(paid, length[row], instance.widths[:, j])
             cost[row], pay[row] = rate, rate * share
         spent = end
     return Pieces(

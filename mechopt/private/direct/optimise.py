@@ -96,7 +96,7 @@ def far_apart(population: Population, factor: float = _FAR) -> bool:
     most = [group.costs * min(group.capacity, top) for group in population.groups]
     stakes = np.concatenate([*most, [group.value for group in population.groups]])
     stakes = stakes[stakes > 0]
-    return bool(stakes.max() > factor * stakes.min())
+    return bool(stakes.max(initial=0.0) > factor * stakes.min(initial=np.inf))
 
 
 def build_for(

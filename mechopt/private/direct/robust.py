@@ -92,7 +92,9 @@ def _ball(scaled: Population, population: Population, terms: DirectTerms) -> Bal
     """The ball in the units of `scaled` (a Wasserstein radius is money per data unit)."""
     assert terms.robust is not None
     assert terms.radius is not None
-    unit = float(scaled.groups[0].costs[0] / population.groups[0].costs[0])
+    top = int(np.argmax(population.type_costs))
+    dearest = population.type_costs[top]  # 0: no group has two types
+    unit = float(scaled.type_costs[top] / dearest) if dearest else 1.0
     factor = unit if terms.robust == "wasserstein" else 1.0
     return Ball(scaled, terms.robust, tuple(factor * one for one in terms.radius))
 

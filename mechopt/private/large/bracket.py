@@ -41,6 +41,7 @@ from mechopt.private.large.assignment import group_arrays, type_arrays
 from mechopt.private.large.fluid_bound import upper_bound
 from mechopt.private.large.interim_bound import interim_bound
 from mechopt.private.large.supply_law import ROUNDING, reaches, shortfall
+from mechopt.problem.cost_curves import bought
 from mechopt.problem.population import Population
 from mechopt.problem.states import state_count
 from mechopt.tolerances import REACH
@@ -128,7 +129,7 @@ def _virtual_cost(
     if size @ capacity < threshold or population.budget < inf:
         return None  # payments vary with the state: no budget in every state can be promised
     dearest = np.array([group.costs[-1] * group.slopes[0] for group in population.groups])
-    free = np.minimum(capacity, value * float(population.shares[0]) / dearest)
+    free = bought(value * float(population.shares[0]), dearest, capacity)
     base = free if with_base else 0 * free
     base = base * min(1.0, threshold / max(float(size @ base), threshold * 1e-300))
     left = max(0.0, threshold - float(size @ base))
@@ -224,9 +225,8 @@ def _posted(population: Population, objective: str) -> Iterator[tuple[Rule, floa
             continue
         used = 1.0
         if population.expected_budget < inf:  # the lottery is safe even if it always ran
-            used = min(
-                1.0, population.expected_budget / (price * threshold * (runs if exact else 1.0))
-            )
+            most = price * threshold * (runs if exact else 1.0)
+            used = min(1.0, population.expected_budget / most) if most > 0 else 1.0
         spent = np.bincount(group, weights=law * cost * willing, minlength=size.size)
         dearest = float(np.max(spent[chance > 0] / chance[chance > 0]))  # mean cost per unit
         worth = population.provider_value * share
@@ -251,10 +251,9 @@ def _unanimous(population: Population, objective: str) -> Iterator[tuple[Rule, f
     size, capacity, value = group_arrays(population)
     group, law, cost = type_arrays(population)
     for level in np.unique(cost):
-        dearest = np.zeros(size.size)
-        np.maximum.at(dearest, group, np.where(cost <= level, cost, 0.0))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            most = np.where(dearest > 0, np.minimum(capacity, value * share / dearest), 0.0)
+        dearest = np.full(size.size, -1.0)
+        np.maximum.at(dearest, group, np.where(cost <= level, cost, -1.0))
+        most = np.where(dearest >= 0, bought(value * share, np.abs(dearest), capacity), 0.0)
         total = float(size @ most)
         if total < threshold * (1 - REACH) or total == 0:
             continue
