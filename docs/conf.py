@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from html import escape
 from pathlib import Path
@@ -11,7 +12,9 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+import sheets  # noqa: E402
 
 from mechopt import __version__ as release  # noqa: E402
 
@@ -41,6 +44,7 @@ nb_execution_mode = "auto"  # pages with code cells run on every build; a failin
 nb_execution_timeout = 60
 nb_execution_raise_on_error = False
 nb_merge_streams = True
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "docs")])  # pages draw with `pictures`
 
 autodoc_typehints = "none"  # signatures carry them already
 autodoc_member_order = "bysource"
@@ -49,6 +53,7 @@ autosummary_generate = True
 html_theme = "furo"
 html_title = f"mechopt {release}"
 html_static_path = ["_static"]
+html_favicon = "_static/mark.svg"
 html_css_files = ["site.css"]
 html_extra_path: list[str] = []
 html_show_sphinx = False
@@ -75,6 +80,7 @@ def _block(translator, node) -> None:  # type: ignore[no-untyped-def]
 
 def setup(app: Sphinx) -> None:
     """Formulas as MathML, which browsers show themselves: no script, no fonts from elsewhere."""
+    sheets.write()
     app.registry.html_inline_math_renderers["mathml"] = (_inline, None)
     app.registry.html_block_math_renderers["mathml"] = (_block, None)
 
