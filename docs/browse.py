@@ -1,8 +1,9 @@
 """Look at the built site as a reader does, in a real browser: python docs/browse.py docs/_build
 
-Every link and every anchor leads somewhere, every picture has a text, nothing is fetched from elsewhere, the
-console is silent, no page is wider than a phone, the search finds the protocol's page, and from the start page
-to a solved table of one's own it takes at most three clicks. Exit status 1 with every fault named.
+Every link and every anchor leads somewhere, every picture has a text, nothing is fetched from
+elsewhere, the console is silent, no page is wider than a phone, the search finds the protocol's
+page, and from the start page to a solved table of one's own it takes at most three clicks. Exit
+status 1 with every fault named.
 """
 
 from __future__ import annotations
@@ -94,19 +95,7 @@ def browse(site: Path, pages: dict[str, Page]) -> list[str]:
                 viewport={"width": width, "height": 900}, color_scheme=scheme
             )
             tab = context.new_page()
-            tab.on(
-                "console",
-                lambda said: faults.append(f"console: {said.text}") if said.type == "error" else None,
-            )
-            tab.on("pageerror", lambda error: faults.append(f"page error: {error}"))
-            tab.on(
-                "request",
-                lambda asked: (
-                    None
-                    if asked.url.startswith((home, "data:", "blob:"))
-                    else faults.append(f"fetched from elsewhere: {asked.url}")
-                ),
-            )
+            listen(tab, home, faults)
             for name in pages:
                 tab.goto(home + name, wait_until="load")
                 wide = tab.evaluate("document.documentElement.scrollWidth")
@@ -118,6 +107,22 @@ def browse(site: Path, pages: dict[str, Page]) -> list[str]:
         browser.close()
     server.shutdown()
     return faults
+
+
+def listen(tab, home: str, faults: list[str]) -> None:  # type: ignore[no-untyped-def]
+    """Note what the console says and what is fetched from elsewhere."""
+
+    def console(said) -> None:  # type: ignore[no-untyped-def]
+        if said.type == "error":
+            faults.append(f"console: {said.text}")
+
+    def request(asked) -> None:  # type: ignore[no-untyped-def]
+        if not asked.url.startswith((home, "data:", "blob:")):
+            faults.append(f"fetched from elsewhere: {asked.url}")
+
+    tab.on("console", console)
+    tab.on("pageerror", lambda error: faults.append(f"page error: {error}"))
+    tab.on("request", request)
 
 
 def searched(tab, home: str) -> list[str]:  # type: ignore[no-untyped-def]
@@ -153,7 +158,8 @@ def main() -> int:
     faults = dead(site, pages) + browse(site, pages)
     for fault in dict.fromkeys(faults):
         print(fault)
-    print(f"{len(pages)} pages, {sum(len(page.links) for page in pages.values())} links: {len(set(faults))} faults")
+    links = sum(len(page.links) for page in pages.values())
+    print(f"{len(pages)} pages, {links} links: {len(set(faults))} faults")
     return 1 if faults else 0
 
 

@@ -44,7 +44,9 @@ nb_execution_mode = "auto"  # pages with code cells run on every build; a failin
 nb_execution_timeout = 60
 nb_execution_raise_on_error = False
 nb_merge_streams = True
-os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "docs")])  # pages draw with `pictures`
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), str(ROOT / "docs")]
+)  # pages draw with `pictures`
 
 autodoc_typehints = "none"  # signatures carry them already
 autodoc_member_order = "bysource"

@@ -33,8 +33,8 @@ def page(folder: Path) -> str:
 
 {files}
 
-`mechopt models {folder.name}` prints this sheet; `mechopt export-model PROBLEM --mechanism {folder.name} …`
-writes the model of your own problem.
+`mechopt models {folder.name}` prints this sheet;
+`mechopt export-model PROBLEM --mechanism {folder.name} …` writes the model of your own problem.
 """
 
 

@@ -37,7 +37,7 @@ def default_mechanism(problem: Any) -> str:
 
 
 def solve(problem: Any, mechanism: str | None = None, **options: Any) -> Any:
-    """Solve `problem` by `mechanism`; returns a Plan, DirectMechanism or PostedOffer.
+    """Solve `problem` (A1–A6 or D1–D7) by `mechanism`: a Plan, DirectMechanism or PostedOffer.
 
     :mechanism: default "burdens" for an Instance, "direct" for a Population
     :objective: "provider-surplus", "welfare", "expenditure", "social-cost" or "improvement".

@@ -1,4 +1,4 @@
-"""What is known about an answer."""
+"""What is known about an answer: "optimal" only with a proof (docs/explanation/proofs.md)."""
 
 from __future__ import annotations
 

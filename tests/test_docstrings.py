@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,33 @@ def test_docstrings_are_valid(name: str) -> None:
         settings = {"report_level": 2, "halt_level": 6, "warning_stream": Stream()}
         docutils.core.publish_doctree(inspect.cleandoc(text), settings_overrides=settings)
         assert not faults, f"{place}: {faults[0]}"
+
+
+# where a statement comes from: a row, a fact, a page of ours, a paper
+SOURCE = re.compile(r"\b([AD][1-7]|[WF]\d+)\b|docs/|FORMULATION|arXiv|section \d+|B\(X\)")
+UNIT = re.compile(r"\b(data|money|share|shares|probability|probabilities|seconds|examples)\b")
+# files, text and errors: they have no units, or are not about the model
+PLAIN = {"Status", "build_model", "export_model", "families", "solve_model"}
+OF_FILES = {
+    "append_event",
+    "append_events",
+    "read_log",
+    "read_table",
+    "read_capacities",
+    "read_learning_curve",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docstrings_say_unit_source_and_errors(name: str) -> None:
+    thing, text = getattr(mo, name), getattr(mo, name).__doc__
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        return
+    if inspect.isroutine(thing):
+        assert "Raises" in text
+    if name not in PLAIN | OF_FILES:
+        assert UNIT.search(text)
+        assert SOURCE.search(text)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -40,7 +40,7 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Bracket(Answer):
-    """lower ≤ best value of any BIC mechanism with interim participation ≤ upper.
+    """lower ≤ best value of any BIC mechanism with interim participation ≤ upper (F9, F14).
 
     `rule` attains at least `lower` (exactly that if `exact`); `how` says in words how both ends
     are known. Money, or a probability for "improvement".

@@ -38,7 +38,7 @@ class Interim:
 
 @dataclass(frozen=True, eq=False)
 class DirectMechanism(Answer):
-    """A mapping from reported costs to run probability, burdens and payments. Frozen.
+    """A mapping from reported costs to run probability, burdens and payments (D1–D7). Frozen.
 
     States are count vectors (`population.states.counts`, shape (S, M)); all three arrays are
     *expected over the lottery*, i.e. multiplied by the run probability.

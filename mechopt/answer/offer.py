@@ -20,7 +20,7 @@ METRICS = (
 
 @dataclass(frozen=True, eq=False)
 class PostedOffer(Answer):
-    """A take-it-or-leave-it offer to everybody, and what it brings in expectation.
+    """A take-it-or-leave-it offer to everybody (A1, A2), and what it brings in expectation.
 
     :offer: {"price": s} (money per data unit) or {"payment": q (money), "floor": f (data)}
     :metrics: the names of FORMULATION section 6; payments are made whatever the total

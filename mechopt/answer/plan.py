@@ -22,7 +22,7 @@ from mechopt.status import Status
 
 @dataclass(frozen=True, eq=False)
 class Plan(Answer):
-    """Burdens and payments for one instance, and how they came about. Frozen.
+    """Burdens and payments for one instance (A1–A6), and how they came about. Frozen.
 
     :burden: x_i, data, shape (n,); None unless there is an answer
     :payment: t_i, money, shape (n,), paid to those who stay if training happens

@@ -86,7 +86,7 @@ class Audit:
 
 
 def audit(problem: Any, answer: Any) -> Audit:
-    """Check `answer` against `problem`: a Plan against its Instance, others a Population.
+    """Check `answer` against `problem`: a Plan against its Instance, others a Population (A1–D7).
 
     Tolerances: data totals none (X ≥ T must hold exactly); capacities and money relative
     `tolerances.DATA` and `tolerances.MONEY`. Raises InvalidPlan if the two do not match in size.

@@ -19,7 +19,14 @@ from mechopt.files.plans import written
 
 
 def update(plan: Plan, log: str | PathLike[str], *, days: int = DAYS) -> Campaign:
-    """The state of the campaign of `plan` after the log at `log`; see `replay`."""
+    """The state of the campaign of `plan` after the log at `log` (docs/campaign.md).
+
+    :plan: burdens (data) and payments (money), both of shape (n,), as they were promised
+    :days: until a deletion is due
+
+    Raises InvalidPlan for a plan without burdens, InvalidFile if the log cannot be read. What is
+    odd in the log raises nothing: it is listed in `problems`.
+    """
     return replay(plan, read_log(log), days=days)
 
 

@@ -82,6 +82,9 @@ class Deletion:
 class Campaign:
     """The state after a log: people, what is to be deleted, what was odd in the log.
 
+    Data and money are in the units of the plan; rows are those of its problem (A1–A6; W1 for who is
+    pivotal; drop-outs: docs/explanation/practice.md).
+
     :problems: (line, what is wrong), in the order of the log; nothing in the log is left out
         silently
     """

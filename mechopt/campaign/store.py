@@ -37,6 +37,7 @@ def append_events(path: str | PathLike[str], events: Iterable[Mapping[str, Any]]
     """Append several events in one go: none is written if one of them cannot stand in the log.
 
     A writer killed in the middle may leave the first ones in a file; in a database all or none.
+    Raises InvalidEvent, OutputError.
     """
     lines = [line_of(event) for event in events]
     place = Path(path)

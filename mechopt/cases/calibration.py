@@ -47,7 +47,10 @@ PROVIDER_VALUE_PER_USER = 20.0  # money
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """An instance from real capacities, and what had to be assumed to get it."""
+    """An instance from real capacities (data, shape (n,)) and what had to be assumed.
+
+    The assumptions about costs, values and thresholds: this module, and docs/campaign.md.
+    """
 
     instance: Instance
     assumptions: tuple[str, ...]
@@ -76,6 +79,8 @@ def instance_from_capacities(
     seed: int,
 ) -> Calibrated:
     """An instance with these capacities (data, shape (n,)) and drawn costs and values (money).
+
+    What is drawn, and after which published figures, is in docs/campaign.md and in this module.
 
     Thresholds by one of: `share_of_total` (fractions of Σ capacity, all people counted),
     `thresholds` (data), `curve` (a StepCurve). `shares` go with the first two; by default b_k = 1

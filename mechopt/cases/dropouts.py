@@ -18,7 +18,11 @@ _FORTIES = (0.029, 0.060)
 
 
 def withdrawal_shock() -> dict[str, Any]:
-    """`dropout` (label -> hazard) and `shock` for `crossing` and `solve`, of that family."""
+    """`dropout` (label -> hazard) and `shock` for `crossing` and `solve`, of that family.
+
+    Hazards are probabilities in [0, 1] by group; the shock is (probability, label -> factor). After
+    NHS England's data opt-outs of 2021 (docs/campaign.md). Raises nothing.
+    """
     before: dict[str, float] = {}
     factor: dict[str, float] = {}
     for label, (low, high) in _BEFORE_AFTER.items():

@@ -29,7 +29,10 @@ from mechopt.problem.instance import Instance
 
 
 def families(kind: str = "instance") -> dict[str, str]:
-    """Name -> one line of what it is, of all families of a kind: "instance" or "population"."""
+    """Name -> one line of what it is, of all families of a kind: "instance" or "population".
+
+    Raises InvalidOption for another kind.
+    """
     words.choose("kind", kind, _FAMILIES)
     return {
         name: (function.__doc__ or "").partition("\n")[0]

@@ -30,7 +30,10 @@ from mechopt.status import Status
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What was proved about a problem, and whether the answer at hand agrees with it.
+    """What was proved about a problem, in fractions, and whether the answer at hand agrees.
+
+    Objective and bound are in the unit of the objective: money, data or a share; what each kind of
+    certificate proves is in docs/certificates.md.
 
     :status: "optimal" (answer and bound meet exactly), "feasible" (exact answer, exact bound, a
         gap between them), "null" (nothing better than the null outcome), "infeasible", "unknown"
@@ -58,6 +61,8 @@ class Certificate:
 
 def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> Certificate:
     """The exact optimum of the problem `answer` was solved for, as a checked certificate.
+
+    Money, data or a share, as the objective is; rows and proofs: docs/certificates.md.
 
     Data are read as given if exact, floats as their shortest decimals. The answer's own numbers
     are not used, only compared: the certificate carries an exact answer of its own.

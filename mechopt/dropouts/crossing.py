@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Crossing:
-    """How safe a plan is.
+    """How safe a plan is: the law of X_S, in data (docs/explanation/practice.md).
 
     :probability: P(X_S ≥ T_1), an estimate between the certified bounds low and high; `exact`
         whether the two agree to 10⁻⁹

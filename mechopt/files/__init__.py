@@ -44,6 +44,8 @@ def read(
 ) -> Any:
     """The Instance, Plan, Population or DirectMechanism in a file ("-": standard input).
 
+    Forms and units of files: docs/reference/files.md.
+
     `.json` says its kind; a table (.csv, .parquet, .xlsx) is a plan if it has a column `burden`,
     and otherwise the users of an instance. CSV and JSON may be packed by gzip. `columns` names the
     table's own headings, such as {"cost": "unit_cost"}; columns that are not used are kept in

@@ -23,7 +23,7 @@ MOST_USERS = 10**12  # of a group: what can be counted with
 
 
 class Group:
-    """n_g users who draw their cost independently from one finite distribution. Frozen.
+    """n_g users who draw their cost from one finite distribution (D1–D7). Frozen.
 
     :size: n_g ≥ 1, number of users
     :costs: c_gk ≥ 0, money per data unit, strictly increasing, shape (m_g,)

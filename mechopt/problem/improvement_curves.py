@@ -28,7 +28,7 @@ DISTRIBUTIONS = ("normal", "lognormal", "empirical")
 
 @dataclass(frozen=True, eq=False)
 class StepCurve:
-    """Thresholds (K,) data and shares (K,) for an Instance, and how far they are from the curve.
+    """Thresholds T_k, data, and shares b_k, both (K,), of B(X), and how far from a curve s(X).
 
     :error: sup over X in [0, reach] of ``|s(X) − B(X)|``, in shares
     :overstated: sup over the same X of B(X) − s(X); 0 for the "lower" discretisation
@@ -52,7 +52,7 @@ def step_curve_from_losses(
     discretisation: str = "lower",
     per_unit: float = 1.0,
 ) -> StepCurve:
-    """Steps of a learning curve: test loss after training on each of several data sizes.
+    """Steps B(X) of a learning curve: test loss after training on each of several data sizes.
 
     :sizes: examples, increasing, the first may be 0 (loss before training); shape (m,)
     :losses: test loss at each size, shape (m,); lower is better

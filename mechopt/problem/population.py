@@ -40,7 +40,7 @@ _POPULATION_FIELDS = (
 
 
 class Population:
-    """Groups of users with private costs, thresholds and a provider. Frozen; see `replace()`.
+    """Groups of users with private costs, and a provider (D1–D7). Frozen; see `replace()`.
 
     :groups: one or more `Group`
     :thresholds: T_1 < … < T_K, data, all > 0

@@ -73,6 +73,8 @@ def compare(
 ) -> Table:
     """Every mechanism that applies, on every problem, under every protocol it takes.
 
+    Metrics (money, data, shares) are those of docs/explanation/model.md.
+
     :problems: Instances, Populations or paths of their files; a mapping gives them labels. A label
         that ends in "/" and a number is a draw of the group named before it
     :mechanisms: names, with options after a colon: "burdens:transfers=false,target=1"

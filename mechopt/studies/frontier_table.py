@@ -44,7 +44,10 @@ LABELS = {
 
 @dataclass(frozen=True, eq=False)
 class Frontier(Sequence[dict[str, Any]]):
-    """A table: one dict per value of `over`, ascending; `plans` has the plans of the rows.
+    """A table: one dict per value of `over`, ascending; `plans` has the plans of the rows (A1–A6).
+
+    Columns in money (expenditure, provider_surplus, social_cost, welfare, objective, bound), shares
+    in [0, 1] (share, gap), status and the value of `over` in its own unit.
 
     `plot(path)` draws it, `write(path)` writes .csv or .json.
     """

@@ -53,7 +53,7 @@ def frontier(
 ) -> Frontier:
     """Solve `instance` for each value of `over` ("budget", "provider_value", "reversibility",
     "exclusion", "threshold": the highest, the others in proportion, or "confidence": the price of
-    safety when users drop out; give `dropout` with it).
+    safety when users drop out; give `dropout` with it). What each row solves is A1–A6.
 
     :breakpoints: also the values at which the level reached changes, and rows on both sides of
         each, 1e-9 apart: over the budget what the better level costs, over the provider's value

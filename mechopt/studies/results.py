@@ -79,7 +79,10 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of a comparison in a fixed order, each a mapping over `COLUMNS`."""
+    """Rows of a comparison in a fixed order, each a mapping over `COLUMNS`.
+
+    Numbers are the metrics of docs/explanation/model.md: money, data, or shares in [0, 1].
+    """
 
     rows: tuple[Mapping[str, Any], ...]
 

@@ -40,12 +40,13 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class RightsTable:
-    """One row per right and protocol, each a mapping over `COLUMNS`.
+    """One row per right (F14–F16) and protocol, each a mapping over `COLUMNS`.
 
-    :share: B(X) reached; expenditure, social_cost : money; would_leave : users who gain by using
-
-    the right on the plan for nobody leaving (None where there is no such plan, or it is too large
-    to decide); note : why there is no answer
+    :share: B(X) reached, in [0, 1]
+    :expenditure, social_cost: money
+    :would_leave: users who gain by using the right on the plan for nobody leaving (None where there
+        is no such plan, or it is too large to decide)
+    :note: why there is no answer
     """
 
     rows: tuple[Mapping[str, Any], ...]
@@ -128,7 +129,7 @@ def rights(
     exclusion: float = 1.0,
     **options: Any,
 ) -> RightsTable:
-    """What each right costs the provider, and who would use it.
+    """What each right costs the provider, in money, and who would use it (F14–F16).
 
     :objective: default as for `solve`
     :exclusion: η of the right "excluded", for everybody

@@ -53,7 +53,7 @@ OBJECTIVES = ("provider-surplus", "welfare", "improvement")
 def bracket(
     population: Population, *, objective: str = "provider-surplus", transfers: bool = True
 ) -> Bracket:
-    """A certified interval for the private-cost problem at any n, and a mechanism to deploy.
+    """A certified interval for the private-cost problem (D1–D7) at any n, and a rule to deploy.
 
     :objective: "provider-surplus", "welfare" (money) or "improvement" (probability)
     :transfers: False asks for mechanisms without payments
