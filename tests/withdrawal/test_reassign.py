@@ -58,9 +58,8 @@ def test_one_threshold_without_payments_by_prefix_sums(exact: bool) -> None:
             assert check_withdrawal(instance, plan).stable
         stable += report.stable
         # the design: only those who are needed can be asked
-        most = sum(
-            (min(c, v / th if th else c) for c, v, th, ask in zip(game["cap"], game["v"], game["theta"], needed)
-             if ask), F(0))  # fmt: skip
+        amounts = zip(game["cap"], game["v"], game["theta"], needed)
+        most = sum((min(c, v / th if th else c) for c, v, th, ask in amounts if ask), F(0))
         held = mo.solve(
             instance, "burdens", objective="social-cost", transfers=False, protocol="reassign"
         )
