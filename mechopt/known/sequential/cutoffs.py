@@ -17,11 +17,11 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.known.sequential.points import Box, Points, of_users, within
+from mechopt.known.sequential.points import Box
 from mechopt.known.sequential.relaxation import Relaxation, Value, reduced_weight
 from mechopt.problem.aims import MARGIN
 
-_SLICES = 10  # of every row's range
+_SLICES = 8  # of every row's range
 _CAPPED = 8  # users per key whose additional cost is cut to that of the next
 
 
@@ -87,79 +87,98 @@ def at_places(box: Box, at: FloatArray) -> Box:
 
 def sliced(
     task: Relaxation,
-    whole: Points,
     box: Box,
     value: Value,
-    weigh: Callable[[Points], FloatArray],
     longest: Callable[[int, Box], float],
     cutoff: float,
 ) -> tuple[float, Box]:
     """A better bound for the box at the prices of `value`, and what of it is below `cutoff`.
 
-    :whole: the points without the box; longest : the most data of a user below a row in a box
+    :longest: the most data of a user below a row in a box
     """
-    prices, rows = value.prices, task.zones.rows
-    open_rows = [row for row in range(rows) if box.low[row] < box.high[row]]
-    if box.by == "designed" or not open_rows:
+    wide = [row for row in range(task.zones.rows) if box.low[row] < box.high[row]]
+    if box.by == "designed" or not wide:
         return value.bound, box
-    reduced = reduced_weight(task, prices)
-    at_best, zone = reduced.min(axis=0), task.points.zone
-    edges = [np.linspace(box.low[row], box.high[row], _SLICES + 1) for row in open_rows]
-    dearer, users = [], []
-    most = np.zeros((len(open_rows), at_best.size))
-    for number, row in enumerate(open_rows):
-        mine = _affected(task, box, value, row)
-        part = of_users(whole, mine, (whole.zone == row) | (whole.zone == row + 1))
-        others = reduced[(zone != row) & (zone != row + 1) | (np.arange(zone.size) == 0)]
-        otherwise = others[:, mine].min(axis=0)
-        there = box if box.place is None else replace(box, place=box.place[mine])
-        some = replace(task, points=part)
-        added = np.empty((_SLICES, mine.size))
-        for place in range(_SLICES):
-            low, high = float(edges[number][place]), float(edges[number][place + 1])
-            grid = within(part, there.only(row, low, high))
-            some = replace(task, points=grid, weight=weigh(grid))
-            least = reduced_weight(some, prices, mine).min(axis=0)
-            added[place] = np.minimum(least, otherwise) - at_best[mine]
-        dearer.append(np.maximum(added, 0.0))
-        users.append(mine)
-        most[number, mine] = np.minimum(dearer[-1], 1e300).max(axis=0, initial=0.0)
+    reduced = reduced_weight(task, value.prices)
+    edges = np.array([np.linspace(box.low[row], box.high[row], _SLICES + 1) for row in wide])
+    found = [
+        _dearer(task, box, value, reduced, row, ends) for row, ends in zip(wide, edges, strict=True)
+    ]
+    most = np.zeros((len(wide), value.chosen.size))
+    for number, (mine, dearer) in enumerate(found):
+        most[number, mine] = dearer.max(axis=0, initial=0.0)
     # The key's own additional cost does not count: nobody's counts for more than `cap`.
-    together = most.max(axis=0)
     cap = inf
     if task.keys:
-        rank = min(_CAPPED * len(task.keys), together.size - 1)
-        cap = float(np.sort(together)[::-1][rank])
+        rank = min(_CAPPED * len(task.keys), value.chosen.size - 1)
+        cap = float(np.sort(most.max(axis=0))[::-1][rank])
     share = most / np.maximum(most.sum(axis=0), 1e-300)
-    costs = []
-    for number, row in enumerate(open_rows):
-        mine = users[number]
-        cost = (np.minimum(dearer[number], cap) * share[number, mine]).sum(axis=1)
+    costs = np.empty((len(wide), _SLICES))
+    for number, (row, (mine, dearer)) in enumerate(zip(wide, found, strict=True)):
+        costs[number] = (np.minimum(dearer, cap) * share[number, mine]).sum(axis=1)
         for place in range(_SLICES):
-            low, high = float(edges[number][place]), float(edges[number][place + 1])
-            most_data = longest(row, box.only(row, low, high))
-            asked = max(float(task.zones.gap[row]) - most_data, 0.0) - float(task.asked[row])
-            cost[place] += max(0.0, asked) * float(prices[1 + row])
-        costs.append(cost)
+            there = box.only(row, *edges[number, place : place + 2].tolist())
+            asked = max(float(task.zones.gap[row]) - longest(row, there), 0.0) - task.asked[row]
+            costs[number, place] += max(0.0, float(asked * value.prices[1 + row]))
     floor = value.bound - (len(task.keys) * cap if task.keys else 0.0)
-    cheapest = np.array([cost.min() for cost in costs])
+    cheapest = costs.min(axis=1)
     bound = max(value.bound, floor + float(cheapest.sum()))
-    for number, row in enumerate(open_rows):
-        there = floor + float(cheapest.sum() - cheapest[number]) + costs[number]
-        kept = np.flatnonzero(there < cutoff)
+    for number, row in enumerate(wide):
+        kept = np.flatnonzero(floor + (cheapest.sum() - cheapest[number]) + costs[number] < cutoff)
         if not kept.size:
             return inf, box
-        low, high = edges[number][kept[0]], edges[number][kept[-1] + 1]
+        low, high = edges[number, kept[0]], edges[number, kept[-1] + 1]
         box = box.only(row, max(low, box.low[row]), min(high, box.high[row]))
     return bound, box
 
 
-def _affected(task: Relaxation, box: Box, value: Value, row: int) -> IntArray:
-    """Users (m,) whose chosen points not all of the row's range allows."""
+def _dearer(
+    task: Relaxation, box: Box, value: Value, reduced: FloatArray, row: int, edges: FloatArray
+) -> tuple[IntArray, FloatArray]:
+    """Users (m,) whose chosen points not all of the row's range allows, and what each slice of it
+    adds to their reduced weights, money, (slices, m). In their cells these are linear."""
     zone, place = task.points.zone[value.chosen], places(box, value.burden)
-    low, high = float(box.low[row]), float(box.high[row])
-    if box.by == "large-first":
-        off = ((zone == row) & (place < high)) | ((zone == row + 1) & (place > low))
-    else:
-        off = ((zone == row) & (place > low)) | ((zone == row + 1) & (place < high))
-    return np.flatnonzero(off & (value.burden > 0))
+    first, last = (edges[-1], edges[0]) if box.by == "large-first" else (edges[0], edges[-1])
+    sign = -1.0 if box.by == "large-first" else 1.0
+    late, early = sign * (place - first) > 0, sign * (place - last) < 0
+    off = ((zone == row) & late) | ((zone == row + 1) & early)
+    mine = np.flatnonzero(off & (value.burden > 0))
+    zone = task.points.zone
+    others = (zone != row) & (zone != row + 1) | (np.arange(zone.size) == 0)
+    base = reduced[others][:, mine].min(axis=0)
+    dearer = np.empty((edges.size - 1, mine.size))
+    cells = []
+    for own in (row, row + 1):
+        upper = np.flatnonzero(zone[2::2] == own) * 2 + 2
+        ends = [
+            it[np.ix_(at, mine)]
+            for it in (task.points.burden, reduced)
+            for at in (upper - 1, upper)
+        ]
+        cells.append(ends)
+    for slot in range(edges.size - 1):
+        low, high = float(edges[slot]), float(edges[slot + 1])
+        least = base
+        for own, ends in enumerate(cells):
+            # Zone `row` comes before the last place of the slice, the zone above after the first.
+            if box.by == "given":
+                allowed = place[mine] <= high if own == 0 else place[mine] > low
+                here = np.where(allowed, np.minimum(ends[2], ends[3]).min(axis=0, initial=inf), inf)
+            elif (own == 0) == (box.by == "small-first"):
+                here = _below(ends[0], ends[1], ends[2], ends[3], high).min(axis=0, initial=inf)
+            else:
+                here = _below(-ends[1], -ends[0], ends[3], ends[2], -low).min(axis=0, initial=inf)
+            least = np.minimum(least, here)
+        dearer[slot] = least
+    return mine, np.clip(dearer - reduced[:, mine].min(axis=0), 0.0, 1e300)
+
+
+def _below(
+    low: FloatArray, high: FloatArray, at_low: FloatArray, at_high: FloatArray, most: float
+) -> FloatArray:
+    """The least of linear functions on [low, high] ∩ (−∞, most], inf where that is empty."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        part = np.where(high > most, (most - low) / (high - low), 1.0)
+        end = at_low + part * (at_high - at_low)
+    end = np.where(part == 1.0, at_high, end)
+    return np.where((low > most) | np.isnan(end), inf, np.minimum(at_low, end))

@@ -195,14 +195,6 @@ def _only(
     )
 
 
-def of_users(points: Points, users: IntArray, some: BoolArray) -> Points:
-    """The points of some users (m,), and of them only some (P,), and none."""
-    kept = np.append(True, some[1:])
-    burden, cost, need = (it[kept][:, users] for it in (points.burden, points.cost, points.need))
-    found = _only(points, kept, burden, cost, need)
-    return replace(found, code=found.code[:, users])
-
-
 def _clip(edge: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     return np.minimum(np.maximum(edge, low), np.maximum(low, high))
 

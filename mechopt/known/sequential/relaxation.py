@@ -58,14 +58,17 @@ class Value:
     evaluations: int = 0
 
 
-def reduced_weight(
-    task: Relaxation, prices: FloatArray, users: IntArray | None = None
-) -> FloatArray:
-    """w − what burdens earn at these prices, money, (P, n); or of some users (m,), (P, m)."""
+def reduced_weight(task: Relaxation, prices: FloatArray) -> FloatArray:
+    """w − what burdens earn at these prices, money, (P, n)."""
     zones, points = task.zones, task.points
-    removable = zones.instance.removable if users is None else zones.instance.removable[users]
+    removable = zones.instance.removable
     worth = points.table @ prices[1 : 1 + zones.rows] if zones.rows else np.zeros(len(points.table))
-    reduced = task.weight - points.burden * (prices[0] + removable * worth[points.code])
+    reduced = np.take(worth, points.code)
+    if (removable != 1).any():
+        reduced *= removable
+    reduced += prices[0]
+    reduced *= -points.burden
+    reduced += task.weight
     if task.budget < inf:
         reduced += prices[-1] * np.where(task.weight < inf, points.need, 0.0)
     return reduced
@@ -138,9 +141,11 @@ def best_prices(
     deadline: float = inf,
     close: float = _CLOSE,
     room: float = 0.5,
+    slack: float = 0.0,
 ) -> Value:
     """The best bound found; stops early once it exceeds `cutoff` (money).
 
+    :slack: of what is missing to the cutoff, how much may be left
     :room: how far the prices may move at first, of typical ones
     """
     scale = _scale(task)
@@ -157,7 +162,8 @@ def best_prices(
         upper, prices, shares = master.solve(best.prices, room)
         gain = upper - best.bound
         inside = bool((np.abs(prices - best.prices) < 0.999 * room * scale).all())
-        if gain <= close * max(abs(best.bound), _NOTHING * scale[0] * task.zones.total):
+        enough = close * max(abs(best.bound), _NOTHING * scale[0] * task.zones.total)
+        if gain <= max(enough, slack * (cutoff - best.bound) if cutoff < inf else 0.0):
             if inside or room > 1e6:
                 break
             room *= 8

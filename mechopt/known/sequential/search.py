@@ -46,6 +46,7 @@ _MOVED, _NEAREST = (
     0.002,
 )  # of the longest burden: by how much cutoffs are moved at first, last
 _TRIED = 30  # moves per cutoff, at most
+_SLACK = 0.03  # of what a node's bound is below the best plan: how good its prices need to be
 _SHRINKING = 3  # times a node is bounded, in smaller and smaller boxes
 _PRECISE = 1e-6  # relative: a branch that promises less than this is not worth it
 
@@ -167,12 +168,17 @@ class Search:
             if start is None and parent is not None:
                 start = _prices_from(parent, relaxation)
             value = best_prices(
-                relaxation, start, cutoff=self.value, deadline=task.deadline, room=room
+                relaxation,
+                start,
+                cutoff=self.value,
+                deadline=task.deadline,
+                room=room,
+                slack=_SLACK,
             )
             self.work += value.evaluations * grid.burden.size
             bounded, bound = box, max(bound, value.bound)
             if bound < self.value and perf_counter() < task.deadline:
-                better, box = self._sliced(relaxation, first, lowest, box, value)
+                better, box = sliced(relaxation, box, value, self._longest, self.value)
                 bound = max(bound, better)
             if bound == inf or box.empty:
                 return
@@ -185,19 +191,6 @@ class Search:
         value = replace(value, bound=bound)
         node = Node(first, lowest, low, high, box, bounded, part, relaxation, value)
         heapq.heappush(self.heap, (bound, next(self.number), node))
-
-    def _sliced(
-        self, relaxation: Relaxation, first: int, lowest: int, box: Box, value: Value
-    ) -> tuple[float, Box]:
-        return sliced(
-            relaxation,
-            self._points(first, lowest),
-            box,
-            value,
-            lambda grid: _weight(self.task, grid),
-            self._longest,
-            self.value,
-        )
 
     def _points(self, first: int, lowest: int, margin: float = 0.0) -> Points:
         """The points in any order of the rows from `first` on."""
