@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
+from time import perf_counter
 
 import numpy as np
 
@@ -25,6 +26,7 @@ _CORE = 24  # users up to which a MILP chooses everybody's points, and the keys
 _LOOSE = 20  # users who may still change cells when the others are decided
 _DECISIONS = 60  # cells decided after the linear program; a few more than there are rows
 _CELLS = 6  # of each of them, the best
+_BUILDING = 2e-4  # seconds to build and first solve the core's program, per user and zone, about
 _GAP = 1e-4  # relative, at which the MILP may stop: its plan is checked, and its bound not used
 
 
@@ -35,12 +37,14 @@ def plan_at(
     *,
     designed: bool,
     time_limit: float,
+    deadline: float,
     core_size: int,
     spare: float = 0.0,
 ) -> Candidate | None:
     """The plan around the relaxation's choice at `value`; None if the core cannot complete one.
 
     :keys: (user, point) that stay as they are
+    :time_limit: for the MILP, seconds; nothing is begun that would not end by the deadline
     :core_size: users who are chosen again; spare : data beyond what the rows (Z) ask for
     """
     zones, points = task.zones, task.points
@@ -54,7 +58,10 @@ def plan_at(
         for user, point in keys:
             chosen[user], nearness[user] = point, inf
     core = users if few else _nearest(nearness, core_size)
-    found = _solve_core(task, reduced, chosen, core, spare, time_limit, whole=few)
+    if perf_counter() + _BUILDING * core.size * (1 + zones.rows) > deadline:
+        return None
+    limits = (time_limit, deadline)
+    found = _solve_core(task, reduced, chosen, core, spare, limits, whole=few)
     if found is None:
         return None
     burden = points.burden[chosen, users]
@@ -166,7 +173,7 @@ def _solve_core(
     chosen: IntArray,
     core: IntArray,
     spare: float,
-    time_limit: float,
+    limits: tuple[float, float],
     *,
     whole: bool,
 ) -> tuple[IntArray, FloatArray] | None:
@@ -251,9 +258,10 @@ def _solve_core(
                 build.entry(owned, weight, -float(removable[user]) * data_at)
     program = build.program(rest.weight / scale)
     if whole:
-        x = highs.solve(program, time_limit=time_limit, mip_rel_gap=_GAP).x
+        left = min(limits[0], limits[1] - perf_counter())
+        x = highs.solve(program, time_limit=max(0.0, left), mip_rel_gap=_GAP).x
     else:
-        x = _dive(program, [(place, pick) for place, _, pick, _, _ in taken], time_limit)
+        x = _dive(program, [(place, pick) for place, _, pick, _, _ in taken], *limits)
     if x is None:
         return None
     tops, part = np.zeros(core.size, dtype=np.int64), np.zeros(core.size)
@@ -265,19 +273,25 @@ def _solve_core(
 
 
 def _dive(
-    program: highs.LinearProgram, picks: list[tuple[int, int]], time_limit: float
+    program: highs.LinearProgram,
+    picks: list[tuple[int, int]],
+    time_limit: float,
+    deadline: float,
 ) -> FloatArray | None:
     """A vertex in which every user has one cell: those that are split are decided in turn.
 
     :picks: (user, column) of every cell
     """
-    session = highs.Session(replace(program, integer=None), time_limit=10 * time_limit)
+    left = min(10 * time_limit, deadline - perf_counter())
+    session = highs.Session(replace(program, integer=None), time_limit=max(0.0, left))
     user, column = (np.array(part) for part in zip(*picks))
     lower, upper = program.lower.copy(), program.upper.copy()
     free = np.ones(column.size, dtype=bool)
     tried = False
     last = None
     for _ in range(_DECISIONS):
+        if perf_counter() > deadline:
+            return None
         x = session.solve().x
         if x is None:  # the last decision left no plan: the other way round
             if last is None:
@@ -293,8 +307,9 @@ def _dive(
         whole = np.flatnonzero(free & (share >= 1 - 1e-7))
         if whole.size <= _LOOSE and not tried:
             tried = True
+            left = max(0.0, min(time_limit, deadline - perf_counter()))
             found = highs.solve(
-                replace(program, lower=lower, upper=upper), time_limit=time_limit, mip_rel_gap=_GAP
+                replace(program, lower=lower, upper=upper), time_limit=left, mip_rel_gap=_GAP
             )
             if found.x is not None:
                 return found.x

@@ -352,20 +352,23 @@ class Search:
         # With rows met exactly everything is a tie, and the recursion has to tell subsets apart.
         spares = (_SPARE * longest, longest) if found.relaxation.zones.rows > 1 else (0.0,)
         for (core, seconds), spare in product(_TRIES, spares):
-            left = max(0.1, min(seconds, 0.3 * (task.deadline - perf_counter())))
+            left = min(seconds, 0.3 * (task.deadline - perf_counter()))
+            if left <= 0:
+                return
             candidate = plan_at(
                 replace(found.relaxation, asked=found.relaxation.zones.gap),
                 value,
                 found.keys,
                 designed=task.designed,
                 time_limit=left,
+                deadline=task.deadline,
                 core_size=core,
                 spare=spare,
             )
             if candidate is not None:
-                until = perf_counter() + left
+                until = min(perf_counter() + left, task.deadline)
                 self.best = improved(task, candidate, self.best, until)
-            if self.value <= promised * (1 + _KEPT) or perf_counter() > task.deadline:
+            if self.value <= promised * (1 + _KEPT):
                 return
 
 
