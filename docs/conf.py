@@ -44,6 +44,7 @@ nb_execution_mode = "auto"  # pages with code cells run on every build; a failin
 nb_execution_timeout = 60
 nb_execution_raise_on_error = False
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables and links in what a cell says
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), str(ROOT / "docs")]
 )  # pages draw with `pictures`

@@ -14,7 +14,7 @@ from mechopt.studies.results import Table
 
 FORMATS = ("png", "pdf", "svg")
 # by style, as in `mechopt.studies.charts`; colours after Okabe and Ito 2008
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#555555")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#555555")
 _MARKERS, _DASHES = "os^Dv.", ("-", "--", ":", "-.", (0, (7, 3)), (0, (3, 3, 1, 3)))
 _LABELS = {"improvement": "expected improvement", "expenditure": "expected expenditure"}
 
@@ -73,7 +73,7 @@ def _draw(axes: Any, curve: Curve) -> None:
             x,
             y,
             label=line.name,
-            color=_COLOURS[style],
+            color=COLOURS[style],
             marker=_MARKERS[style],
             linestyle=_DASHES[style],
             markersize=3.5,
@@ -86,7 +86,7 @@ def _draw(axes: Any, curve: Curve) -> None:
             [at for at, drawn in zip(x, known) if drawn],
             [a for a, drawn in zip(low, known) if drawn],
             [b for b, drawn in zip(high, known) if drawn],
-            color=_COLOURS[style],
+            color=COLOURS[style],
             linewidth=0.8,
             alpha=0.6,
         )
@@ -119,7 +119,7 @@ def _label_lines(axes: Any, curve: Curve) -> None:
             textcoords="offset points",
             va="center",
             fontsize=7,
-            color=_COLOURS[line.style],
+            color=COLOURS[line.style],
             annotation_clip=False,
         )
 
@@ -142,8 +142,8 @@ def _dots(figure: Any, lines: Sequence[tuple[str, int, Mapping[str, Any]]]) -> N
             if mean is None:
                 continue
             if isfinite(mean.low) and isfinite(mean.high) and mean.count > 1:
-                axes.hlines(-row, mean.low, mean.high, color=_COLOURS[style], linewidth=0.8)
-            axes.plot(mean.mean, -row, _MARKERS[style], color=_COLOURS[style], markersize=3.5)
+                axes.hlines(-row, mean.low, mean.high, color=COLOURS[style], linewidth=0.8)
+            axes.plot(mean.mean, -row, _MARKERS[style], color=COLOURS[style], markersize=3.5)
         axes.set_yticks([-row for row in range(len(lines))], [label for label, *_ in lines])
         axes.set_xlabel(_LABELS[metric])
         axes.set_xlim(0.0, 1.05) if metric == "improvement" else axes.set_xlim(left=0.0)

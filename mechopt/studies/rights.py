@@ -21,6 +21,7 @@ from mechopt.answer.plan import Plan
 from mechopt.errors import NotSupported, OutputError, TooLarge
 from mechopt.problem.instance import Instance
 from mechopt.solving import solve
+from mechopt.studies.figures import COLOURS
 from mechopt.withdrawal import check_withdrawal
 
 RIGHTS = ("none", "whole", "part", "excluded", "reassign")
@@ -97,22 +98,27 @@ class RightsTable:
         """
         try:
             from matplotlib.figure import Figure
+            from matplotlib.patches import Rectangle
         except ImportError:
             raise NotSupported('figures need Matplotlib: pip install "mechopt[plot]"') from None
-        figure = Figure(figsize=(6.4, 2.8), layout="constrained")
+        figure = Figure(figsize=(6.4, 3.0), layout="constrained")
         axes = figure.subplots(1, 2)
         protocols = list(dict.fromkeys(row["protocol"] for row in self.rows))
         for panel, (name, title) in zip(
             axes, (("expenditure", "payments"), ("social_cost", "social cost"))
         ):
-            for place, protocol in enumerate(protocols):
-                mine = {row["right"]: row[name] for row in self.rows if row["protocol"] == protocol}
-                at = [RIGHTS.index(right) + 0.38 * place - 0.19 for right in mine]
-                heights = [np.nan if value is None else value for value in mine.values()]
-                panel.bar(at, heights, width=0.36, label=protocol)
+            for at, right in enumerate(RIGHTS):
+                mine = [row for row in self.rows if row["right"] == right]
+                for place, row in enumerate(mine):
+                    colour = COLOURS[protocols.index(row["protocol"])]
+                    height = np.nan if row[name] is None else row[name]
+                    panel.bar(at + 0.36 * (place - (len(mine) - 1) / 2), height, 0.34, color=colour)
             panel.set_title(title)
+            panel.set_xlim(-0.6, len(RIGHTS) - 0.4)
             panel.set_xticks(range(len(RIGHTS)), RIGHTS, rotation=30)
-        axes[0].legend(frameon=False)
+        handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS[: len(protocols)]]
+        names = [protocol or "nobody may leave" for protocol in protocols]
+        figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
         if path is not None:
             try:
                 figure.savefig(Path(path), metadata={"Date": None})
