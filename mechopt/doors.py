@@ -79,7 +79,7 @@ def plan_withdrawal(plan: Plan, protocol: str) -> WithdrawalReport:
         protocol=protocol,
         order=plan.order,
         withdrawal=plan.right,
-        dropout=plan.dropout if protocol == "simultaneous" else None,
+        dropout=plan.dropout if protocol in ("simultaneous", "sequential") else None,
     )
     return report
 

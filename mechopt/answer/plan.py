@@ -112,7 +112,7 @@ class Plan(Answer):
 
     @property
     def dropout(self) -> Mapping[str, Any] | None:
-        """The drop-outs the plan was made for: hazard, shock, confidence; None if none."""
+        """The drop-outs the plan was made for: hazard, shock, confidence, level; None if none."""
         found = self.details.get("dropout")
         return found if isinstance(found, Mapping) else None
 
@@ -130,14 +130,20 @@ class Plan(Answer):
 
     @cached_property
     def level(self) -> int | None:
-        """Level reached if everyone stays: thresholds ≤ X (exactly, or to tolerance for floats)."""
+        """Level reached if everyone stays: thresholds ≤ X (exactly, or to tolerance for floats).
+
+        A plan made for drop-outs counts as reaching the level it aims at, and no more.
+        """
         if self.total is None:
             return None
+        aim = self.instance.levels if self.dropout is None else self.dropout.get("level")
+        most = self.instance.levels if aim is None else int(aim)
         if self.is_exact:
             total = self.exact("burden").sum()
-            return int(sum(total >= threshold for threshold in self.instance.exact("thresholds")))
+            reached = sum(total >= threshold for threshold in self.instance.exact("thresholds"))
+            return min(int(reached), most)
         within = self.instance.thresholds * (1 - tolerances.DATA)
-        return int(np.searchsorted(within, self.total, side="right"))
+        return min(int(np.searchsorted(within, self.total, side="right")), most)
 
     @property
     def share(self) -> float | None:

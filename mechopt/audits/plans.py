@@ -157,6 +157,8 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
     ledger = _Ledger(instance)
     burden, payment = plan.burden, plan.payment
     level, total_short = _level(instance, burden, plan.reserve)
+    if plan.dropout is not None:  # what is beyond the level aimed at is not promised
+        level = min(level, int(plan.dropout.get("level", level)))
     share = float(instance.shares[level - 1]) if level else 0.0
     cost = _cost(instance, burden)
     given, bought = _given(instance, plan)  # committed data, and what a price has paid for them
@@ -209,7 +211,7 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
         _protocol(instance, plan, ledger)
     if plan.dropout is not None and level:
         found = crossing(instance, plan, plan.dropout["hazard"], plan.dropout.get("shock"))
-        short = float(plan.dropout.get("confidence", 0.0)) - found.low
+        short = float(plan.dropout.get("confidence", 0.0)) - float(found.levels[level - 1, 1])
         words = "the crossing probability is short of the confidence by {:g}"
         ledger.one("confidence", short, words, allowed=tolerances.PROBABILITY)
     _claims(instance, plan, share, cost, spent, ledger)
@@ -270,7 +272,7 @@ def _protocol(instance: Instance, plan: Plan, ledger: _Ledger) -> None:
             protocol=plan.protocol,
             order=plan.order,
             withdrawal=plan.right,
-            dropout=plan.dropout if plan.protocol == "simultaneous" else None,
+            dropout=plan.dropout if plan.protocol in ("simultaneous", "sequential") else None,
         )
     ledger.rows["A5"] = instance.n
     ledger.worst["A5"] = 0.0 if report.stable else -float(report.margin)

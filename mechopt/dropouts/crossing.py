@@ -6,8 +6,9 @@ of data goes with him. Training happens if what is left reaches T_1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import ceil, log
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from mechopt import arrays, tolerances
 from mechopt.arrays import FloatArray
 from mechopt.dropouts.hazards import Hazards, hazards_of
-from mechopt.dropouts.laws import Law, law_of_loss
+from mechopt.dropouts.laws import Law, at_most, laws_of_loss
 from mechopt.errors import InvalidPlan
 from mechopt.problem.instance import Instance
 
@@ -31,6 +32,8 @@ class Crossing:
         whether the two agree to 10⁻⁹
     :levels: (K, 3) estimate, low and high of P(X_S ≥ T_k)
     :lost: data lost on average; spread : its standard deviation
+    :slack: data beyond T_1; slacks : beyond every threshold, (K,)
+    :laws: of the loss, one tuple per level, one law per state of the world
     """
 
     probability: float
@@ -41,13 +44,21 @@ class Crossing:
     spread: float
     removed: FloatArray = field(repr=False)
     slack: float
+    slacks: FloatArray = field(repr=False)
     hazards: Hazards = field(repr=False)
-    laws: tuple[Law, ...] = field(repr=False)
+    laws: tuple[tuple[Law, ...], ...] = field(repr=False)
+    level: int = field(default=1, repr=False)
 
     @property
     def exact(self) -> bool:
         """Whether low and high agree to 10⁻⁹."""
         return self.high - self.low <= 1e-9
+
+    def at(self, level: int) -> Crossing:
+        """The same losses, with probability, low, high and slack those of T_level (1-based)."""
+        probability, low, high = self.levels[level - 1].tolist()
+        slack = float(self.slacks[level - 1])
+        return replace(self, probability=probability, low=low, high=high, slack=slack, level=level)
 
     @cached_property
     def without(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -59,7 +70,7 @@ class Crossing:
         """
         found = np.zeros((4, self.removed.size))
         kept = 1 - self.hazards.mean
-        for (prior, hazard), law in zip(self.hazards.states, self.laws):
+        for (prior, hazard), law in zip(self.hazards.states, self.laws[self.level - 1]):
             chance = np.where(kept > 0, prior * (1 - hazard) / np.where(kept > 0, kept, 1), 0.0)
             for row, at in ((0, np.full(self.removed.size, self.slack)), (2, self._gone)):
                 low, high = _without_each(law, self.removed, hazard, at, self.slack)
@@ -67,6 +78,18 @@ class Crossing:
                 found[row + 1] += chance * high
         stay_low, stay_high, gone_low, gone_high = np.clip(found, 0.0, 1.0)
         return stay_low, stay_high, gone_low, gone_high
+
+    def held(self, instance: Instance) -> FloatArray:
+        """Certified lower bounds of v_i (E[B | i stays] − (1 − η_i) E[B | i leaves]), money, (n,).
+
+        What keeps a user who is not lost himself, nobody following him.
+        """
+        share = np.zeros(instance.n)
+        for level, step in enumerate(np.diff(instance.shares, prepend=0.0).tolist(), start=1):
+            stay, _, _, gone = self.at(level).without
+            more = stay - (1 - instance.exclusion) * gone
+            share += step * np.maximum(more, instance.exclusion * stay)  # stay ≥ gone
+        return np.multiply(instance.value, share)
 
     @property
     def _gone(self) -> FloatArray:
@@ -123,20 +146,24 @@ def crossing(instance: Instance, plan: Plan, dropout: Any = 0.0, shock: Any = No
 
 
 def crossing_of(
-    instance: Instance, burden: FloatArray, hazards: Hazards, *, fine: bool = True
+    instance: Instance, burden: FloatArray, hazards: Hazards, *, fine: bool = True, level: int = 1
 ) -> Crossing:
-    """`crossing` from burdens (n,) and hazards that are checked already; coarse if not `fine`."""
+    """`crossing` from burdens (n,) and hazards that are checked already; coarse if not `fine`.
+
+    Of the levels below `level` little is worked out.
+    """
     removed = removed_by(instance, burden)
     thresholds = instance.thresholds
     slacks = np.array([arrays.exact_sum(burden, -float(threshold)) for threshold in thresholds])
     slacks += tolerances.TOTALS * thresholds
-    most = float(slacks[0])
-    laws, levels = [], np.zeros((thresholds.size, 3))
+    by_state: list[list[Law]] = []
+    levels = np.zeros((thresholds.size, 3))
     lost = square = variance = 0.0
     for chance, hazard in hazards.states:
-        law = law_of_loss(removed, hazard, most, fine=fine)
-        laws.append(law)
-        levels += chance * np.stack((law.estimate(slacks), *law.bounds(slacks)), axis=1)
+        rooms = np.minimum(slacks, _in_question(slacks[level - 1 :], removed, hazard))
+        by_state.append(laws_of_loss(removed, hazard, rooms, fine=fine))
+        for row, law, slack in zip(levels, by_state[-1], slacks[:, None]):
+            row += chance * np.concatenate((law.estimate(slack), *law.bounds(slack)))
         mean = float((hazard * removed).sum())
         lost += chance * mean
         square += chance * mean * mean
@@ -146,8 +173,29 @@ def crossing_of(
     spread = float(np.sqrt(max(variance + square - lost * lost, 0.0)))
     probability, low, high = levels[0].tolist()
     return Crossing(
-        probability, low, high, levels, lost, spread, removed, most, hazards, tuple(laws)
+        probability=probability,
+        low=low,
+        high=high,
+        levels=levels,
+        lost=lost,
+        spread=spread,
+        removed=removed,
+        slack=float(slacks[0]),
+        slacks=slacks,
+        hazards=hazards,
+        laws=tuple(zip(*by_state)),
     )
+
+
+def _in_question(slacks: FloatArray, removed: FloatArray, hazard: FloatArray) -> float:
+    """The largest slack, data, that may be lost, also by those who are counted twice and thrice.
+
+    Lower thresholds are reached for sure (`Law.surely`).
+    """
+    odds = float(np.max(hazard / np.maximum(1 - hazard, 0.5), where=hazard <= 0.5, initial=0.0))
+    turns = ceil(log(1e-12) / log(odds)) if 0 < odds < 0.5 else 40
+    most = at_most(removed, hazard) + turns * float(removed.max(initial=0.0))
+    return float(np.max(slacks, where=slacks < most, initial=float(slacks.min())))
 
 
 def removed_by(instance: Instance, burden: FloatArray) -> FloatArray:
@@ -183,7 +231,7 @@ def _without_each(
         pair = (float(removed[user]), float(hazard[user]))
         if pair not in pairs:
             others = np.arange(removed.size) != user
-            pairs[pair] = law_of_loss(removed[others], hazard[others], most)
+            (pairs[pair],) = laws_of_loss(removed[others], hazard[others], np.array([most]))
         low[user], high[user] = (float(one[0]) for one in pairs[pair].bounds(at[user : user + 1]))
     gone = at < 0
     low[gone] = high[gone] = 0.0

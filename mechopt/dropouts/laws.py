@@ -14,7 +14,7 @@ smoothed      L + S with a small independent S in [−w, w]: P(L + S ≤ s − w
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, comb, log, log2, pi, sqrt
 from typing import Any
 
@@ -31,6 +31,7 @@ _UNIFORMS, _REACH = 12, 42.0  # |sin(u/12) / (u/12)|^12 < 3.1e-7 for u ≥ 42
 _BEYOND = 2e-8  # what the frequencies beyond that add: (2/π) 3.1e-7 / 12
 _OUTSIDE = 1e-8  # mass outside the window of the Fourier series
 _NEGLIGIBLE = 1e-10
+_UNLIKELY = 1e-12  # what is called sure but for this
 _FREQUENCIES = {True: (2**12, 2**17), False: (2**10, 2**12)}  # fine or coarse
 _WORK = {True: 3e7, False: 1e6}  # user-frequency pairs
 _CHUNK = 500_000  # of them at a time
@@ -42,7 +43,8 @@ class Law:
     """P(L ≤ s) between two right-continuous step functions, for s ≤ `most`.
 
     `low_at` (m,) data ascending from −∞, `low` (m,) the lower bound from there on; `high_at`,
-    `high` alike. `middle_at`, `middle`: an estimate at some points, None if it is `low`.
+    `high` alike. `middle_at`, `middle`: an estimate at some points, None if it is `low`. More than
+    `surely` is lost with a probability of at most 10⁻¹².
     """
 
     low_at: FloatArray
@@ -51,12 +53,15 @@ class Law:
     high: FloatArray
     middle_at: FloatArray | None = None
     middle: FloatArray | None = None
+    most: float = np.inf
+    surely: float = np.inf
 
     def bounds(self, at: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(low, high) of P(L ≤ s) at every s, of the shape of `at`."""
         low = self.low[np.searchsorted(self.low_at, at, side="right") - 1]
         high = self.high[np.searchsorted(self.high_at, at, side="right") - 1]
-        return low, high
+        low = np.where(at >= self.surely, np.maximum(low, 1 - _UNLIKELY), low)
+        return low, np.where(at > self.most, 1.0, high)
 
     def estimate(self, at: FloatArray) -> FloatArray:
         """The probable value, between the bounds."""
@@ -66,11 +71,23 @@ class Law:
         return np.clip(np.interp(at, self.middle_at, self.middle), low, high)
 
 
-def law_of_loss(amount: FloatArray, hazard: FloatArray, most: float, *, fine: bool = True) -> Law:
-    """The law of Σ amount_i Z_i up to `most`; amounts (n,) data ≥ 0, hazards (n,) in [0, 1].
+def laws_of_loss(
+    amount: FloatArray, hazard: FloatArray, most: FloatArray, *, fine: bool = True
+) -> list[Law]:
+    """The law of Σ amount_i Z_i up to each of `most` (descending), the same where one serves.
 
-    :fine: False for bounds that are further apart, several times as fast
+    :amount: data ≥ 0, (n,); hazard : in [0, 1], (n,); fine : False for coarser bounds, faster
     """
+    first = _law(amount, hazard, float(most[0]), fine)
+    if first.middle_at is None:
+        return [first] * most.size
+    return [first, *(_law(amount, hazard, room, fine, first) for room in most[1:].tolist())]
+
+
+def _law(
+    amount: FloatArray, hazard: FloatArray, most: float, fine: bool, smooth: Law | None = None
+) -> Law:
+    """`smooth`: what is known already, if nothing exact is found."""
     sure = exact_sum(amount[hazard >= 1])
     risky = (amount > 0) & (hazard > 0) & (hazard < 1)
     a, h, count = _grouped(amount[risky], hazard[risky])
@@ -78,8 +95,26 @@ def law_of_loss(amount: FloatArray, hazard: FloatArray, most: float, *, fine: bo
     if room < 0 or not a.size:
         return _steps(np.array([sure]), np.array([1.0]), 0.0)
     law = _whole_units(a, h, count, room) or _few_losses(a, h, count, room)
+    if law is None and smooth is not None:
+        return smooth
     law = law or _smoothed(a, h, count, fine=fine)
-    return law if not sure else _moved(law, sure)
+    law = law if not sure else _moved(law, sure)
+    return replace(law, most=most, surely=at_most(amount, hazard))
+
+
+def at_most(amount: FloatArray, hazard: FloatArray, chance: float = _UNLIKELY) -> float:
+    """What is lost at most but for a probability `chance`, data, by Bernstein's inequality."""
+    spread = hazard * (1 - hazard)
+    variance = float((spread * amount * amount).sum())
+    largest = float(np.max(amount, where=spread > 0, initial=0.0))
+    return float((hazard * amount).sum()) + _radius(variance, largest, chance)
+
+
+def _radius(variance: float, largest: float, chance: float) -> float:
+    """P(|L − mean| > r) ≤ 2 exp(−r² / (2 (variance + largest r / 3))) solved for r (Bernstein)."""
+    rate = log(2 / chance)
+    jump = rate * largest / 3
+    return jump + sqrt(jump * jump + 2 * rate * variance)
 
 
 def _grouped(amount: FloatArray, hazard: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -287,10 +322,7 @@ def _smoothed(a: FloatArray, h: FloatArray, count: IntArray, *, fine: bool = Tru
     """Bounds from the Fourier series of L + S on a window that has all but 10⁻¹² of the mass."""
     mean = float((count * h * a).sum())
     variance = float((count * h * (1 - h) * a * a).sum())
-    # Bernstein: P(|L − mean| > r) ≤ 2 exp(−r² / (2 (variance + a_max r / 3)))
-    rate = log(2 / _OUTSIDE)
-    jump = rate * float(a.max()) / 3
-    radius = jump + sqrt(jump * jump + 2 * rate * variance)
+    radius = _radius(variance, float(a.max()), _OUTSIDE)
     low, high = max(0.0, mean - radius), min(float((count * a).sum()), mean + radius)
     few, many = _FREQUENCIES[fine]
     chosen = _order_of_weight(h, count)

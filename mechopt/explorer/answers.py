@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from mechopt import arrays
+from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import BoolArray
 from mechopt.errors import MechoptError
-from mechopt.explorer.terms import PATIENCE, Terms
+from mechopt.explorer.terms import HURRY, PATIENCE, Terms
+from mechopt.known.posted_price import supply_curve
+from mechopt.known.practice import offers
 from mechopt.problem.instance import Instance
 from mechopt.solving import solve
+from mechopt.status import Status
+from mechopt.withdrawal.cascades import everyone_stays
 from mechopt.withdrawal.moves import order_of
 from mechopt.withdrawal.sequential import sequential_path
 from mechopt.withdrawal.stage import Stage, as_float, stage_of
 
 SHOWN = 240  # people drawn: those with the largest burdens
-_FRONTIER = 13  # points of the frontier
+_FRONTIER = 13  # plans on the frontier
+_PIXELS = 400  # in which the posted price is drawn, each way
 _RESTORE = 5000  # users up to which it is worked out what would restore the plan
 
 
-def answer(instance: Instance, terms: Terms, file: str, shown: int = SHOWN) -> dict[str, Any]:
-    """All that the page shows but the frontier, JSON-ready; `error` if the terms make no sense."""
+def answer(
+    instance: Instance, terms: Terms, file: str, shown: int = SHOWN, patience: float = PATIENCE
+) -> dict[str, Any]:
+    """All that the page shows but the frontier, JSON-ready; `error` if the terms make no sense.
+
+    `refine` says whether more than `patience` seconds of search may give a better answer.
+    """
     began = perf_counter()
     lines = {"command": terms.command(file, instance), "python": terms.python(file, instance)}
     try:
         problem = terms.apply(instance)
-        plan = _solved(problem, terms)
+        plan = _solved(problem, terms, patience)
         posted = _posted(problem, terms)
         found = {
             **lines,
+            "refine": patience < PATIENCE and plan.status in (Status.FEASIBLE, Status.UNKNOWN),
             "plan": _summary(plan),
             "posted": None if posted is None else _summary(posted),
             **_people(problem, plan, terms.out, shown),
@@ -43,10 +55,10 @@ def answer(instance: Instance, terms: Terms, file: str, shown: int = SHOWN) -> d
     return {**found, "milliseconds": round(1000 * (perf_counter() - began), 1)}
 
 
-def _solved(problem: Instance, terms: Terms) -> Plan:
+def _solved(problem: Instance, terms: Terms, patience: float) -> Plan:
     options = terms.options()
     if terms.mechanism in ("burdens", "floor-and-burdens"):
-        options["time_limit"] = PATIENCE
+        options["time_limit"] = patience
     plan: Plan = solve(problem, terms.mechanism, **options)
     return plan
 
@@ -144,14 +156,17 @@ def _replay(stage: Stage, out: Any, positions: Any) -> tuple[Any, float]:
     """(wave, total left): −1 stays, 0 clicked out, k > 0 follows in wave k. Shapes (n,), ().
 
     Simultaneous: all who gain by leaving then leave at once, and so on. Sequential: the outcome of
-    the game in which those clicked out leave in any case; who stayed before and leaves now follows.
+    the game of the others; it is followed only where bounds do not show already that all stay.
     """
     wave = np.full(stage.n, -1)
     stay: BoolArray = np.ones(stage.n, dtype=bool)
     if positions is not None:
-        r = stage.r.copy()
-        r[out] = 4 * (stage.v[out] + np.abs(stage.r[out]) + stage.bonus[out] + 1)
-        stay = sequential_path(replace(stage, r=r), positions).stay.copy()
+        x, removed, committed = stage.x.copy(), stage.removed.copy(), np.array(stage.committed)
+        x[out] -= removed[out]
+        removed[out], committed[out] = 0, x[out]
+        others = replace(stage, x=x, removed=removed, committed=committed)
+        if not everyone_stays(others, positions[others.able[positions]]):
+            stay = sequential_path(others, positions).stay.copy()
         stay[out] = False
         wave[~stay] = 1
         wave[out] = 0
@@ -204,24 +219,41 @@ def _restore(plan: Plan, out: tuple[int, ...], wave: Any) -> dict[str, Any] | No
 # -- the frontier ---------------------------------------------------------------------------------
 
 
-def frontier(instance: Instance, terms: Terms) -> dict[str, Any]:
-    """Least payments for every amount of data: plan and posted price, and where the terms are."""
+def frontier(
+    instance: Instance, terms: Terms, leave_off: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
+    """Least payments against data: the plan at some amounts, the posted price at all of them.
+
+    `rows` [data, payments or None, status] of plans; `posted` [data, payments] where the price has
+    to rise, in steps; `here` : the highest threshold. Empty if `leave_off` says so in between.
+    """
     problem = terms.apply(instance).replace(budget=None)
     options = {
         name: value for name, value in terms.options().items() if name in ("protocol", "order")
     }
     most = arrays.exact_sum(problem.capacity)
     here = float(problem.thresholds[-1])
-    rows = []
-    for goal in np.linspace(0.1, 1.0, _FRONTIER) * min(most, 2 * here):
-        one = problem.replace(thresholds=[float(goal)], shares=[float(problem.shares[-1])])
-        plan = solve(one, "burdens", objective="expenditure", time_limit=PATIENCE, **options)
-        posted = solve(one, "posted-price", objective="expenditure")
-        rows.append([float(goal), _spent(plan), _spent(posted)])
-    return {"rows": rows, "here": here}
+    goals = np.linspace(0.1, 1.0, _FRONTIER) * min(most, 2 * here)
+    rows: list[list[Any]] = []
+    for goal in goals.tolist():
+        if leave_off():
+            return {}
+        one = problem.replace(thresholds=[goal], shares=[float(problem.shares[-1])])
+        plan = solve(one, "burdens", objective="expenditure", time_limit=HURRY, **options)
+        paid = arrays.exact_sum(plan.payment) if plan.level and plan.payment is not None else None
+        rows.append([goal, paid, plan.status.value])
+    return {"rows": rows, "posted": _posted_steps(problem, float(goals[-1])), "here": here}
 
 
-def _spent(plan: Plan) -> float | None:
-    if not plan.level or plan.payment is None:
-        return None
-    return arrays.exact_sum(plan.payment)
+def _posted_steps(problem: Instance, most: float) -> list[list[float]]:
+    """[data, payments] up to `most`: the last of each pixel, so that jumps stand where they are."""
+    plain = problem if problem.practice is None else offers.enveloped(problem)
+    supply = supply_curve(plain)
+    paid = supply.price * supply.total
+    if problem.practice is not None:
+        paid += offers.contacts_at(plain, problem.contact_cost, supply.price)
+    end = int(np.searchsorted(supply.total, most * (1 - tolerances.DATA))) + 1
+    data, paid = supply.total[1:end], paid[1:end]
+    pixel = np.floor(np.stack((data / most, paid / max(float(paid[-1]), 1e-300))) * _PIXELS)
+    last = np.append((np.diff(pixel, axis=1) != 0).any(axis=0), True)
+    return np.stack((data[last], paid[last]), axis=1).tolist()

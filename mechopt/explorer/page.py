@@ -22,6 +22,7 @@ from mechopt.problem.instance import Instance
 
 _BUDGETS, _THRESHOLDS, _VALUES = 5, 7, 3  # points of the grid of the page that needs no server
 _SHOWN = 100  # people on it
+_PATIENCE = 0.25  # seconds for one of its answers
 
 
 def page(instance: Instance, file: str, grid: dict[str, Any] | None = None) -> str:
@@ -69,7 +70,7 @@ def _grid(instance: Instance, file: str) -> dict[str, Any]:
         for protocol in protocols:
             terms = _terms(moved, protocol, sliders)
             key = ",".join([*map(str, place), protocol])
-            found[key] = strict(answers.answer(instance, terms, file, _SHOWN))
+            found[key] = strict(answers.answer(instance, terms, file, _SHOWN, _PATIENCE))
     start = Terms({}, {})
     return {
         "axes": axes,

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 from mechopt.errors import MechoptError
 from mechopt.explorer import answers
 from mechopt.explorer.page import page
-from mechopt.explorer.terms import Terms
+from mechopt.explorer.terms import HURRY, PATIENCE, Terms
 from mechopt.problem.instance import Instance
 
 LONGEST_TARGET = 16_384  # characters of a request's address
@@ -43,9 +43,12 @@ class Explorer(ThreadingHTTPServer):
     request_queue_size = 32
 
     def __init__(self, instance: Instance, file: str) -> None:
+        import mechopt.known.sequential.solve  # noqa: F401 (or the first answer would wait for it)
+
         self.instance, self.file = instance, file
         self.token = secrets.token_urlsafe(24)
         self.one_at_a_time = threading.Lock()
+        self.asked = 0  # answers: a frontier that is being drawn makes way for them
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -53,10 +56,14 @@ class Explorer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/{self.token}/"
 
     def answer(self, query: dict[str, str]) -> dict[str, Any]:
-        return answers.answer(self.instance, Terms.read(query, self.instance), self.file)
+        patience = HURRY if query.pop("quick", "") else PATIENCE
+        terms = Terms.read(query, self.instance)
+        return answers.answer(self.instance, terms, self.file, patience=patience)
 
     def frontier(self, query: dict[str, str]) -> dict[str, Any]:
-        return answers.frontier(self.instance, Terms.read(query, self.instance))
+        before = self.asked
+        terms = Terms.read(query, self.instance)
+        return answers.frontier(self.instance, terms, lambda: self.asked != before)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that goes away is no fault."""
@@ -106,6 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, make: Callable[[dict[str, str]], Any], query: dict[str, str]) -> None:
         from mechopt.files.documents import dumps
 
+        self.server.asked += make == self.server.answer
         try:
             with self.server.one_at_a_time:
                 text = dumps(make(query))

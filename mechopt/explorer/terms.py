@@ -28,7 +28,8 @@ _SWITCHES = {
     "objective": OBJECTIVES,
 }
 MOST_THRESHOLDS = 5  # that have a slider of their own; more are moved together
-PATIENCE = 0.25  # seconds for an answer that takes a search
+PATIENCE = 2.0  # seconds for an answer that takes a search …
+HURRY = 0.03  # … and for the first one, while a slider moves
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from mechopt.withdrawal.moves import ORDERS, order_of
 from mechopt.withdrawal.outcome import Equilibrium, Outcome, outcome_of
 from mechopt.withdrawal.page import describe, report_dict
 from mechopt.withdrawal.rights import part
-from mechopt.withdrawal.rights.dropout import dropout_slack
+from mechopt.withdrawal.rights.dropout import dropout_sequence, dropout_slack
 from mechopt.withdrawal.rights.part import Choices
 from mechopt.withdrawal.rights.reassign import reassign_slack
 from mechopt.withdrawal.sequential import Path, sequential_path
@@ -303,9 +303,9 @@ def check_withdrawal(
     :order: sequential only: "small-first", "large-first", "cost", or a permutation of 0 … n−1
     :withdrawal: "whole", or "part": any amount may be taken back, and a payment goes only to who
         keeps everything (FORMULATION section 10)
-    :dropout, shock: simultaneous only: users are lost for other reasons, as in `crossing` (also
-        the `plan.dropout` of a plan); whoever is not lost then stays iff v_i b P(he decides
-        whether training happens) ≥ r_i, with the excluded share on top (FORMULATION section 12)
+    :dropout, shock: users are lost for other reasons, as in `crossing` (also the `plan.dropout` of
+        a plan), in the protocols simultaneous and sequential; whoever is not lost then stays iff
+        v_i (E[B | stays] − (1 − η_i) E[B | leaves]) ≥ r_i (FORMULATION section 12)
     :time_limit: seconds for each extreme equilibrium, when one is asked for
 
     Everything beyond the verdict (equilibria, ties, what would restore stability) is computed
@@ -339,6 +339,9 @@ def check_withdrawal(
     elif protocol == "sequential" and positions is not None:
         path = sequential_path(stage, positions)
         users, slack, after = path.movers, path.slack(stage), path.if_leaves
+        if dropout is not None:
+            slack, stay = dropout_sequence(instance, plan, stage, users, dropout, shock)
+            path = replace(path, stay=stay, level=int(stage.level_of(stage.total_of(stay))))
     else:
         slack, after = all_stay_slack(stage)
         if dropout is not None:

@@ -125,6 +125,32 @@ def plan_total(instance: mo.Instance, terms: Terms, stays: np.ndarray) -> float:
     return float(plan.burden[stays].sum())
 
 
+def test_the_posted_price_is_drawn_in_its_steps() -> None:
+    instance = mo.generate("lognormal", n=40, seed=3, tightness=0.5)
+    steps = answers.frontier(instance, Terms({}, {}))["posted"]
+    rng = np.random.default_rng(1)
+    ends = [data for data, _ in steps]
+    for goal in rng.uniform(0.05, 1, 20) * ends[-1]:
+        one = instance.replace(thresholds=[float(goal)])
+        plan = mo.solve(one, "posted-price", objective="expenditure")
+        place = int(np.searchsorted(ends, goal))
+        assert plan.payment.sum() == pytest.approx(steps[place][1])
+    assert answers.frontier(instance, Terms({}, {}), lambda: True) == {}
+
+
+def test_a_first_answer_says_that_more_may_be_found() -> None:
+    instance = mo.generate("lognormal", n=60, seed=1, levels=3, tightness=0.9, shape="accelerating")
+    instance = instance.replace(provider_value=0.0)
+    terms = Terms({}, {"protocol": "sequential"})
+    first = answers.answer(instance, terms, "x", patience=0.0)
+    assert first["refine"] is True
+    assert first["plan"]["status"] == "feasible"
+    better = answers.answer(instance, terms, "x")
+    assert better["refine"] is False
+    assert better["plan"]["value"] <= first["plan"]["value"]
+    assert first["plan"]["bound"] <= better["plan"]["value"] * (1 + 1e-9)
+
+
 # -- the server -----------------------------------------------------------------------------------
 
 

@@ -6,11 +6,13 @@ from fractions import Fraction
 from math import inf
 from random import Random
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pytest
 
 import mechopt as mo
+from mechopt.known.burdens import simultaneous_level
 from mechopt.known.burdens.simultaneous_level import solve_level
 from tests.oracles import oracle_levels
 from tests.oracles import oracle_rights as rights
@@ -150,3 +152,18 @@ def test_a_reserve_needs_exclusion_or_payments() -> None:
     plan = mo.solve(held, "burdens", withdrawal="part", **options)
     assert plan.status is mo.Status.OPTIMAL
     assert plan.total == 9
+
+
+@pytest.mark.parametrize("terms", [{"levels": 3}, {"levels": 1, "reserve": 9.0}])
+def test_who_can_take_all_back_at_the_same_price(
+    terms: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many small users: a part costs the level that all costs, so both rights are one problem."""
+    more = {"reserve": terms.pop("reserve")} if "reserve" in terms else {}
+    instance = mo.generate("lognormal", n=300, seed=2, tightness=0.8, **terms)
+    options = {"objective": "expenditure", "withdrawal": "part", **more}
+    quick = mo.solve(instance, "burdens", **options)
+    assert mo.audit(instance, quick).ok
+    monkeypatch.setattr(simultaneous_level, "all_or_nothing", lambda *_: False)
+    slow = mo.solve(instance, "burdens", **options)
+    assert quick.objective == pytest.approx(slow.objective, rel=1e-7)

@@ -11,64 +11,31 @@ import mechopt as mo
 from mechopt.dropouts import hazards_of
 from mechopt.known.safety import bound
 from mechopt.known.safety.task import Task
-from tests.oracles import oracle_dropouts as oracle
+from tests.known import safety_cases as brute
 
-CASES = 12  # a block; the recorded run had 50, 200 problems in all
-
-
-def draw(rng: np.random.Generator, n: int) -> dict[str, Any]:
-    data = {
-        "cost": rng.integers(0, 9, n) / 4,
-        "value": rng.integers(0, 13, n) / 2,
-        "capacity": rng.integers(1, 13, n) / 2,
-        "reversibility": rng.choice([0, 0.5, 1, 1], n),
-        "removable": rng.choice([0.5, 1, 1, 1], n),
-        "exclusion": rng.choice([0, 0, 0.5, 1], n),
-        "share": float(rng.choice([0.5, 1])),
-    }
-    data["threshold"] = float(np.ceil(data["capacity"].sum() * rng.uniform(0.2, 0.9) * 4) / 4)
-    return data
+CASES = 12  # a block; benchmarks/campaign/brute_force.py runs many more
 
 
 def instance_of(data: dict[str, Any], **more: Any) -> mo.Instance:
-    given = {key: value for key, value in data.items() if key not in ("threshold", "share")}
-    return mo.Instance(**given, thresholds=[data["threshold"]], shares=[data["share"]], **more)
+    return mo.Instance(**data, **more)
 
 
 @pytest.mark.parametrize("block", range(4))
 def test_equals_brute_force(block: int) -> None:
     """Tiny problems: least payments, or out of reach."""
-    rng = np.random.default_rng(block)
-    told = 0
-    for case in range(CASES):
-        n = 2 if case % 3 == 0 else 3
-        data, hazard = draw(rng, n), rng.integers(0, 9, n) / 16
-        shock = (float(rng.choice([0, 0.25])), float(rng.choice([0.5, 2.0])))
-        confidence = float(rng.choice([0.5, 0.7, 0.8, 0.9, 0.97]))
-        least = oracle.least_safe_payment(data, hazard, shock, confidence)
-        instance = instance_of(data)
-        plan = mo.solve(
-            instance,
-            "burdens",
-            objective="expenditure",
-            dropout=hazard,
-            shock=shock,
-            confidence=confidence,
-        )
-        if least == np.inf:
-            assert plan.status is mo.Status.NULL
-            continue
-        told += 1
-        scale = max(1.0, float((data["cost"] * data["capacity"]).sum()))
-        assert plan.status is mo.Status.OPTIMAL
-        assert plan.objective == pytest.approx(least, abs=1e-5 * scale)
-        assert mo.audit(instance, plan).ok
-        assert mo.crossing(instance, plan, hazard, shock).low >= confidence - 1e-9
-        task = Task(instance, hazards_of(instance, hazard, shock), confidence, True)
-        for spread in (0.0, 0.1 * data["threshold"], data["threshold"]):
-            assert bound.least(task, "pay", spread) <= least + 1e-6 * scale
-            cost = float(instance.cost_of(plan.burden).sum())
-            assert bound.least(task, "cost", spread) <= cost + 1e-6 * scale
+    told = sum(brute.compare(*brute.draw(block, case, 1), None) for case in range(CASES))
+    assert told
+
+
+@pytest.mark.parametrize("order", [None, "given", "small-first"])
+def test_several_thresholds_equal_brute_force(order: Any) -> None:
+    told = sum(brute.compare(*brute.draw(100, case, 2, users=2), order) for case in range(CASES))
+    assert told
+
+
+@pytest.mark.parametrize("order", ["given", "small-first", "large-first"])
+def test_in_sequence_equals_brute_force(order: Any) -> None:
+    told = sum(brute.compare(*brute.draw(200, case, 1), order) for case in range(4))
     assert told
 
 
@@ -108,7 +75,7 @@ def test_a_plan_keeps_its_drop_outs_in_a_file(tmp_path: Any) -> None:
     path = tmp_path / "plan.json"
     plan.write(path)
     back = mo.read(path)
-    assert back.dropout == {"hazard": 0.03, "shock": None, "confidence": 0.95}
+    assert back.dropout == {"hazard": 0.03, "shock": None, "confidence": 0.95, "level": 1}
     assert mo.audit(instance, back).ok
     assert not mo.audit(instance, back.replace(details={})).ok  # without drop-outs: not held
     worse = back.replace(details={**back.details, "dropout": {**back.dropout, "confidence": 0.999}})
@@ -134,7 +101,11 @@ def test_out_of_reach_and_over_budget() -> None:
         ({"confidence": 0.9}, "dropout: dropout and confidence go together"),
         ({"dropout": 0.1, "confidence": 1.5}, "must lie in"),
         ({"dropout": 0.1, "confidence": 0.9, "reserve": 1.0}, "reserve"),
-        ({"dropout": 0.1, "confidence": 0.9, "protocol": "sequential"}, "sequential"),
+        ({"dropout": 0.1, "confidence": 0.9, "protocol": "reassign"}, "reassign"),
+        (
+            {"dropout": 0.1, "confidence": 0.9, "protocol": "sequential", "order": "designed"},
+            "designed",
+        ),
     ],
 )
 def test_bad_options(options: dict[str, Any], said: str) -> None:
@@ -162,3 +133,27 @@ def test_the_family_with_a_shock() -> None:
     assert found.high < 0.1  # a plan without a reserve does not survive the first losses
     calm = hazards_of(instance, **hazards).states[0][1].mean()
     assert 0.02 < calm < 0.035
+
+
+@pytest.mark.parametrize("shock", [None, (0.1, 1.8)])
+def test_rows_hold_for_safe_plans(shock: Any) -> None:
+    """What bounds a plan from below must hold for every safe plan, also for one that is just so."""
+    rng = np.random.default_rng(3)
+    capacity = rng.uniform(8, 12, 3000)
+    instance = mo.Instance(
+        cost=rng.uniform(1, 3, 3000), value=9, capacity=capacity, thresholds=0.7 * capacity.sum()
+    )
+    hazards = hazards_of(instance, rng.uniform(0.02, 0.05, 3000), shock)
+    for confidence in (0.85, 0.95):
+        task = Task(instance, hazards, confidence, False)
+        rows = bound._tail_rows(task)
+        assert rows
+        for give in (capacity, capacity * (instance.cost < 2.8), np.minimum(capacity, 9)):
+            low, high = 0.0, 1.0
+            for _ in range(20):  # as little as is safe
+                part = (low + high) / 2
+                safe = task.is_safe(task.crossing(give * part, fine=False))
+                low, high = (low, part) if safe else (part, high)
+            assert high < 1
+            assert all(float(weights @ give) * high >= amount for weights, amount in rows)
+            assert any(float(weights @ give) * high < amount * 1.03 for weights, amount in rows)

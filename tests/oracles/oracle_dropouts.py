@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, permutations, product
 from typing import Any
 
 import numpy as np
@@ -64,52 +64,172 @@ def simulated(
 
 
 def least_safe_payment(
-    data: dict[str, Any], hazard: np.ndarray, shock: tuple[float, float], confidence: float
+    data: dict[str, Any],
+    hazard: np.ndarray,
+    shock: tuple[float, float],
+    confidence: float,
+    order: Any = None,
+    level: int | None = None,
 ) -> float:
     """The least payments of a safe plan: every way in which sets of users may win, one LP each.
 
-    `data` has cost, value, capacity, reversibility, removable, exclusion (n,), threshold, share.
-    inf if there is no safe plan. Sets that lose stay a relative 10⁻⁶ below the threshold.
+    `data` has cost, value, capacity, reversibility, removable, exclusion (n,), thresholds and
+    shares (K,). `level`: which one must be reached (default: the last). `order`: None if users
+    decide at once, else a permutation, "small-first" or "large-first"; then also every way in which
+    those after a leaver may decide. inf if there is no safe plan. Sets that lose stay a relative
+    10⁻⁶ below the threshold, and who leaves prefers to by 10⁻⁷.
     """
-    from scipy.optimize import linprog
-
-    n, T = len(data["cost"]), data["threshold"]
+    n, K = len(data["cost"]), len(data["thresholds"])
+    aim = (K if level is None else level) - 1
     subsets = list(product((False, True), repeat=n))
     states = [(1 - shock[0], hazard), (shock[0], np.minimum(hazard * shock[1], 1))]
     weight = {
         S: sum(w * np.prod([1 - h[i] if S[i] else h[i] for i in range(n)]) for w, h in states)
         for S in subsets
     }
-    kept = 1 - sum(w * h for w, h in states)
+    orders = list(permutations(range(n))) if isinstance(order, str) else [order]
+    chances = {(D, i): _left(D, i, subsets, states) for D in subsets for i in range(n)}
     best = np.inf
-    for wins in _monotone(subsets):
-        if sum(weight[S] for S in wins) < confidence - 1e-12:
+    for wins in _nested(_monotone(subsets), K):
+        if sum(weight[S] for S in wins[aim]) < confidence - 1e-12:
             continue
-        held = np.zeros(n)
-        for i in range(n):
-            for S in subsets:
-                if S[i] and kept[i] > 0:
-                    without = (*S[:i], False, *S[i + 1 :])
-                    gone = (1 - data["exclusion"][i]) * (without in wins)
-                    held[i] += weight[S] / kept[i] * ((S in wins) - gone)
-        A, b = [], []
-        for S in subsets:
-            row = np.where(S, 1.0, 1 - data["removable"])
-            sign = -1 if S in wins else 1
-            A.append([*(sign * row), *np.zeros(n)])
-            b.append(-T if S in wins else T * (1 - 1e-6))
-        v = data["value"] * data["share"]
-        for i in range(n):
-            for rho, worth in ((1.0, v[i]), (data["reversibility"][i], v[i] * held[i])):
-                row = np.zeros(2 * n)
-                row[i], row[n + i] = rho * data["cost"][i], -1
-                A.append(row)
-                b.append(worth)
-        bounds = [(0, c) for c in data["capacity"]] + [(0, None)] * n
-        found = linprog([0] * n + [1] * n, A_ub=A, b_ub=b, bounds=bounds, method="highs")
-        if found.status == 0:
-            best = min(best, found.fun)
+        steps = np.diff(data["shares"], prepend=0.0)
+        worth = {S: sum(step for step, W in zip(steps, wins) if S in W) for S in subsets}
+        expects = {
+            key: sum(p * worth[S] for S, p in zip(subsets, chance))
+            for key, chance in chances.items()
+        }
+        for one in orders:
+            named = order if isinstance(order, str) else None
+            for low, high in _ranges(data, expects, one):
+                best = min(best, _least(data, subsets, wins, aim, (low, high), one, named))
     return best
+
+
+def _left(D: Any, i: int, subsets: Any, states: Any) -> list[float]:
+    """P(exactly S is left | D decide to stay, i is not lost) for every S."""
+    kept = sum(w * (1 - h[i]) for w, h in states)
+    found = []
+    for S in subsets:
+        chance = 0.0
+        for w, h in states:
+            p = w * (1 - h[i]) / kept if kept > 0 else 0.0
+            for j, there in enumerate(S):
+                stays = (1.0 if j == i else 1 - h[j]) if D[j] else 0.0
+                p *= stays if there else 1 - stays
+            chance += p
+        found.append(chance)
+    return found
+
+
+def _ranges(data: dict[str, Any], expects: Any, order: Any) -> list[tuple[Any, Any]]:
+    """In which ranges (low, high) of r everybody stays, (n,) each; several ways to hold them."""
+    n = len(data["cost"])
+    everyone = (True,) * n
+
+    def gain(i: int, stays: Any, leaves: Any) -> float:
+        enjoyed = (1 - data["exclusion"][i]) * expects[leaves, i]
+        return float(data["value"][i] * (expects[stays, i] - enjoyed))
+
+    def without(D: Any, i: int) -> Any:
+        return (*D[:i], False, *D[i + 1 :])
+
+    def subgames(place: int, D: Any) -> list[tuple[Any, dict[int, tuple[float, float]]]]:
+        """(who stays at the end, the range of r of those who decide from `place` on)."""
+        if place == n:
+            return [(D, {})]
+        mover, found = order[place], []
+        for stays, one in subgames(place + 1, D):
+            for leaves, other in subgames(place + 1, without(D, mover)):
+                both = _both(one, other)
+                if both is None:
+                    continue
+                at = gain(mover, stays, leaves)
+                for end, here in ((stays, (-np.inf, at)), (leaves, (at + 1e-7, np.inf))):
+                    joined = _both(both, {mover: here})
+                    if joined is not None:
+                        found.append((end, joined))
+        return found
+
+    if order is None:
+        high = [gain(i, everyone, without(everyone, i)) for i in range(n)]
+        return [(np.full(n, -np.inf), np.array(high))]
+    ways: list[dict[int, tuple[float, float]]] = [{}]
+    for place, mover in enumerate(order):
+        ways = [
+            joined
+            for way in ways
+            for end, below in subgames(place + 1, without(everyone, mover))
+            if (joined := _both(_both(way, below), {mover: (-np.inf, gain(mover, everyone, end))}))
+        ]
+    whole = (-np.inf, np.inf)
+    found = {tuple(way.get(i, whole) for i in range(n)) for way in ways}
+    return [(np.array([lo for lo, _ in way]), np.array([hi for _, hi in way])) for way in found]
+
+
+def _both(one: Any, other: Any) -> dict[int, tuple[float, float]] | None:
+    """Both ranges of r per user; None if they exclude one another."""
+    if one is None:
+        return None
+    found = dict(one)
+    for i, (low, high) in other.items():
+        lo, hi = found.get(i, (-np.inf, np.inf))
+        found[i] = max(lo, low), min(hi, high)
+        if found[i][0] > found[i][1]:
+            return None
+    return found
+
+
+def _least(
+    data: dict[str, Any],
+    subsets: Any,
+    wins: Any,
+    aim: int,
+    ranges: Any,
+    order: Any,
+    named: str | None,
+) -> float:
+    """The least payments with given sets of winners and ranges of r: a linear program."""
+    from scipy.optimize import linprog
+
+    n = len(data["cost"])
+    A, b = [], []
+    for S in subsets:
+        row = np.where(S, 1.0, 1 - data["removable"])
+        for W, T in zip(wins, data["thresholds"]):
+            sign = -1 if S in W else 1
+            A.append([*(sign * row), *np.zeros(n)])
+            b.append(-T if S in W else T * (1 - 1e-6))
+    gain = data["value"] * data["shares"][aim]
+    for i in range(n):
+        for rho, most, sign in (
+            (1.0, gain[i], 1),
+            (data["reversibility"][i], ranges[1][i], 1),
+            (data["reversibility"][i], ranges[0][i], -1),
+        ):
+            if np.isfinite(most):
+                row = np.zeros(2 * n)
+                row[i], row[n + i] = sign * rho * data["cost"][i], -sign
+                A.append(row)
+                b.append(sign * most)
+    if named is not None:
+        sign = 1.0 if named == "small-first" else -1.0
+        for first, second in pairwise(order):
+            row = np.zeros(2 * n)
+            row[first], row[second] = sign, -sign
+            A.append(row)
+            b.append(0.0 if first < second else -1e-7)
+    bounds = [(0, c) for c in data["capacity"]] + [(0, None)] * n
+    found = linprog([0] * n + [1] * n, A_ub=A, b_ub=b, bounds=bounds, method="highs")
+    return float(found.fun) if found.status == 0 else np.inf
+
+
+def _nested(families: Any, levels: int) -> list[list[Any]]:
+    """All lists of `levels` families, each inside the one before."""
+    found = [[F] for F in families]
+    for _ in range(levels - 1):
+        found = [[*one, F] for one in found for F in families if one[-1] >= F]
+    return found
 
 
 def _monotone(subsets: list[tuple[bool, ...]]) -> list[set[tuple[bool, ...]]]:

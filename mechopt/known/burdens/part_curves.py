@@ -30,6 +30,11 @@ def part_payment(instance: Instance, level: int, total: float, burden: FloatArra
     return _clean(need, instance.cost_of(burden), instance.value)
 
 
+def all_or_nothing(instance: Instance, level: int, total: float) -> bool:
+    """Whether whoever takes a part back may as well take all: it costs the same level."""
+    return len(_in_question(instance, level, total)) == 1
+
+
 def part_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
     """The curves of all users at `level` (1-based), total T_level + reserve."""
     total = required_total(instance, level, reserve)
@@ -49,22 +54,38 @@ def part_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
 def _needs(
     instance: Instance, level: int, total: float, user: IntArray, burden: FloatArray
 ) -> FloatArray:
-    """The terms of the need at each point, money, shape (level + 3, N)."""
+    """The terms of the need at each point, money, a row per term."""
     cost = _cost(instance, user, burden)
     recovered = instance.reversibility[user]
     gain = instance.value * instance.share_at(level)
     terms = [0.0 * cost, cost - gain[user]]
-    for m in range(level + 1):
-        left = np.maximum(burden - _amount(instance, level, total, m)[user], 0.0)
-        back = recovered * (cost - _cost(instance, user, left))
-        terms.append(back - leaving_loss(instance, level, m)[user])
+    for m, amount in _in_question(instance, level, total):
+        kept: FloatArray | float = 0.0
+        if amount is not None:
+            kept = _cost(instance, user, np.maximum(burden - amount[user], 0.0))
+        terms.append(recovered * (cost - kept) - leaving_loss(instance, level, m)[user])
     return np.stack(terms)
 
 
+def _in_question(
+    instance: Instance, level: int, total: float
+) -> list[tuple[int, FloatArray | None]]:
+    """(m, D_m) of the levels that may bind; None: everybody can take back all he gives.
+
+    Of those the highest binds before the others; at no reserve level k itself asks for nothing.
+    """
+    found: list[tuple[int, FloatArray | None]] = []
+    for m in range(level, 0, -1):
+        amount = _amount(instance, level, total, m)
+        if (amount >= instance.capacity).all():
+            return [*found, (m, None)]
+        if amount.any():
+            found.append((m, amount))
+    return [*found, (0, None)]
+
+
 def _amount(instance: Instance, level: int, total: float, m: int) -> FloatArray:
-    """D_m, data, (n,): what can be taken back with level m left; inf: all of it."""
-    if m == 0:
-        return np.full(instance.n, inf)
+    """D_m, data, (n,): what can be taken back with level m ≥ 1 left; inf: all of it."""
     room = max(total - float(instance.thresholds[m - 1]), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(instance.removable > 0, room / instance.removable, inf)
@@ -77,7 +98,8 @@ def _cost(instance: Instance, user: IntArray, burden: FloatArray) -> FloatArray:
 def _bends(instance: Instance, level: int, total: float) -> tuple[IntArray, FloatArray]:
     """Burdens between which every term of the need is linear: (user, burden), ascending."""
     ends = [np.zeros(instance.n), *np.cumsum(instance.widths, axis=1).T[:-1]]
-    amounts = [_amount(instance, level, total, m) for m in range(1, level + 1)]
+    settled = _in_question(instance, level, total)
+    amounts = [amount for _, amount in settled if amount is not None]
     columns = [*ends, instance.capacity]
     columns += [amount + end for amount in amounts for end in ends]
     grid = np.sort(np.minimum(np.column_stack(columns), instance.capacity[:, None]), axis=1)

@@ -23,7 +23,7 @@ from mechopt.known.burdens import level_curves
 from mechopt.known.burdens.knapsack_relaxation import Knapsack
 from mechopt.known.burdens.level_curves import LevelCurves
 from mechopt.known.burdens.multiple_choice_knapsack import Choice, minimise
-from mechopt.known.burdens.part_curves import part_curves, part_payment
+from mechopt.known.burdens.part_curves import all_or_nothing, part_curves, part_payment
 from mechopt.known.levels import LevelAnswer
 from mechopt.problem import cost_curves
 from mechopt.problem.aims import leaving_loss
@@ -68,6 +68,8 @@ def solve_level(
     refusal = out_of_reach(instance, level, quantity, total)
     if refusal is not None:
         return LevelSolution(refusal)
+    if withdrawal == "part" and all_or_nothing(instance, level, total):
+        withdrawal = "whole"
     budget = instance.budget if transfers else 0.0
     found, least = _solve_curves(
         instance, level, quantity, total, reserve, budget, deadline, withdrawal

@@ -58,7 +58,8 @@ def solve(
         keeps everything (F15); the same problem for one threshold met exactly
 
     :dropout, shock, confidence: users are lost with these hazards (`mechopt.crossing`), and
-        P(X ≥ T) must be at least `confidence`; one threshold, no reserve of its own
+        P(X ≥ T_k) must be at least `confidence` for the level k aimed at; no reserve of its own.
+        In sequence, plans are those that hold in every order, but proved optima of a few users
 
     Infeasible: the null outcome with the reason, or INFEASIBLE if `target` was given.
     """
@@ -160,7 +161,7 @@ def _safe(instance: Instance, wanted: Wanted, **losses: Any) -> Plan:
     from mechopt.known.safety.solve import solve as solve_safely
 
     usual = Wanted()
-    for name in ("reserve", "order", "method", "withdrawal"):
+    for name in ("reserve", "method", "withdrawal"):
         value = getattr(wanted, name)
         if not (np.isscalar(value) and value == getattr(usual, name)):
             raise InvalidOption(f"{name}: has no meaning with confidence; leave it out")

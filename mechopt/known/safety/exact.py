@@ -1,12 +1,16 @@
-"""The best safe plan for a few users, proved: one binary per set of users who may be left.
+"""The best safe plan for a few users, proved: a binary per set of users who may be left and level.
 
-w_S = 1 if x(S) = Σ_{i∈S} x_i + Σ_{i∉S} (1 − δ_i) x_i reaches T. Then P(X ≥ T) = Σ_S P(S) w_S and
-held_i are linear in w, and the problem is a mixed-integer linear program (T = 1 in its units).
-Sets that do not reach T stay below it by a relative 10⁻⁶, which is what the optimum is proved to.
+w_Sm = 1 if x(S) = Σ_{i∈S} x_i + Σ_{i∉S} (1 − δ_i) x_i reaches T_m. Then P(X ≥ T_k) = Σ_S P(S) w_Sk,
+and what users expect if some of them decide to leave, Σ_S P(S | who decides to stay) B(w_S), are
+linear in w, and the problem is a mixed-integer linear program (T_k = 1 in its units). In sequence
+every decision after somebody has left is a binary, and what is expected then a column per user.
+Sets that do not reach T_m stay below it by a relative 10⁻⁶, which is what the optimum is proved to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise, permutations
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -14,132 +18,295 @@ from typing import Any
 import numpy as np
 
 from mechopt import arrays
-from mechopt.arrays import FloatArray
+from mechopt.answer.plan import Plan
+from mechopt.arrays import FloatArray, IntArray
 from mechopt.known.safety.search import Safe
 from mechopt.known.safety.task import Task
 from mechopt.solver import highs
-from mechopt.solver.linear_program import LinearProgram
+from mechopt.solver.builder import Builder
 from mechopt.status import Status
+from mechopt.withdrawal import check_withdrawal
 
-MOST_USERS = 7
+_MOST_SETS = {True: 32, False: 128}  # sets × levels, in sequence or at once
 _BELOW = 1e-6
 _LIFT = 3e-7  # what HiGHS may leave a row short of T by, and less than a third of _BELOW
+_STRICT = 1e-6  # of v b or what he gives: by how much whoever leaves must prefer to
+_Entries = list[tuple[int, float]]
+
+
+def small_enough(task: Task) -> bool:
+    """Whether all sets of users can be told apart."""
+    most = _MOST_SETS[task.order is not None]
+    return task.instance.n <= 7 and 2**task.instance.n * task.instance.levels <= most
 
 
 def solve(
     task: Task, quantity: str, budget: float, deadline: float
 ) -> tuple[Safe | None, float, bool]:
     """(best plan or None, lower bound in money, whether the search ended by itself)."""
-    ask = task.confidence
+    best: Safe | None = None
+    least, ended = inf, True
+    for order in _orders(task):
+        found, bound, alone = _solve_order(task, order, quantity, budget, deadline)
+        if found is not None and (best is None or found.value < best.value):
+            best = found
+        least, ended = min(least, bound), ended and alone
+    return best, least, ended
+
+
+def _orders(task: Task) -> Iterable[IntArray | None]:
+    """None if users decide at once; else every order that burdens may bring about."""
+    if task.order is None:
+        return [None]
+    if not isinstance(task.order, str):
+        return [np.asarray(task.order)]
+    if task.order == "cost":
+        return [np.argsort(task.instance.cost, kind="stable")]
+    return map(np.array, permutations(range(task.instance.n)))
+
+
+def _solve_order(
+    task: Task, order: IntArray | None, quantity: str, budget: float, deadline: float
+) -> tuple[Safe | None, float, bool]:
+    ask, strict = task.confidence, 0.0
+    least = -inf
     for _ in range(3):
         limit = max(deadline - perf_counter(), 0.1)
-        program, columns = _program(task, quantity, budget, ask)
-        found = highs.solve(program, time_limit=limit, mip_rel_gap=1e-9)
+        model = _Model(task, order, strict)
+        found = highs.solve(
+            model.program(quantity, budget, ask), time_limit=limit, mip_rel_gap=1e-9
+        )
         if found.status is Status.INFEASIBLE:
             return None, inf, True
-        bound = -inf if found.bound is None else found.bound
+        least = max(least, -inf if found.bound is None else found.bound)
         if found.x is None:
-            return None, bound, False
-        burden = np.array([found.x[at].sum() for at in columns]) * task.threshold
-        lifted = np.minimum(burden * (1 + _LIFT), task.instance.capacity)
-        lifted[burden <= 1e-9 * task.threshold] = 0.0
-        crossing = task.crossing(lifted)
-        if task.is_safe(crossing):
-            payment = task.payments(lifted, task.held_by(crossing))
-            paid = payment if quantity == "pay" else task.instance.cost_of(lifted)
-            plan = Safe(lifted, payment, arrays.exact_sum(paid), crossing)
-            return plan, bound, found.status is Status.OPTIMAL
-        ask += 1e-6  # the solver took a probability just short of what is asked
+            return None, least, False
+        plan, fault = model.plan(found.x, quantity)
+        if plan is not None:
+            return plan, least, found.status is Status.OPTIMAL
+        if fault == "crossing":
+            ask += 1e-6  # the solver took a probability just short of what is asked
+        else:
+            strict = _STRICT  # a tie was decided as the game does not
+            least = -inf  # what is proved from here on is of the strict model
     return None, 0.0, False
 
 
-def _program(
-    task: Task, quantity: str, budget: float, confidence: float
-) -> tuple[LinearProgram, list[Any]]:
-    """The program, and the columns of x (one array per user)."""
-    instance = task.instance
-    n, segments = instance.widths.shape
-    sets = 2**n
-    inside = (np.arange(sets)[:, None] >> np.arange(n)) & 1 == 1  # (sets, n)
-    columns = [np.arange(i * segments, (i + 1) * segments) for i in range(n)]
-    pay, win = n * segments, n * segments + n
-    rows = _Rows(win + sets)
-    upper = np.concatenate(
-        ((instance.widths / task.threshold).reshape(-1), np.full(n, inf), np.ones(sets))
-    )
-    share = np.where(inside, 1.0, 1 - instance.removable)
-    reach = share @ (instance.capacity / task.threshold)
-    for s in range(sets):
-        entries = [(int(c), share[s, i]) for i in range(n) for c in columns[i]]
-        if reach[s] < 1:
-            upper[win + s] = 0.0
+class _Model:
+    """The program of one order (None: all at once); `strict`: how clearly leavers must gain."""
+
+    def __init__(self, task: Task, order: IntArray | None, strict: float) -> None:
+        self.task, self.order, self.strict = task, order, strict
+        self.instance = instance = task.instance
+        n = instance.n
+        self.build = Builder()
+        self.inside = (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1  # (sets, n)
+        widths = instance.widths / task.threshold
+        self.rates = instance.cost[:, None] * instance.slopes * task.threshold
+        self.give = [[self.build.column(0, 0, w) for w in row] for row in widths.tolist()]
+        self.pay = [self.build.column(0, 0, inf) for _ in range(n)]
+        self.wins = self._levels()
+        self._participation()
+        if order is None:
+            for user in range(n):
+                leaves = self._leaf(2**n - 1 - (1 << user), user)
+                self._stays(user, self._leaf(2**n - 1, user), leaves)
         else:
-            rows.add([*entries, (win + s, -1.0)], 0.0, inf)
-            rows.add([*entries, (win + s, -(reach[s] - 1 + _BELOW))], -inf, 1 - _BELOW)
-        for i in range(n):
-            if not inside[s, i]:
-                rows.add([(win + (s | 1 << i), 1.0), (win + s, -1.0)], 0.0, inf)
-    chance = sum(prior * _chances(inside, hazard) for prior, hazard in task.hazards.states)
-    rows.add([(win + s, float(chance[s])) for s in range(sets)], confidence, inf)  # type: ignore[index]
-    rates = instance.cost[:, None] * instance.slopes * task.threshold
-    kept = 1 - task.hazards.mean
-    for i in range(n):
-        cost = [(int(c), float(rate)) for c, rate in zip(columns[i], rates[i])]
-        rows.add([(pay + i, 1.0), *((c, -rate) for c, rate in cost)], -float(task.gain[i]), inf)
-        rho = float(task.reversible[i])
-        if rho == 0:
-            continue
-        entries = [(pay + i, 1.0), *((c, -rho * rate) for c, rate in cost)]
-        if kept[i] > 0:
-            stays = np.flatnonzero(inside[:, i])
-            weight = task.gain[i] * np.asarray(chance)[stays] / kept[i]
-            entries += list(zip((win + stays).tolist(), weight.tolist()))
-            less = (1 - instance.exclusion[i]) * weight
-            entries += list(zip((win + (stays ^ 1 << i)).tolist(), (-less).tolist()))
-        rows.add(entries, 0.0, inf)
-    if budget < inf:
-        rows.add([(pay + i, 1.0) for i in range(n)], -inf, budget)
-    goal = np.zeros(win + sets)
-    if quantity == "pay":
-        goal[pay:win] = 1.0
-    else:
-        goal[:pay] = rates.reshape(-1)
-    integer = np.zeros(win + sets, dtype=bool)
-    integer[win:] = True
-    return rows.program(goal, upper, integer), columns
+            self._by_burden()
+            for place, user in enumerate(order.tolist()):
+                after = self._outcome(2**n - 1 - (1 << user), place + 1, (user,))
+                self._stays(user, self._leaf(2**n - 1, user), after[user])
 
+    def _cost(self, row: int, user: int, factor: float) -> None:
+        for column, rate in zip(self.give[user], self.rates[user].tolist()):
+            self.build.entry(row, column, factor * rate)
 
-def _chances(inside: Any, hazard: FloatArray) -> FloatArray:
-    """P(exactly S is left), shape (sets,)."""
-    return np.asarray(np.where(inside, 1 - hazard, hazard).prod(axis=1))
+    def _data(self, row: int, shares: FloatArray) -> None:
+        for columns, share in zip(self.give, shares.tolist()):
+            for column in columns:
+                self.build.entry(row, column, share)
 
+    def _levels(self) -> list[list[int]]:
+        """w_Sm, one list of levels per set."""
+        build, instance = self.build, self.instance
+        share = np.where(self.inside, 1.0, 1 - instance.removable)
+        reach = share @ (instance.capacity / self.task.threshold)
+        wins: list[list[int]] = []
+        for one, most in zip(share, reach.tolist()):
+            columns: list[int] = []
+            for goal in (instance.thresholds / self.task.threshold).tolist():
+                column = build.column(0, 0, 1.0 if most >= goal else 0.0, whole=True)
+                if most >= goal:
+                    above, below = build.row(0, inf), build.row(-inf, goal * (1 - _BELOW))
+                    self._data(above, one)
+                    self._data(below, one)
+                    build.entry(above, column, -goal)
+                    build.entry(below, column, goal * (1 - _BELOW) - most)
+                if columns:
+                    self._not_before(column, columns[-1])
+                columns.append(column)
+            wins.append(columns)
+        for s, columns in enumerate(wins):
+            for user in np.flatnonzero(~self.inside[s]).tolist():
+                for more, less in zip(wins[s | 1 << user], columns):
+                    self._not_before(less, more)
+        return wins
 
-class _Rows:
-    """Rows of a linear program, gathered one by one."""
+    def _not_before(self, one: int, other: int) -> None:
+        row = self.build.row(-inf, 0)
+        self.build.entry(row, one, 1)
+        self.build.entry(row, other, -1)
 
-    def __init__(self, columns: int) -> None:
-        self.columns = columns
-        self.start, self.index, self.value = [0], list[int](), list[float]()
-        self.lower, self.upper = list[float](), list[float]()
+    def _participation(self) -> None:
+        for user, gain in enumerate(self.task.gain.tolist()):
+            row = self.build.row(-gain, inf)
+            self.build.entry(row, self.pay[user], 1)
+            self._cost(row, user, -1)
 
-    def add(self, entries: Any, lower: float, upper: float) -> None:
+    def _by_burden(self) -> None:
+        if not isinstance(self.task.order, str) or self.task.order == "cost":
+            return
+        assert self.order is not None
+        sign = 1.0 if self.task.order == "small-first" else -1.0
+        order = self.order.tolist()
+        for first, second in pairwise(order):
+            row = self.build.row(self.strict if first > second else 0, inf)
+            shares = np.zeros(self.instance.n)
+            shares[first], shares[second] = -sign, sign
+            self._data(row, shares)
+
+    # -- what is expected -------------------------------------------------------------------------
+
+    def _leaf(self, stay: int, user: int) -> _Entries:
+        """E[B | `stay` (a set, in bits) decide to stay, `user` is not lost], linear in w."""
+        chance = _chances(self.task, self.inside, stay, user)
+        steps = np.diff(self.instance.shares, prepend=0.0).tolist()
+        return [
+            (column, step * float(chance[s]))
+            for s in np.flatnonzero(chance).tolist()
+            for column, step in zip(self.wins[s], steps)
+        ]
+
+    def _outcome(self, stay: int, place: int, asked: tuple[int, ...]) -> dict[int, _Entries]:
+        """What each of `asked` expects once those from `place` on have decided as they prefer."""
+        assert self.order is not None
+        if place == self.order.size:
+            return {user: self._leaf(stay, user) for user in asked}
+        build, mover = self.build, int(self.order[place])
+        stays = self._outcome(stay, place + 1, (*asked, mover))
+        leaves = self._outcome(stay - (1 << mover), place + 1, (*asked, mover))
+        decides = build.column(0, 0, 1, whole=True)
+        self._prefers(mover, decides, stays[mover], leaves[mover])
+        most = self.task.most_share
+        found: dict[int, _Entries] = {}
+        for user in asked:
+            column = build.column(0, 0, most)
+            for child, flag in ((stays[user], most), (leaves[user], -most)):
+                for sign in (1.0, -1.0):
+                    row = build.row(-inf, most if flag > 0 else 0)
+                    build.entry(row, column, sign)
+                    self._add(row, child, -sign)
+                    build.entry(row, decides, flag)
+            found[user] = [(column, 1.0)]
+        return found
+
+    def _add(self, row: int, entries: _Entries, factor: float) -> None:
         for column, value in entries:
-            if value:
-                self.index.append(column)
-                self.value.append(float(value))
-        self.start.append(len(self.index))
-        self.lower.append(lower)
-        self.upper.append(upper)
+            self.build.entry(row, column, factor * value)
 
-    def program(self, cost: FloatArray, upper: FloatArray, integer: Any) -> LinearProgram:
-        return LinearProgram(
-            cost=cost,
-            start=np.array(self.start, dtype=np.int32),
-            index=np.array(self.index, dtype=np.int32),
-            value=np.array(self.value),
-            row_lower=np.array(self.lower),
-            row_upper=np.array(self.upper),
-            lower=np.zeros(self.columns),
-            upper=upper,
-            integer=integer,
-        )
+    def _gain(self, row: int, user: int, stays: _Entries, leaves: _Entries) -> None:
+        """v (E[B | stays] − (1 − η) E[B | leaves]) + t − ρ C."""
+        value = float(self.instance.value[user])
+        self._add(row, stays, value)
+        self._add(row, leaves, -value * (1 - float(self.instance.exclusion[user])))
+        self.build.entry(row, self.pay[user], 1)
+        self._cost(row, user, -float(self.task.reversible[user]))
+
+    def _stays(self, user: int, stays: _Entries, leaves: _Entries) -> None:
+        if self.task.reversible[user] > 0:
+            self._gain(self.build.row(0, inf), user, stays, leaves)
+
+    def _prefers(self, user: int, decides: int, stays: _Entries, leaves: _Entries) -> None:
+        instance = self.instance
+        top = float(instance.value[user]) * self.task.most_share
+        borne = float(instance.cost_of(instance.capacity)[user])
+        most = top + 2 * borne
+        wants = self.build.row(-most, inf)
+        leaver = self.build.row(-inf, -self.strict * max(top, borne))
+        for row in (wants, leaver):
+            self._gain(row, user, stays, leaves)
+            self.build.entry(row, decides, -most)
+
+    # -- the program and its plan -----------------------------------------------------------------
+
+    def program(self, quantity: str, budget: float, confidence: float) -> Any:
+        build = self.build
+        safe = build.row(confidence, inf)
+        chance = _chances(self.task, self.inside, 2**self.instance.n - 1, None)
+        for s, columns in enumerate(self.wins):
+            build.entry(safe, columns[self.task.level - 1], float(chance[s]))
+        if budget < inf:
+            row = build.row(-inf, budget)
+            for column in self.pay:
+                build.entry(row, column, 1)
+        if quantity == "pay":
+            for column in self.pay:
+                build.cost[column] = 1.0
+        else:
+            for columns, rates in zip(self.give, self.rates.tolist()):
+                for column, rate in zip(columns, rates):
+                    build.cost[column] = rate
+        return build.program()
+
+    def plan(self, x: FloatArray, quantity: str) -> tuple[Safe | None, str]:
+        """(the plan of a solution, "") or (None, what of it does not hold)."""
+        task = self.task
+        burden = np.array([sum(x[at] for at in columns) for columns in self.give]) * task.threshold
+        lifted = np.minimum(burden * (1 + _LIFT), self.instance.capacity)
+        lifted[burden <= 1e-9 * task.threshold] = 0.0
+        crossing = task.crossing(lifted)
+        if not task.is_safe(crossing):
+            return None, "crossing"
+        payment = task.payments(lifted, task.held_by(crossing))
+        if self.order is not None:
+            # no more than what the model pays: the game that follows holds them
+            paid = np.array([x[column] for column in self.pay])
+            cost = self.instance.cost_of(lifted)
+            least = task.payments(lifted, task.gain)
+            slack = 1e-9 * np.maximum(cost, task.gain) + 2 * _LIFT * cost
+            payment = np.minimum(payment, np.maximum(paid + slack, least))
+            if not stable(task, lifted, payment):
+                return None, "game"
+        spent = payment if quantity == "pay" else self.instance.cost_of(lifted)
+        return Safe(lifted, payment, arrays.exact_sum(spent), crossing), ""
+
+
+def stable(task: Task, burden: FloatArray, payment: FloatArray) -> bool:
+    """Whether everybody stays in sequence, by the game itself."""
+    calm, *hit = task.hazards.states
+    plan = Plan.from_arrays(task.instance, burden, payment)
+    shock = None
+    if hit:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = np.where(calm[1] > 0, hit[0][1] / np.where(calm[1] > 0, calm[1], 1), 1.0)
+        shock = (hit[0][0], factor)
+    report = check_withdrawal(
+        task.instance, plan, "sequential", task.order, dropout=calm[1], shock=shock
+    )
+    return report.stable
+
+
+def _chances(task: Task, inside: Any, stay: int, user: int | None) -> FloatArray:
+    """P(exactly S is left | `stay` decide to stay, `user` is not lost), shape (sets,)."""
+    n = inside.shape[1]
+    there = (stay >> np.arange(n)) & 1 == 1
+    found = np.zeros(len(inside))
+    kept = 1.0 if user is None else max(1 - float(task.hazards.mean[user]), 1e-300)
+    for prior, hazard in task.hazards.states:
+        left = np.where(there, 1 - hazard, 0.0)
+        weight = prior
+        if user is not None:
+            weight *= (1 - float(hazard[user])) / kept
+            left[user] = float(there[user])
+        found += weight * np.where(inside, left, 1 - left).prod(axis=1)
+    return found

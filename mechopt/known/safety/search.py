@@ -133,7 +133,8 @@ def _least_total(
     goal = min(task.confidence + margin, 1.0)
     guess = _normal_total(task, burden, low, high, goal)
     for step in range(_HALVINGS):
-        if high - low <= 1e-7 * task.threshold or perf_counter() > deadline:
+        late = step >= 3 and perf_counter() > deadline  # sooner there would be no answer
+        if high - low <= 1e-7 * task.threshold or late:
             break
         total = min(max(guess, low), high)
         found = crossing(total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -17,6 +18,7 @@ from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.known.safety import bound, exact
 from mechopt.known.safety.search import Safe, search
 from mechopt.known.safety.task import Task
+from mechopt.problem.aims import MINIMISED, objective_value
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -26,24 +28,30 @@ _PATIENCE = 60.0  # seconds, without a time limit
 def solve(
     instance: Instance, wanted: Wanted, *, dropout: Any, shock: Any, confidence: float | None
 ) -> Plan:
-    """The best plan with P(X ≥ T) ≥ confidence; see `mechopt.known.burdens.solve`.
+    """The best plan with P(X ≥ T_k) ≥ confidence of the level k it aims at.
 
-    Up to `exact.MOST_USERS` users with capacity: proved. Above: a plan, and a lower bound on what
-    any safe plan takes (`bound`); OPTIMAL if the two meet.
+    See `mechopt.known.burdens.solve`. A few users (`exact.small_enough`): proved. More: a plan, and
+    a lower bound on what any safe plan takes (`bound`); OPTIMAL if the two meet.
     """
-    _check(instance, dropout, confidence, wanted.protocol)
+    _check(instance, dropout, confidence, wanted)
     assert confidence is not None
-    hazards = hazards_of(instance, dropout, shock)
-    task = Task(instance, hazards, float(confidence), wanted.protocol == "simultaneous")
-    deadline = perf_counter() + (_PATIENCE if wanted.time_limit is None else wanted.time_limit)
+    order = wanted.order if wanted.protocol == "sequential" else None
+    hazards, rights = hazards_of(instance, dropout, shock), wanted.protocol != "none"
+    task = Task(instance, hazards, float(confidence), rights, order=order)
+    patience = _PATIENCE if wanted.time_limit is None else wanted.time_limit
+    start = perf_counter()
     budget = instance.budget if wanted.transfers else 0.0
-    made: list[Safe] = []
-    undecided: list[str] = []
+    made: dict[int, Safe] = {}
+    open_: dict[int, LevelAnswer] = {}
 
     def solve_level(level: int, quantity: str) -> LevelAnswer:
-        answer = _solve_level(task, quantity, budget, deadline, made)
+        part = (instance.levels - level + 1) / instance.levels
+        one, deadline = replace(task, level=level), start + patience * part
+        found, answer = _solve_level(one, quantity, budget, deadline)
+        if found is not None:
+            made[level] = found
         if answer.shortfall and answer.shortfall["constraint"] == "time":
-            undecided.append(answer.reason)
+            open_[level] = answer
         return answer
 
     plan = best_level(
@@ -53,14 +61,42 @@ def solve(
         solver="safety search",
         details={"dropout": terms(dropout, shock, confidence)},
     )
-    if undecided and not plan.level:
-        return plan.replace(status=Status.UNKNOWN, burden=None, payment=None, objective=None)
+    plan = _with_aim(plan, task, made)
+    return _undecided(plan, wanted.objective, open_) if open_ else plan
+
+
+def _with_aim(plan: Plan, task: Task, made: dict[int, Safe]) -> Plan:
+    """The plan with the level it aims at, and how safe that is."""
+    chosen = [level for level, safe in made.items() if safe.burden is plan.burden]
+    if not chosen:
+        return plan
+    (level,) = chosen
+    found, one = made[level].crossing, replace(task, level=level)
     details = dict(plan.details)
-    if made and plan.level:
-        found = made[-1].crossing
-        details["crossing"] = {"probability": found.probability, "low": found.low}
-        details["relied_on"] = int((task.held_by(found) > 0).sum()) if task.rights else 0
+    details["dropout"] = {**details["dropout"], "level": level}
+    details["crossing"] = {"probability": found.probability, "low": found.low}
+    details["relied_on"] = int((one.held_by(found) > 0).sum()) if task.rights else 0
     return plan.replace(details=details)
+
+
+def _undecided(plan: Plan, objective: str, open_: dict[int, LevelAnswer]) -> Plan:
+    """What levels that were neither reached nor excluded leave open."""
+    instance = plan.instance
+    if not plan.level:
+        reason = next(iter(open_.values())).reason
+        nothing = {"burden": None, "payment": None, "objective": None, "bound": None}
+        return plan.replace(status=Status.UNKNOWN, reason=reason, **nothing)
+    minimised = objective in MINIMISED
+    bounds = [] if plan.bound is None else [plan.bound]
+    for level, answer in open_.items():
+        assert answer.shortfall is not None
+        share, least = instance.share_at(level), float(answer.shortfall["least"])
+        spent, cost = (least, 0.0) if answer.quantity == "pay" else (0.0, least)
+        bounds.append(objective_value(instance, objective, share, spent, cost))
+    bound = min(bounds) if minimised else max(bounds)
+    gains = (plan.objective or 0.0) - bound if minimised else bound - (plan.objective or 0.0)
+    status = plan.status if gains <= 0 else Status.FEASIBLE
+    return plan.replace(bound=bound, status=status)
 
 
 def terms(dropout: Any, shock: Any, confidence: float) -> dict[str, Any]:
@@ -78,20 +114,20 @@ def _listed(given: Any) -> Any:
     return arrays.to_float(given).tolist()
 
 
-def _check(instance: Instance, dropout: Any, confidence: Any, protocol: str) -> None:
+def _check(instance: Instance, dropout: Any, confidence: Any, wanted: Wanted) -> None:
     if confidence is None or dropout is None:
         missing = "confidence" if confidence is None else "dropout"
         raise InvalidOption(f"{missing}: dropout and confidence go together")
     if not (isinstance(confidence, (int, float)) and 0 <= confidence <= 1):
         raise InvalidOption(f"confidence: must lie in [0, 1], got {confidence!r}")
-    if protocol not in ("simultaneous", "none"):
+    if wanted.protocol not in ("simultaneous", "sequential", "none"):
         raise NotSupported(
-            f"confidence: is for the protocols simultaneous and none, not {protocol!r}"
+            "confidence: is for the protocols simultaneous, sequential and none, not "
+            f"{wanted.protocol!r}"
         )
-    if instance.levels > 1:
+    if isinstance(wanted.order, str) and wanted.order == "designed":
         raise NotSupported(
-            "confidence: is for one threshold; choose one with "
-            "instance.replace(thresholds=[T], shares=[b])"
+            "confidence: no order is designed with drop-outs; leave it out or give one"
         )
     if instance.has_committed or instance.practice is not None:
         raise NotSupported(
@@ -101,24 +137,28 @@ def _check(instance: Instance, dropout: Any, confidence: Any, protocol: str) -> 
 
 
 def _solve_level(
-    task: Task, quantity: str, budget: float, deadline: float, made: list[Safe]
-) -> LevelAnswer:
-    top = task.crossing(np.asarray(task.instance.capacity))
+    task: Task, quantity: str, budget: float, deadline: float
+) -> tuple[Safe | None, LevelAnswer]:
+    everything = np.asarray(task.instance.capacity)
+    top = task.crossing(everything, fine=False)
+    if top.low < task.confidence <= top.high:
+        top = task.crossing(everything)
     if top.high < task.confidence - tolerances.PROBABILITY:
-        return _refused(
+        return None, _refused(
+            task,
             quantity,
             f"a crossing probability of {task.confidence:g} is out of reach: with everything that "
             f"users can give it is {top.probability:.6g}",
             {"constraint": "confidence", "probability": top.probability},
         )
     found = search(task, quantity, budget, deadline)
-    if task.instance.n <= exact.MOST_USERS:
+    if exact.small_enough(task):
         best, least, ended = exact.solve(task, quantity, budget, deadline)
         # The plan of the search has no traces of the solver's tolerances.
         if best is not None and (found is None or best.value < found.value - _doubt(task, found)):
             found = best
         if ended and least == inf and found is None:
-            return _over_budget(task, quantity, budget, deadline)
+            return None, _over_budget(task, quantity, budget, deadline)
         if found is not None and ended:
             # HiGHS proves to its tolerances: within them the bound is the value
             least = found.value if found.value - least <= 2 * _doubt(task, found) else least
@@ -128,13 +168,14 @@ def _solve_level(
     if found is None:
         needed = bound.least(task, "pay", 0.0)
         if needed > budget * (1 + tolerances.REACH):
-            return _over_budget(task, quantity, budget, deadline, needed)
+            return None, _over_budget(task, quantity, budget, deadline, needed)
         reason = f"no plan within the budget of {budget:g} was found, and none excluded"
-        return _refused(quantity, reason, {"constraint": "time", "payment": needed})
-    made.append(found)
-    value = found.value
-    answer = Allocation(arrays.freeze(found.burden), value, max(0.0, min(value, least)), 0.0, 0.0)
-    return LevelAnswer(1, answer, arrays.freeze(found.payment), quantity)
+        numbers = {"constraint": "time", "payment": needed, "least": max(0.0, least)}
+        return None, _refused(task, quantity, reason, numbers)
+    value, burden = found.value, arrays.freeze(found.burden)
+    answer = Allocation(burden, value, max(0.0, min(value, least)), 0.0, 0.0)
+    found = replace(found, burden=burden)
+    return found, LevelAnswer(task.level, answer, arrays.freeze(found.payment), quantity)
 
 
 def _over_budget(
@@ -144,6 +185,7 @@ def _over_budget(
         _, needed, _ = exact.solve(task, "pay", inf, deadline)
     short = needed - budget
     return _refused(
+        task,
         quantity,
         f"a crossing probability of {task.confidence:g} takes payments of at least {needed:g}, "
         f"but {budget:g} may be spent: short by {short:g} (A4)",
@@ -151,8 +193,8 @@ def _over_budget(
     )
 
 
-def _refused(quantity: str, reason: str, numbers: dict[str, Any]) -> LevelAnswer:
-    return LevelAnswer(1, None, None, quantity, reason, numbers)
+def _refused(task: Task, quantity: str, reason: str, numbers: dict[str, Any]) -> LevelAnswer:
+    return LevelAnswer(task.level, None, None, quantity, reason, numbers)
 
 
 def _doubt(task: Task, found: Safe) -> float:

@@ -1,10 +1,14 @@
 """What a safe plan must meet, and what it takes: shared by the search, the exact way and the bound.
 
-One threshold T with share b. With drop-outs, user i who is not lost decides whether training
-happens with probability held_i = P(X ≥ T | i stays) − (1 − η_i) P(X ≥ T | i leaves). He takes part
-if v_i b + t_i ≥ C_i (A3) and stays if v_i b held_i ≥ r_i = ρ_i C_i − t_i. So the least payment is
+A plan aims at one level k: T = T_k with share b = b_k. With drop-outs, user i who is not lost
+himself is held by held_i = v_i (E[B(X) | i stays] − (1 − η_i) E[B(X) | i leaves]), over all
+thresholds. He takes part if v_i b + t_i ≥ C_i (A3) and stays if held_i ≥ r_i = ρ_i C_i − t_i. So
+the least payment is
 
-    t_i = max(0, C_i(x_i) − v_i b, ρ_i C_i(x_i) − v_i b held_i)
+    t_i = max(0, C_i(x_i) − v_i b, ρ_i C_i(x_i) − held_i)
+
+What holds everybody when nobody follows a leaver holds everybody in sequence too, in every order
+(see `mechopt.withdrawal.rights.dropout`), so searched plans are the same for both protocols.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mechopt import tolerances
+from mechopt import arrays, tolerances
 from mechopt.arrays import FloatArray
 from mechopt.dropouts.crossing import Crossing, crossing_of
 from mechopt.dropouts.hazards import Hazards
@@ -27,24 +31,33 @@ CONFIDENT = tolerances.PROBABILITY  # how far a certified probability may be bel
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """An instance with one threshold, its hazards, and the crossing probability asked for.
+    """An instance, its hazards, the level aimed at and the crossing probability asked for.
 
-    :rights: whether users may withdraw (A5)
+    :rights: whether users may withdraw (A5); order : in sequence, in which order; None: at once
     """
 
     instance: Instance
     hazards: Hazards
     confidence: float
     rights: bool
+    level: int = 1
+    order: Any = None
 
     @property
     def threshold(self) -> float:
-        return float(self.instance.thresholds[0])
+        return float(self.instance.thresholds[self.level - 1])
 
     @cached_property
     def gain(self) -> FloatArray:
-        """v_i b, money, shape (n,)."""
-        return self.instance.value * self.instance.share_at(1)
+        """v_i b_k, money, shape (n,)."""
+        return self.instance.value * self.instance.share_at(self.level)
+
+    @cached_property
+    def most_share(self) -> float:
+        """B if everybody gave everything: more is never enjoyed."""
+        most = arrays.exact_sum(self.instance.capacity)
+        within = self.instance.thresholds * (1 - tolerances.DATA)
+        return self.instance.share_at(int(np.searchsorted(within, most, side="right")))
 
     @cached_property
     def reversible(self) -> FloatArray:
@@ -53,15 +66,17 @@ class Task:
 
     def crossing(self, burden: FloatArray, *, fine: bool = True) -> Crossing:
         """How safe burdens (n,) are; with bounds further apart, and faster, if not `fine`."""
-        return crossing_of(self.instance, burden, self.hazards, fine=fine)
+        level = 1 if fine else self.level
+        found = crossing_of(self.instance, burden, self.hazards, fine=fine, level=level)
+        return found.at(self.level)
 
     def is_safe(self, found: Crossing) -> bool:
         """Whether the certified probability is at least what is asked for."""
         return found.low >= self.confidence - CONFIDENT
 
     def held_by(self, found: Crossing) -> FloatArray:
-        """v_i b held_i, money, from the certified side, shape (n,)."""
-        return np.multiply(self.gain, held(self.instance, found))
+        """held_i, money, from the certified side, at most v_i b_k, shape (n,)."""
+        return np.minimum(found.held(self.instance), self.gain)
 
     def payments(self, burden: FloatArray, held_by: FloatArray) -> FloatArray:
         """The least payments for burdens (n,) that leave users held by so much money, (n,)."""
@@ -72,12 +87,6 @@ class Task:
     def pieces(self, held_by: FloatArray) -> Pieces:
         """The users' curves max(0, C − v b, ρ C − held_by), cut where they change their slope."""
         return curves(self.instance, self.gain, self.reversible, held_by)
-
-
-def held(instance: Instance, found: Crossing) -> FloatArray:
-    """The certified lower bound of held_i, shape (n,)."""
-    stay, _, _, gone = found.without
-    return np.maximum(stay - (1 - instance.exclusion) * gone, 0.0)
 
 
 def curves(instance: Instance, gain: FloatArray, rho: FloatArray, held_by: FloatArray) -> Pieces:

@@ -33,7 +33,8 @@ from mechopt.withdrawal import cascades, least_extra_payments
 from mechopt.withdrawal.sequential import final_levels, follow
 from mechopt.withdrawal.stage import Stage
 
-_PIECES = 3_000_000  # of the recursion for one candidate; beyond, it is dropped
+_PIECES = 3_000_000  # of the recursion for one candidate; beyond, it is dropped …
+_PER_SECOND = 100_000  # … as it is if there is no time for so many
 _REPAIRED = 30  # users up to which unstable plans are repaired by extra payments
 
 
@@ -42,7 +43,7 @@ def improved(
 ) -> LevelSolution | None:
     """The best of `best`, the candidate, and what is left of it when those who leave give less."""
     found = _decide(task, candidate, best)
-    if found is not best:
+    if found is not best or perf_counter() > until:
         return found
     for everyone in (True, False):
         for milder in _milder(task, candidate, everyone=everyone):
@@ -102,7 +103,7 @@ def _milder(task: Task, candidate: Candidate, *, everyone: bool) -> Iterator[Can
         order = order_of(task, candidate, burden)
         movers = order[burden[order] > 0]
         stage = stage_of(task, burden, instance.reversibility * cost - need)
-        after = np.minimum(_levels_after(stage, movers), level)
+        after = np.minimum(_levels_after(stage, movers, _affordable(task)), level)
         lost = stage.v[movers] * stage.shares[level] - stage.leaving_pays(movers, after)
         leaves = np.flatnonzero(lost - stage.r[movers] < -stage.money_tolerance[movers])
         if not leaves.size:
@@ -123,10 +124,15 @@ def _milder(task: Task, candidate: Candidate, *, everyone: bool) -> Iterator[Can
         yield candidate
 
 
-def _levels_after(stage: Stage, movers: IntArray) -> IntArray:
+def _affordable(task: Task) -> int:
+    """Pieces of the recursion for which there is time."""
+    return min(_PIECES, int(_PER_SECOND * max(0.0, task.deadline - perf_counter())))
+
+
+def _levels_after(stage: Stage, movers: IntArray, most: int) -> IntArray:
     """The level finally reached if this mover is the first to leave, (m,); undecided: no less."""
     try:
-        final = final_levels(stage, movers, most=_PIECES)
+        final = final_levels(stage, movers, most=most)
     except TooLarge:
         return cascades.levels_after(stage, movers)[1]
     left = np.cumsum(stage.x[movers]) - stage.removed[movers]
@@ -145,7 +151,8 @@ def _stays(task: Task, burden: FloatArray, r: FloatArray, order: IntArray) -> bo
     if decided is not None:
         return decided
     try:
-        return bool(follow(stage, movers, final_levels(stage, movers, most=_PIECES)).stay.all())
+        final = final_levels(stage, movers, most=_affordable(task))
+        return bool(follow(stage, movers, final).stay.all())
     except TooLarge:
         return False
 

@@ -96,7 +96,7 @@ def solve_level(
         now = perf_counter()
         best = improved(task, full, best, now + _TRYING * max(0.0, deadline - now))
     modelled = False  # whether the bound comes from a MILP
-    tried = _steps(task)
+    tried = [] if perf_counter() > deadline else _steps(task)
     for step in tried:
         if _closed(best, bound) or perf_counter() > deadline:
             break
