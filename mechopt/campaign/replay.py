@@ -12,8 +12,10 @@ from mechopt.answer.plan import Plan
 from mechopt.campaign.events import Event, InvalidEvent, event_of
 from mechopt.campaign.state import DAYS, Campaign, Deletion, Person
 from mechopt.campaign.store import read_log
+from mechopt.campaign.topup import spelled
 from mechopt.errors import InvalidPlan
-from mechopt.files.plans import written
+
+_ZERO = Fraction(0)
 
 # -- replay ---------------------------------------------------------------------------------------
 
@@ -42,12 +44,13 @@ def replay(plan: Plan, lines: Iterable[str], *, days: int = DAYS) -> Campaign:
     if plan.burden is None or plan.payment is None:
         raise InvalidPlan(f"burden: the plan has none (its status is {plan.status.value!r})")
     problems: list[tuple[int, str]] = []
+    lines = list(lines)
     events, kept = _parsed(lines, problems)
     people = [
         Person(asked=Fraction(x), promised=Fraction(t), given=Fraction(y), committed=Fraction(y))
         for x, t, y in zip(
-            _spelled(plan, "burden"),
-            _spelled(plan, "payment"),
+            spelled(plan, "burden"),
+            spelled(plan, "payment"),
             plan.instance.exact("committed").tolist(),
         )
     ]
@@ -56,17 +59,15 @@ def replay(plan: Plan, lines: Iterable[str], *, days: int = DAYS) -> Campaign:
         replayed.apply(event)
     problems.sort()
     return Campaign(
-        plan, people, replayed.deletions, problems, kept, replayed.version, replayed.closed
+        plan=plan,
+        people=people,
+        deletions=replayed.deletions,
+        problems=problems,
+        lines=len(lines),
+        events=kept,
+        version=replayed.version,
+        closed=replayed.closed,
     )
-
-
-def _spelled(plan: Plan, column: str) -> list[Fraction]:
-    """Burdens or payments as people read them: the decimals that a file of the plan has."""
-    if plan.is_exact:
-        return [Fraction(entry) for entry in plan.exact(column).tolist()]
-    numbers = written(plan) if column == "burden" else plan.payment
-    assert numbers is not None
-    return [Fraction(repr(entry)) for entry in numbers.tolist()]
 
 
 def _parsed(lines: Iterable[str], problems: list[tuple[int, str]]) -> tuple[list[Event], int]:
@@ -107,11 +108,24 @@ class _Replay:
         self.place = {str(name): user for user, name in enumerate(plan.instance.ids.tolist())}
         self.removable = plan.instance.exact("removable").tolist()
         self.capacity = plan.instance.exact("capacity").tolist()
+        # what was asked for by the plans before this one, up to which line of the log
+        self.before = [
+            (int(one["lines"]), [Fraction(repr(x)) for x in one["burden"]])
+            for one in plan.details.get("topped_up", ())
+        ]
         self.deletions: list[Deletion] = []
         self.version, self.closed = 0, False
 
     def odd(self, event: Event, text: str) -> None:
         self.problems.append((event.place, text))
+
+    def coming(self, event: Event, user: int, one: Person) -> tuple[Fraction, Fraction]:
+        """What he was asked for when the event was written, and what of it was to come."""
+        for lines, asked in self.before:
+            if event.place <= lines:
+                rest = _ZERO if one.left or one.closed else asked[user] - one.given - one.lost
+                return asked[user], max(rest, _ZERO)
+        return one.asked, one.open
 
     def apply(self, event: Event) -> None:
         if event.kind == "closed" and event.user is None:
@@ -143,7 +157,8 @@ class _Replay:
             )
 
     def gave(self, event: Event, user: int, one: Person) -> None:
-        amount = one.open if event.amount is None else event.amount
+        asked, coming = self.coming(event, user, one)
+        amount = coming if event.amount is None else event.amount
         if one.left:
             self.odd(event, f"{event.user!r:.60} gave after he withdrew; it counts")
             one.left = False
@@ -151,8 +166,8 @@ class _Replay:
             self.odd(event, f"{event.user!r:.60} gave after the window was closed; it counts")
             one.committed += amount
         one.given += amount
-        if abs(one.given - one.asked) <= one.asked * Fraction(tolerances.DATA):
-            one.given = one.asked
+        if abs(one.given - asked) <= asked * Fraction(tolerances.DATA):
+            one.given = asked
         self.version += amount > 0
         if one.given > self.capacity[user] * (1 + Fraction(tolerances.DATA)):
             self.odd(
@@ -192,11 +207,13 @@ class _Replay:
             self.deletions.append(Deletion(str(event.user), gone, reason, asked, due, self.version))
 
     def failed(self, event: Event, user: int, one: Person) -> None:
-        coming = one.open
+        _, coming = self.coming(event, user, one)
         amount = coming if event.amount is None else min(event.amount, coming)
         if not coming:
             self.odd(event, f"{event.user!r:.60} failed, but nothing was to come from him")
         one.lost += amount
+        if any(event.place <= lines for lines, _ in self.before):
+            one.allowed_for += amount
 
     def closed_for(self, event: Event, user: int, one: Person) -> None:
         one.committed, one.closed = one.given, True

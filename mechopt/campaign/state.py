@@ -21,10 +21,10 @@ _ZERO = Fraction(0)
 class Person:
     """What is known of one user; amounts in data and money, exact.
 
-    :asked, promised: burden and payment of the plan; given : data in hand; committed : of it, what
-
-    can no longer be withdrawn; lost : of what was asked for, what will not come; deleted : data
-    asked back and to be deleted
+    :asked, promised: burden and payment of the plan
+    :given: data in hand; committed : of it, what can no longer be withdrawn
+    :lost: of what was asked for, what will not come; allowed_for : of it, what the plan knows of
+    :deleted: data asked back and to be deleted
     """
 
     asked: Fraction
@@ -32,6 +32,7 @@ class Person:
     given: Fraction = _ZERO
     committed: Fraction = _ZERO
     lost: Fraction = _ZERO
+    allowed_for: Fraction = _ZERO
     deleted: Fraction = _ZERO
     paid: Fraction = _ZERO
     reported: Fraction | None = None
@@ -44,7 +45,7 @@ class Person:
         """What may still come, data."""
         if self.left or self.closed:
             return _ZERO
-        return max(self.asked - self.given - self.lost, _ZERO)
+        return max(self.asked - self.given - self.lost + self.allowed_for, _ZERO)
 
     @property
     def complete(self) -> bool:
@@ -93,6 +94,7 @@ class Campaign:
     people: list[Person] = field(repr=False)
     deletions: list[Deletion] = field(repr=False)
     problems: list[tuple[int, str]]
+    lines: int
     events: int
     version: int
     closed: bool

@@ -20,6 +20,7 @@ import numpy as np
 from mechopt import arrays
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
+from mechopt.files.plans import written
 from mechopt.problem.instance import Instance
 from mechopt.solving import solve
 from mechopt.status import Status
@@ -74,6 +75,15 @@ class TopUp:
         }
 
 
+def spelled(plan: Plan, column: str) -> list[Fraction]:
+    """Burdens or payments as people read them: the decimals that a file of the plan has."""
+    if plan.is_exact:
+        return [Fraction(entry) for entry in plan.exact(column).tolist()]
+    numbers = written(plan) if column == "burden" else plan.payment
+    assert numbers is not None
+    return [Fraction(repr(entry)) for entry in numbers.tolist()]
+
+
 def top_up(campaign: Campaign) -> TopUp | None:
     """The least top-up of a campaign; None if what is expected meets the threshold."""
     if campaign.expected >= campaign.threshold:
@@ -115,7 +125,10 @@ def top_up(campaign: Campaign) -> TopUp | None:
     bound = float(found.bound or 0.0)
     proved = arrays.exact_sum(extra) <= bound * (1 + 1e-9) + 1e-12
     status = Status.OPTIMAL if proved else Status.FEASIBLE
-    return TopUp(missing, status, new.replace(status=status), burden - base, extra, bound)
+    asked = [float(x) for x in spelled(plan, "burden")]
+    before = [*plan.details.get("topped_up", ()), {"lines": campaign.lines, "burden": asked}]
+    new = new.replace(status=status, details={**new.details, "topped_up": before})
+    return TopUp(missing, status, new, burden - base, extra, bound)
 
 
 def _rest(
@@ -137,6 +150,15 @@ def _rest(
     widths = (instance.widths - used)[users]
     left = instance.value * share + promised - instance.cost_of(base)
     budget = instance.budget - arrays.exact_sum(promised) if instance.budget < np.inf else None
+    fresh = base[users] == 0
+    practice: dict[str, Any] = {}
+    if instance.practice is not None:
+        practice = {
+            "unit": instance.unit[users],
+            "payment_step": instance.payment_step,
+            "least": np.where(fresh, instance.least[users], 0.0),
+            "contact_cost": np.where(fresh, instance.contact_cost[users], 0.0),
+        }
     paid_to_others = sum(
         (one.paid for one, stays in zip(campaign.people, promised) if not stays), Fraction(0)
     )
@@ -147,6 +169,7 @@ def _rest(
         segments=(widths, instance.slopes[users]),
         budget=None if budget is None else max(budget - float(paid_to_others), 0.0),
         ids=instance.ids[users].tolist(),
+        **practice,
     )
     return users, problem
 

@@ -100,14 +100,13 @@ def page(state: Any) -> str:
     """The state for people."""
     d = state.to_dict()
     data, threshold, people, money = d["data"], d["threshold"], d["people"], d["money"]
-    side = "above" if threshold["above"] >= 0 else "below"
+    above, later = (_beside(threshold[name]) for name in ("above", "expected_above"))
     lines = [
         f"{'GO' if d['go'] else 'NO-GO'}: {_why(state)}",
         "",
         f"data in hand   {data['in_hand']:g} (committed {data['committed']:g}, "
         f"still revocable {data['revocable']:g}), version {data['version']}",
-        f"threshold      {threshold['data']:g}: {abs(threshold['above']):g} {side}; with what may "
-        f"still come {threshold['expected_above']:+g}",
+        f"threshold      {threshold['data']:g}: {above}; with what may still come {later}",
         f"people         {people['asked']} asked, {people['complete']} gave all, "
         f"{people['withdrew']} withdrew, {people['failed']} failed",
         f"pivotal now    {len(people['pivotal'])}{_few(people['pivotal'])}",
@@ -128,6 +127,10 @@ def page(state: Any) -> str:
         if len(d["problems"]) > 10:
             lines.append(f"  … and {len(d['problems']) - 10} more")
     return "\n".join(lines) + "\n"
+
+
+def _beside(data: float) -> str:
+    return f"{abs(data):g} {'above' if data >= 0 else 'below'}"
 
 
 def _why(state: Any) -> str:

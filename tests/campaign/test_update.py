@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 
 import mechopt as mo
 from mechopt import cli
-from mechopt.campaign.events import InvalidEvent
+from mechopt.campaign.events import InvalidEvent, line_of
 from mechopt.campaign.replay import replay
 from tests.campaign import faulty_logs
 
@@ -271,3 +271,30 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "NO-GO" in capsys.readouterr().out
     assert cli.main([*base, "--append", "{"]) == 2
     assert cli.main(["schema", "log-event"]) == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_top_up_changes_nothing_of_what_happened(seed: int) -> None:
+    """The same log under the new plan: same data, deletions, payments, also without amounts."""
+    rng = random.Random(seed)
+    plan = plan_of(thresholds=[14]) if seed % 2 else plan_of(unit=0.5, thresholds=[14])
+    names = ["ana", "ben", "cleo", "dan"]
+    events: list[dict[str, Any]] = [{"id": name, "event": "gave"} for name in names[:3]]
+    events.insert(rng.randint(0, 2), {"id": "dan", "event": "failed", "amount": 0.5})
+    events.append({"id": rng.choice(names[:3]), "event": "withdrew"})
+    lines = [line_of(event) for event in events]
+    before = replay(plan, lines)
+    top_up = before.top_up
+    assert top_up is not None
+    if top_up.plan is None:
+        return
+    after = replay(top_up.plan, lines)
+    assert after.in_hand == before.in_hand
+    assert after.deletions == before.deletions
+    assert after.spent == before.spent
+    assert after.top_up is None
+    assert float(after.expected - before.expected) == pytest.approx(float(top_up.more.sum()))
+    later = [*lines, *(line_of({"id": n, "event": "gave", "key": 2}) for n in names)]
+    assert replay(top_up.plan, later).in_hand >= after.threshold
+    if not seed % 2:
+        assert (top_up.plan.burden * 2 % 1 == 0).all()
