@@ -135,7 +135,8 @@ class DirectMechanism(Answer):
         with np.errstate(divide="ignore", invalid="ignore"):
             given = np.where(run[:, :, None] > 0, burden / run[:, :, None], 0.0)
         left = thresholds[:, None] - removable * given
-        reached = np.searchsorted(thresholds * (1 - tolerances.DATA), left, side="right")
+        exactly = tolerances.rounding(self.population.n)
+        reached = np.searchsorted(thresholds * (1 - exactly), left, side="right")
         share = np.concatenate([[0.0], self.population.shares])[reached]
         return value * share * run[:, :, None]
 

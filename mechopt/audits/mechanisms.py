@@ -133,13 +133,13 @@ class _Numbers:
 
     def _after_leaving(self) -> FloatArray:
         """What a user who leaves level k with T_k − δ x left still enjoys, times p, (S, K, M)."""
-        thresholds = self.population.thresholds
+        thresholds, exactly = self.population.thresholds, tolerances.rounding(self.population.n)
         enjoyed = np.zeros(self.x.shape)
         for k, threshold in enumerate(thresholds):
             p = self.p[:, k, None]
             for m, edge in enumerate(thresholds[: k + 1]):  # T_m reached without δ x?
                 left = threshold * p - self.removable * self.x[:, k, :]
-                still = left >= edge * (1 - tolerances.DATA) * p
+                still = left >= edge * (1 - exactly) * p
                 enjoyed[:, k, :] = np.where(still, self.b[m] * p, enjoyed[:, k, :])
         return (1 - self.eta) * self.value * enjoyed
 

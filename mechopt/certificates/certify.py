@@ -20,7 +20,7 @@ from mechopt.answer.plan import Plan
 from mechopt.certificates import mechanism_proofs, plan_proofs
 from mechopt.certificates.draft import Draft
 from mechopt.errors import InvalidOption, NotSupported, SolverError
-from mechopt.problem.aims import MARGIN
+from mechopt.problem.aims import MARGIN, as_noticed
 from mechopt.problem.exact_data import decimal, reading, spelled
 from mechopt.problem.instance import Instance
 from mechopt.problem.population import Population
@@ -149,6 +149,7 @@ def _up_to_rounding(
     near = instance.replace(
         thresholds=instance.thresholds * (1 - room),
         budget=None if instance.budget == inf else instance.budget * (1 + room),
+        removable=as_noticed(instance).removable,
     )
     draft = plan_proofs.DRAFTS[plan.mechanism](near, plan)
     claim = _claim(draft)

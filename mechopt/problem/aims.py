@@ -107,6 +107,40 @@ def leaving_loss(
     return lost
 
 
+def pivotal_from(instance: Instance, total: float, threshold: float) -> FloatArray:
+    """The least burden whose leaving surely takes `total` below `threshold`, data, (n,).
+
+    inf where all that the user can give does not: with float data what leaves must be more than
+    the rounding of the total, so whose removable data are within that takes nothing. Exact data
+    have no such width. Burdens keep the distance `MARGIN` from the jump where there is room for it.
+    """
+    removable = instance.removable
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        jump = (total - threshold) / removable
+        width = noticed(instance, total) / removable
+        apart = MARGIN * threshold * np.minimum(1 / removable, 10.0)
+        close, wide = jump + width, jump + np.maximum(width, apart)
+    least = np.where(wide <= instance.capacity, wide, close)
+    return np.where((removable > 0) & (least <= instance.capacity), least, inf)
+
+
+def noticed(instance: Instance, total: float) -> float:
+    """How much must leave with a user for a sum of `total` to show it, data; 0 if data are exact.
+
+    The withdrawal stage decides to `tolerances.rounding`; this is on the safe side of it.
+    """
+    return 0.0 if instance.is_exact else 2 * tolerances.rounding(instance.n) * total
+
+
+def as_noticed(instance: Instance) -> Instance:
+    """`instance` with δ_i = 0 where whatever leaves with user i is lost in the rounding of T_K."""
+    taken = instance.removable * instance.capacity
+    lost = (taken > 0) & (taken <= noticed(instance, float(instance.thresholds[-1])))
+    if not lost.any():
+        return instance
+    return instance.replace(removable=np.where(lost, 0.0, instance.removable))
+
+
 def _is_number(given: object) -> TypeGuard[float]:
     return isinstance(given, Real) and not isinstance(given, bool)
 

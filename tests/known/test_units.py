@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -184,3 +185,74 @@ def test_large_numbers_that_mean_no_limit(field: str, large: float, protocol: st
     plan = mo.solve(instance, "burdens", protocol=protocol, time_limit=5)
     assert plan.status in (mo.Status.OPTIMAL, mo.Status.FEASIBLE)
     assert mo.audit(instance, plan).ok
+
+
+@pytest.mark.parametrize("removable", [0.0, 1e-20, 1e-15, 1e-13, 1e-10, 1e-9, 1e-6, 1.0])
+@pytest.mark.parametrize("thresholds", [[8.0], [3.0, 8.0]])
+def test_next_to_nothing_leaves_with_a_user(removable: float, thresholds: list[float]) -> None:
+    """What is lost in the rounding of T_K counts as nothing, everywhere."""
+    segments = ([[1, 2], [3], [4, 5]], [[1, 2], [3], [1, "7/2"]])
+    common: dict[str, Any] = {"value": [6, 6, 0], "segments": segments, "provider_value": 100}
+    shares: list[Any] = [0.5, 1][-len(thresholds) :]
+    instance = mo.Instance(
+        [1, 2.5, "7/2"], thresholds=thresholds, shares=shares, budget=50,
+        removable=[removable, 1, 1], **common,
+    )  # fmt: skip
+    plan = mo.solve(instance, "burdens")
+    nothing, all_there = {1: (79.5, 84.5), 2: (76.5, 79.5)}[len(thresholds)]
+    assert plan.status is mo.Status.OPTIMAL
+    assert plan.objective == pytest.approx(all_there if removable > 1e-14 else nothing)
+    assert mo.audit(instance, plan).ok
+    assert mo.check_withdrawal(instance, plan).stable
+    assert mo.certify(instance, plan).agrees
+    exact = mo.Instance(
+        [1, "5/2", "7/2"], thresholds=[int(one) for one in thresholds],
+        shares=["1/2", 1][-len(shares) :], budget=50,
+        removable=[Fraction(repr(removable)), 1, 1], **common,
+    )  # fmt: skip
+    plan = mo.solve(exact, "burdens")
+    assert plan.status is mo.Status.OPTIMAL
+    assert plan.objective == pytest.approx(all_there if removable else nothing)
+    assert mo.check_withdrawal(exact, plan).stable
+    assert mo.certify(exact, plan).agrees
+
+
+@pytest.mark.parametrize("field", ["value", "capacity", "cost", "budget"])
+@pytest.mark.parametrize("large", [1e10, 1e15, 1e19, 1e25])
+@pytest.mark.parametrize("randomized", [False, True])
+def test_large_numbers_in_a_population(field: str, large: float, randomized: bool) -> None:
+    """Solved in fractions where no floating-point run proves a thing."""
+    group: dict[str, Any] = {"value": 0.5, "capacity": 2.0, "costs": [1.0, 1.75]}
+    if field == "cost":
+        group["costs"] = [1.0, 1.75, large]
+    elif field != "budget":
+        group[field] = large
+    law = np.full(len(group["costs"]), 1 / len(group["costs"]))
+    other = mo.Group(1, [0.5, 1.5], [0.4, 0.6], value=0.5, capacity=2.0)
+    population = mo.Population(
+        [mo.Group(1, probabilities=law, **group), other],
+        thresholds=[1.25],
+        provider_value=2.0,
+        budget=large if field == "budget" else None,
+    )
+    answer = mo.solve(population, "direct", randomized=randomized, incentive="bic")
+    assert answer.status is mo.Status.OPTIMAL
+    assert mo.audit(population, answer).ok
+    certificate = mo.certify(population, answer)
+    assert certificate.agrees
+    assert answer.objective == pytest.approx(float(certificate.optimum or 0), rel=1e-9)
+
+
+def test_integrality_is_not_bought_by_large_payments() -> None:
+    """Costs 10^6-fold apart: unscaled, HiGHS proves 0.73 of a deterministic mechanism that is 1."""
+    group = mo.Group(
+        2, [0.00166929674, 1581.34392], [0.85391141, 0.14608859],
+        value=2.71550741, capacity=75.1210125, reversibility=0.5,
+    )  # fmt: skip
+    population = mo.Population([group], thresholds=[111.848203], provider_value=16.2930445)
+    answer = mo.solve(
+        population, "direct", objective="improvement", incentive="bic", participation="interim",
+        randomized=False,
+    )  # fmt: skip
+    assert answer.status is mo.Status.OPTIMAL
+    assert answer.objective == pytest.approx(1)

@@ -9,16 +9,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mechopt import tolerances
+from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.known.burdens.level_curves import payment_needed
 from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.problem.instance import Instance
+from mechopt.status import Status
+
+if TYPE_CHECKING:
+    from mechopt.checker.plans import PlanProblem
 
 LARGEST = 500  # users; beyond, an edge is reported, not decided (exact sums grow with n)
+FRACTIONS = 100  # users; up to here a plan that floats cannot hold is worked out in fractions
 _NUDGE = 1e-9  # relative to the total: whether anybody could give this much more
 _WITHIN = 10 * tolerances.REACH
 
@@ -71,20 +78,83 @@ def _uses_all(
 
 def _exactly_short(instance: Instance, level: int, wanted: Wanted) -> bool:
     """Whether exact prices prove that nothing reaches the level."""
-    from mechopt.checker.plans import PlanProblem
     from mechopt.exact.prices import LevelProblem
-    from mechopt.problem.exact_data import decimal, instance_data
 
-    unit, single = instance.units.data, instance.levels == 1
+    loose = replace(wanted, objective="provider-surplus", target=None)
+    if instance.levels > 1:
+        loose = replace(loose, reserve=0.0)
+    provider = _provider(instance, loose)
+    return provider.least(level, LevelProblem(provider, level).solve()) is None
+
+
+def _provider(instance: Instance, wanted: Wanted) -> PlanProblem:
+    """The problem in fractions."""
+    from mechopt.checker.plans import PlanProblem
+    from mechopt.problem.exact_data import decimal, instance_data, spelled, target_share
+
+    unit, target = instance.units.data, wanted.target
     terms = {
         "mechanism": wanted.mechanism,
-        "objective": "provider-surplus",
+        "objective": wanted.objective,
         "protocol": "simultaneous" if wanted.protocol == "coalition" else wanted.protocol,
         "order": "small-first",
         "transfers": wanted.transfers,
-        "reserve": str(decimal(wanted.reserve * unit) / Fraction(unit)) if single else "0",
-        "target": None,
+        "reserve": decimal(wanted.reserve * unit) / Fraction(unit),
+        "target": None if target is None else target_share(target, instance),
     }
-    provider = PlanProblem(instance_data(instance), terms)
-    problem = LevelProblem(provider, level)
-    return provider.least(level, problem.solve()) is None
+    return PlanProblem(instance_data(instance), spelled(terms))
+
+
+def in_fractions(plan: Plan, wanted: Wanted) -> Plan:
+    """`plan`, or where floats cannot hold exact data to their rows the exact plan in fractions.
+
+    That is where a plan fails its own rows, or where what leaves with a user is lost in the
+    rounding of floats but not in the data as given.
+    """
+    instance = plan.instance
+    if (
+        plan.status not in (Status.UNKNOWN, Status.FEASIBLE)
+        or plan.burden is None
+        or not instance.is_exact
+        or instance.n > FRACTIONS
+        or plan.mechanism != "burdens"
+        or plan.protocol not in ("simultaneous", "coalition", "none")
+        or plan.right != "whole"
+    ):
+        return plan
+    taken = instance.removable * instance.capacity
+    lost = 2 * tolerances.rounding(instance.n) * float(instance.thresholds[-1])
+    if plan.status is Status.FEASIBLE and not ((taken > 0) & (taken <= lost)).any():
+        return plan
+    from mechopt.audits.plans import audit
+    from mechopt.exact.prices import LevelProblem
+
+    provider = _provider(instance, wanted)
+    aim = provider.aim
+    found = None
+    for level in range(max(1, aim.lowest), instance.levels + 1):
+        problem = LevelProblem(provider, level)
+        bound = provider.least(level, problem.solve())
+        if bound is None:
+            continue
+        if problem.best is None or problem.best[0] != bound:
+            return plan  # not proved in fractions either
+        worth = aim.worth(level, bound)
+        better = found is None or (worth < found[0] if aim.minimised else worth > found[0])
+        if better and (aim.minimised or worth > 0):
+            found = worth, problem.best[1], problem.best[2]
+    if found is None:
+        return plan
+    worth, burden, payment = found
+    given = Plan.from_arrays(instance, burden, payment)
+    exact = plan.replace(
+        burden=given.burden,
+        payment=given.payment,
+        _given=given._given,
+        status=Status.OPTIMAL,
+        objective=float(worth),
+        bound=float(worth),
+        reason="",
+        details={**plan.details, "found_by": "fractions"},
+    )
+    return exact if audit(instance, exact).ok else plan

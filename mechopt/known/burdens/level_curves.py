@@ -23,7 +23,13 @@ import numpy as np
 
 from mechopt import arrays, tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
-from mechopt.problem.aims import MARGIN, leaving_loss, required_total
+from mechopt.problem.aims import (
+    MARGIN,
+    leaving_loss,
+    noticed,
+    pivotal_from,
+    required_total,
+)
 from mechopt.problem.instance import Instance
 
 
@@ -85,7 +91,7 @@ def level_after(
 
     This is the cautious reading within tolerance: the user loses no more than surely lost.
     """
-    forgiving = instance.thresholds * (1 - 0.75 * MARGIN)
+    forgiving = instance.thresholds - 0.75 * noticed(instance, total)
     left = total - instance.removable[users] * burden
     return np.asarray(arrays.count_within(forgiving, left))
 
@@ -124,8 +130,9 @@ def least_burden(instance: Instance, level: int, reserve: float) -> FloatArray:
     if reserve > 0:
         return np.zeros(instance.n)
     shares = np.append(0.0, instance.shares)
-    edge = _over(float(instance.thresholds[level - 1]) * MARGIN, instance.removable)
-    edge = np.where(instance.removable > 0, edge, 0.0)
+    threshold = float(instance.thresholds[level - 1])
+    edge = pivotal_from(instance, threshold, threshold)
+    edge = np.where(edge < inf, edge, 0.0)
     loss = leaving_loss(instance, level, level - 1)
     cost = instance.cost_of(edge)
     unpaid = (cost <= instance.value * shares[level]) & (instance.reversibility * cost <= loss)
@@ -168,10 +175,12 @@ def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
     least = least_burden(instance, level, reserve)
     blocks = []
     for after in range(level, -1, -1):
-        high = instance.capacity.copy()
+        high, beyond = instance.capacity.copy(), np.full(instance.n, inf)
         if after > 0:
-            room = total - instance.thresholds[after - 1]
-            high = np.minimum(high, _over(room, instance.removable))
+            threshold = float(instance.thresholds[after - 1])
+            beyond = pivotal_from(instance, total, threshold)
+            jump = np.where(beyond < inf, _over(total - threshold, instance.removable), inf)
+            high = np.minimum(high, jump)
         if after == level and reserve == 0:
             open_ = (high > low) | (least > 0)  # what stays behind anyway; or just x = 0
         else:
@@ -180,8 +189,6 @@ def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
             blocks.append(_block(instance, np.flatnonzero(open_), low, high, shares, level, after))
         if after == 0:
             break
-        edge = instance.thresholds[after - 1] * (1 - MARGIN)
-        beyond = _over(total - edge, instance.removable)
         # Whoever accepts small burdens unpaid starts at 0 (`least_burden`).
         low = np.where(open_ | (after < level), np.maximum(beyond, 0.0), 0.0)
     user, burden, cost, need, joined = (np.concatenate(column) for column in zip(*blocks))

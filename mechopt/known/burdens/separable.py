@@ -16,7 +16,7 @@ from mechopt.known import allocation, rows
 from mechopt.known.allocation import Allocation, Pieces
 from mechopt.known.levels import LevelAnswer
 from mechopt.problem import numbers
-from mechopt.problem.aims import required_total
+from mechopt.problem.aims import as_noticed, required_total
 from mechopt.problem.instance import Instance
 
 
@@ -24,9 +24,10 @@ def unsecured_share(instance: Instance, protocol: str) -> FloatArray:
     """φ_i with one threshold met exactly, shape (n,).
 
     Whoever removes data by leaving is pivotal, and participation implies obedience (F7): 0. If
-    nothing leaves with him (δ_i = 0) the reversible part ρ_i C_i must be paid for.
+    nothing leaves with him that could be noticed (δ_i = 0, or lost in the rounding of float data)
+    the reversible part ρ_i C_i must be paid for.
     """
-    stuck = instance.removable == 0
+    stuck = as_noticed(instance).removable == 0
     if protocol == "none" or not stuck.any():
         return np.zeros(instance.n)
     stuck &= instance.exclusion == 0

@@ -23,7 +23,7 @@ from mechopt.known.burdens import exact_edge
 from mechopt.known.burdens.separable import one_level
 from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget, solve_level
 from mechopt.known.levels import LevelAnswer, Wanted, best_level, spending
-from mechopt.problem.aims import MINIMISED
+from mechopt.problem.aims import MINIMISED, as_noticed
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -109,13 +109,13 @@ def _solve_level(
             )
         from mechopt.known.practice.level import solve_level as solve_in_practice
 
-        return solve_in_practice(instance, level, quantity, wanted, deadline)
+        return solve_in_practice(as_noticed(instance), level, quantity, wanted, deadline)
     if wanted.protocol == "sequential" and wanted.withdrawal == "whole":
         words.need_docstrings()
         from mechopt.known.sequential import solve as in_sequence  # with Pyomo
 
         control |= {"order": wanted.order, "seed": wanted.seed, "deadline": deadline}
-        return in_sequence.solve_level(instance, level, quantity, **control)
+        return in_sequence.solve_level(as_noticed(instance), level, quantity, **control)
     found = solve_level(
         instance, level, quantity, deadline=deadline, withdrawal=wanted.withdrawal, **control
     )

@@ -26,7 +26,7 @@ from mechopt.known.burdens.multiple_choice_knapsack import Choice, minimise
 from mechopt.known.burdens.part_curves import all_or_nothing, part_curves, part_payment
 from mechopt.known.levels import LevelAnswer
 from mechopt.problem import cost_curves
-from mechopt.problem.aims import leaving_loss
+from mechopt.problem.aims import leaving_loss, noticed
 from mechopt.problem.instance import Instance
 from mechopt.problem.numbers import apart
 
@@ -166,7 +166,7 @@ def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | N
     total = level_curves.required_total(instance, level, reserve)
     below = 0.0 if level == 1 else float(instance.thresholds[level - 2])
     most = instance.removable * instance.capacity
-    harmless = most <= reserve
+    harmless = most <= max(reserve, noticed(instance, total))
     if not (harmless | ((reserve == 0) & ((most <= total - below) | (level == 1)))).all():
         return None
     shares = np.append(0.0, instance.shares)

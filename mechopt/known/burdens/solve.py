@@ -106,7 +106,9 @@ def solve(
             return several_levels.solve(problem, replace(wanted, reserve=reserve / data), known)
 
         # A unit as typed, such as 0.1, is no multiple of a power of two.
-        return solved(instance, 1.0) if practice else in_natural_units(instance, solved)
+        if practice:
+            return solved(instance, 1.0)
+        return exact_edge.in_fractions(in_natural_units(instance, solved), wanted)
     if method == "model" and protocol != "reassign":
         from mechopt.known import milp  # brings Pyomo and HiGHS
 
@@ -136,7 +138,8 @@ def solve(
             return found
         return exact_edge.decided(instance, found, wanted)
 
-    return best_level(instance, solve_level, wanted, solver="selection")
+    plan = best_level(instance, solve_level, wanted, solver="selection")
+    return exact_edge.in_fractions(plan, wanted)
 
 
 def _on_committed(instance: Instance, wanted: Wanted) -> Plan:

@@ -12,6 +12,7 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray
+from mechopt.errors import SolverError
 from mechopt.private.direct import arrays as direct_arrays
 from mechopt.private.direct.arrays import DirectProgram
 from mechopt.private.direct.extract import AUDIT, audited, extract, objective_of, verified
@@ -60,12 +61,20 @@ def optimise(
         left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - began))
         built = build_for(population, terms, pairs=pairs, ordered=ordered, kept=kept)
         settings = MIP_SETTINGS if built.program.is_mip else SETTINGS
-        session = highs.Session(
-            built.program, time_limit=left, seed=seed, balance=far_apart(population), **settings
-        )
-        if left is not None and left < PRESOLVING * built.program.value.size:
-            session.set_option("presolve", "off")  # it does not look at the clock
-        return finish(built, session, mechanism=mechanism, seed=seed)
+        far = far_apart(population)
+        try:
+            session = highs.Session(
+                built.program, time_limit=left, seed=seed, balance=far, **settings
+            )
+            if left is not None and left < PRESOLVING * built.program.value.size:
+                session.set_option("presolve", "off")  # it does not look at the clock
+            return finish(built, session, mechanism=mechanism, seed=seed)
+        except SolverError as error:
+            if not far:
+                raise
+            nothing = highs.Solution(Status.UNKNOWN, str(error), None, None)
+            about = {"mechanism": mechanism, "seed": seed, "solver": highs.version()}
+            return _without_answer(population, terms, nothing, about, left)
 
     def best_attempt(population: Population) -> DirectMechanism:
         answer = attempt(population, pairs, False)
@@ -86,7 +95,7 @@ def optimise(
     )
 
 
-_FAR = 2.0**20  # stakes further apart than this, and the rows are scaled one by one
+_FAR = 2.0**10
 _BEYOND = 2.0**48  # so far apart, little of the smaller is left in a sum: no run proves a thing
 
 
@@ -209,10 +218,10 @@ def _judged(
         "nodes": first.nodes,
         "termination": first.termination,
     }
-    least = tolerances.MONEY
-    if limit > 0 and far_apart(answer.population):  # one dear type is no measure of the answer
-        least *= min(1.0, limit)
-    near = tolerances.SOLVER * abs(objective) + least
+    least, relative = tolerances.MONEY, tolerances.SOLVER
+    if far_apart(answer.population):  # one dear type is no measure of the answer, nor is 1e-6 proof
+        least, relative = least * (min(1.0, limit) if limit > 0 else 1.0), tolerances.MONEY
+    near = relative * abs(objective) + least
     closed = bound is not None and abs(bound - objective) <= near
     sound = answer.details["violation"] <= AUDIT
     status = Status.FEASIBLE
@@ -280,7 +289,7 @@ def _null(
         burden=np.zeros(shape),
         payment=np.zeros(shape),
         objective=0.0,
-        bound=limit if solution.bound is None else min(limit, solution.bound),
+        bound=limit if solution.bound is None else min(limit, max(0.0, solution.bound)),
         reason=f"the solver stopped without an answer ({solution.termination}): never to run is "
         "all that is known",
         **about,

@@ -31,6 +31,7 @@ from mechopt.private.direct.metrics import state_values
 from mechopt.private.direct.optimise import (
     MIP_SETTINGS,
     SETTINGS,
+    far_apart,
     limit_of,
     optimise,
     polish,
@@ -305,15 +306,25 @@ class _Master:
 
     def solve(self, time_limit: float | None) -> highs.Solution:
         if self.session is not None:
-            self.session.time_limit = time_limit
+            ends = inf if time_limit is None else perf_counter() + time_limit
+
+            def left() -> float | None:
+                return None if ends == inf else max(0.0, ends - perf_counter())
+
+            self.session.time_limit = left()
             found = self.session.solve()
             if found.x is None:  # presolve and tight tolerances can cause a false verdict
+                self.session.time_limit = left()
                 found = without_presolve(self.session, tolerance=1e-7)
             if found.x is None and found.status is not Status.INFEASIBLE:  # a bad basis
-                found = highs.solve(self._whole(), time_limit=time_limit, seed=self.seed)
+                found = highs.solve(self._whole(), time_limit=left(), seed=self.seed)
             return found
         return highs.solve_twice(
-            self._whole(), time_limit=time_limit, seed=self.seed, **MIP_SETTINGS
+            self._whole(),
+            time_limit=time_limit,
+            seed=self.seed,
+            far=far_apart(self.population),
+            **MIP_SETTINGS,
         )
 
     def _whole(self) -> highs.LinearProgram:

@@ -11,7 +11,8 @@ from mechopt.answer.mechanism import DirectMechanism
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private import virtual_cost
 from mechopt.private.direct.best_known import BOUND_SECONDS, STATES, best_known
-from mechopt.private.direct.optimise import optimise
+from mechopt.private.direct.exactly import in_fractions
+from mechopt.private.direct.optimise import far_apart, optimise
 from mechopt.private.direct.robust import as_robust, optimise_robust
 from mechopt.private.direct.sequential import optimise_sequential
 from mechopt.problem.direct_size import predict_size, refuse_if_large, too_large
@@ -122,16 +123,26 @@ def _nominal(
         if known is not None and (known.status is Status.OPTIMAL or too_large(population, terms)):
             return known.replace(seed=seed)
     refuse_if_large(population, terms)
-    left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - began))
-    answer = optimise(population, terms, time_limit=left, seed=seed)
+
+    def left(kept: float = 0.0) -> float | None:
+        spent = perf_counter() - began + kept
+        return None if time_limit is None else max(0.0, time_limit - spent)
+
+    kept = seconds if known is None else 0.0  # for the bound, should there be no proof
+    answer = optimise(population, terms, time_limit=left(kept), seed=seed)
     if answer.status in (Status.OPTIMAL, Status.INFEASIBLE):
         return answer
+    if far_apart(population):
+        answer = in_fractions(answer)
+        if answer.status is Status.OPTIMAL:
+            return answer
     if known is not None and known.bound is not None:  # the bounds are known already
         answer = answer.replace(
             bound=min(known.bound, inf if answer.bound is None else answer.bound)
         )
         seconds = 0.0
-    return best_known(population, terms, answer, seconds=seconds) or answer
+    within = seconds if time_limit is None else min(seconds, left() or 0.0)
+    return best_known(population, terms, answer, seconds=within) or answer
 
 
 def _few_profiles(population: Population) -> bool:

@@ -46,6 +46,11 @@ def _scaled(population: Population, data: float, money: float) -> Population:
     def cap(limit: float) -> float | None:
         return None if limit >= most else limit / money
 
+    most_used = float(population.thresholds[-1])  # nobody is asked for more than T_K (D1)
+    cuts = []
+    for group in population.groups:
+        before = np.cumsum(group.widths) - group.widths
+        cuts.append(np.clip(most_used - before, 0.0, group.widths) / data)
     return Population(
         groups=[
             Group(
@@ -56,9 +61,9 @@ def _scaled(population: Population, data: float, money: float) -> Population:
                 reversibility=group.reversibility,
                 removable=group.removable,
                 exclusion=group.exclusion,
-                segments=(group.widths / data, group.slopes),
+                segments=(widths, group.slopes),
             )
-            for group in population.groups
+            for group, widths in zip(population.groups, cuts)
         ],
         thresholds=population.thresholds / data,
         shares=population.shares,
