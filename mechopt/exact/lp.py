@@ -13,6 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -45,20 +46,25 @@ def maximum(
     *,
     free: frozenset[Any] = frozenset(),
     fixed: Terms | None = None,
+    deadline: float = inf,
 ) -> ExactSolution:
     """The exact maximum; variables are ≥ 0 unless in `free` or `fixed`. The maximum must exist.
 
-    Raises SolverError if HiGHS finds no basis or too many exact pivots would be needed,
+    :deadline: of `perf_counter`, looked at between pivots
+
+    Raises SolverError if HiGHS finds no basis, too many exact pivots would be needed or time is up,
     NotSupported if the linear algebra needs python-flint (extra `exact`) and it is missing.
     """
-    program = _Program(rows, objective, free, fixed or {})
+    program = _Program(rows, objective, free, fixed or {}, deadline)
     try:
         return program.from_float_basis()
     except _Infeasible:
-        return _excluded(rows, free, fixed or {})
+        return _excluded(rows, free, fixed or {}, deadline)
 
 
-def _excluded(rows: Sequence[Row], free: frozenset[Any], fixed: Terms) -> ExactSolution:
+def _excluded(
+    rows: Sequence[Row], free: frozenset[Any], fixed: Terms, deadline: float
+) -> ExactSolution:
     """Multipliers that exclude every z: the least total violation of the rows is positive."""
     elastic: list[Row] = []
     penalty: Sparse = {}
@@ -69,7 +75,7 @@ def _excluded(rows: Sequence[Row], free: frozenset[Any], fixed: Terms) -> ExactS
             more[slack] = Fraction(sign)
             penalty[slack] = Fraction(-1)
         elastic.append((name, more, equal, right))
-    program = _Program(elastic, penalty, free, fixed)
+    program = _Program(elastic, penalty, free, fixed, deadline)
     found = program.from_float_basis()
     if found.value == 0:
         raise SolverError(
@@ -86,9 +92,14 @@ class _Program:
     """Columns are the variables and one slack per inequality: a·z − slack = right."""
 
     def __init__(
-        self, rows: Sequence[Row], objective: Terms, free: frozenset[Any], fixed: Terms
+        self,
+        rows: Sequence[Row],
+        objective: Terms,
+        free: frozenset[Any],
+        fixed: Terms,
+        deadline: float,
     ) -> None:
-        self.rows = rows
+        self.rows, self.deadline = rows, deadline
         self.free = free
         self.objective = objective
         self.fixed = fixed
@@ -117,7 +128,13 @@ class _Program:
                 return self.optimum(basis)
             except SolverError as error:
                 failure = error
+            self.in_time()
         raise failure
+
+    def in_time(self) -> None:
+        """SolverError if time is up."""
+        if perf_counter() > self.deadline:
+            raise SolverError("no exact optimum in time")
 
     def float_basis(self, tolerance: float) -> tuple[Status, list[Any]]:
         """(status, basic columns) of HiGHS' final basis."""
@@ -178,6 +195,7 @@ class _Program:
         basic = self.completed(basic)
         floor: Sparse = {}  # bounds relaxed for the time being
         for pivots in range(MOST_PIVOTS):
+            self.in_time()
             values = self.values(basic)
             multipliers = self.multipliers(basic)
             gains = self.gains(basic, multipliers)

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import accumulate, pairwise
+from math import inf
 from typing import Any
 
 from mechopt.answer.mechanism import DirectMechanism
@@ -38,8 +39,10 @@ class Search:
         problem: MechanismProblem,
         mechanism: DirectMechanism | None = None,
         most_nodes: int = MOST_NODES,
+        deadline: float = inf,
     ) -> None:
-        self.problem, self.mechanism, self.most_nodes = problem, mechanism, most_nodes
+        self.problem, self.mechanism = problem, mechanism
+        self.most_nodes, self.deadline = most_nodes, deadline
         self.objective = problem.maximised()
         self.free = frozenset(v for _, terms, _, _ in problem.rows for v in terms if v[0] == "m")
         self.runs = [("p", k, w) for w in problem.states for k in problem.ks]
@@ -81,12 +84,16 @@ class Search:
         cells = [(k, w, j) for k in problem.ks for w, j in problem.cells()]
         paid = {("t", k, w, j): -problem.law[w] * w[j] for k, w, j in cells}
         runs = {} if problem.randomized else {p: values[p] for p in self.runs}
-        found = exact_lp.maximum([*problem.rows, at_least], paid, free=self.free, fixed=runs)
+        found = exact_lp.maximum(
+            [*problem.rows, at_least], paid, free=self.free, fixed=runs, deadline=self.deadline
+        )
         if found.value is not None and not self._out_of_order(found.values):
             self.best = value, found.values
 
     def _maximum(self, rows: list[Row], fixed: Values) -> exact_lp.ExactSolution:
-        found = exact_lp.maximum(rows, self.objective, free=self.free, fixed=fixed)
+        found = exact_lp.maximum(
+            rows, self.objective, free=self.free, fixed=fixed, deadline=self.deadline
+        )
         self.pivots += found.pivots
         return found
 

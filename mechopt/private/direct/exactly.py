@@ -6,6 +6,8 @@ both lose the smaller in a sum. Small populations of that kind are solved as `ce
 
 from __future__ import annotations
 
+from time import perf_counter
+
 import numpy as np
 
 from mechopt import tolerances
@@ -19,11 +21,13 @@ from mechopt.problem.exact_data import population_data, spelled
 from mechopt.status import Status
 
 MOST_ROWS = 400  # fractions take well below a second
+PATIENCE = 10.0  # seconds, if no time limit is given
 MOST_NODES = 25  # of the tree of a deterministic mechanism
 
 
-def in_fractions(answer: DirectMechanism) -> DirectMechanism:
-    """The exact optimum if the problem is small and its proof is found; else `answer`."""
+def in_fractions(answer: DirectMechanism, seconds: float | None) -> DirectMechanism:
+    """The exact optimum if the problem is small and its proof is found in time; else `answer`."""
+    deadline = perf_counter() + (PATIENCE if seconds is None else min(seconds, PATIENCE))
     population, terms = answer.population, answer.terms
     if (
         population.law is not None
@@ -33,7 +37,7 @@ def in_fractions(answer: DirectMechanism) -> DirectMechanism:
     ):
         return answer
     problem = MechanismProblem(population_data(population), spelled(exact_terms(answer)))
-    search = Search(problem, answer, MOST_NODES)
+    search = Search(problem, answer, MOST_NODES, deadline)
     try:
         search.solve()
         if search.best is None or search.remark:

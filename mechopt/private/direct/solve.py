@@ -132,8 +132,10 @@ def _nominal(
     answer = optimise(population, terms, time_limit=left(kept), seed=seed)
     if answer.status in (Status.OPTIMAL, Status.INFEASIBLE):
         return answer
-    if far_apart(population):
-        answer = in_fractions(answer)
+    if far_apart(population):  # a bound that is found at once, else fractions
+        answer = best_known(population, terms, answer, seconds=0.0) or answer
+        if answer.status is not Status.OPTIMAL:
+            answer = in_fractions(answer, left(kept))
         if answer.status is Status.OPTIMAL:
             return answer
     if known is not None and known.bound is not None:  # the bounds are known already
