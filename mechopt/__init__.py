@@ -26,9 +26,9 @@ _PUBLIC = {
     "Population": "mechopt.problem.population",
     "DirectMechanism": "mechopt.answer.mechanism",
     "solve": "mechopt.solving",
-    "check_withdrawal": "mechopt.withdrawal",
-    "WithdrawalReport": "mechopt.withdrawal",
-    "simulate_withdrawal": "mechopt.withdrawal",
+    "check_withdrawal": "mechopt.withdrawal.check",
+    "WithdrawalReport": "mechopt.withdrawal.check",
+    "simulate_withdrawal": "mechopt.withdrawal.mistakes",
     "crossing": "mechopt.dropouts",
     "Crossing": "mechopt.dropouts",
     "audit": "mechopt.audits.plans",
@@ -133,9 +133,9 @@ if TYPE_CHECKING:
     from mechopt.studies.results import read_table as read_table
     from mechopt.studies.rights import RightsTable as RightsTable
     from mechopt.studies.rights import rights as rights
-    from mechopt.withdrawal import WithdrawalReport as WithdrawalReport
-    from mechopt.withdrawal import check_withdrawal as check_withdrawal
-    from mechopt.withdrawal import simulate_withdrawal as simulate_withdrawal
+    from mechopt.withdrawal.check import WithdrawalReport as WithdrawalReport
+    from mechopt.withdrawal.check import check_withdrawal as check_withdrawal
+    from mechopt.withdrawal.mistakes import simulate_withdrawal as simulate_withdrawal
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ number given was an integer, a `Decimal`, a `Fraction` or a string such as "1/3"
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -65,8 +66,9 @@ def own(raw: Any) -> Any:
     """
     if raw is None or isinstance(raw, (float, *_EXACT_TYPES, bool, complex, bytes)):
         return raw
-    if isinstance(raw, np.ma.MaskedArray):
-        if np.ma.is_masked(raw):
+    masked = sys.modules.get("numpy.ma")  # not loaded: there are none
+    if masked is not None and isinstance(raw, masked.MaskedArray):
+        if masked.is_masked(raw):
             raise ValueError("is a masked array; fill or drop the masked entries first")
         raw = np.asarray(raw.data)
     if isinstance(raw, (list, tuple, range)):

@@ -7,19 +7,16 @@ without proof, 130 interrupted.
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any, NoReturn
-
-import typer
+from typing import NoReturn
 
 from mechopt.atomic import protecting
+from mechopt.commands.output import emit
 from mechopt.errors import (
     InvalidInput,
     MechoptError,
@@ -27,7 +24,7 @@ from mechopt.errors import (
     OutputError,
     TooLarge,
 )
-from mechopt.words import NO_DOCSTRINGS, load
+from mechopt.words import NO_DOCSTRINGS, choose, load
 
 # command -> "module:function"; the function's signature and docstring are its interface
 COMMANDS = {
@@ -46,8 +43,8 @@ COMMANDS = {
     "update": "mechopt.commands.update:update",
     "report": "mechopt.commands.report:report",
     "export-model": "mechopt.commands.export_model:export_model",
-    "models": "mechopt.commands.models:models",
-    "schema": "mechopt.commands.schema:schema",
+    "models": "mechopt.commands.published:models",
+    "schema": "mechopt.commands.published:schema",
 }
 
 # shown at the end of a command's --help
@@ -72,100 +69,94 @@ EXAMPLES = {
 }
 
 ABOUT = "Optimal incentive mechanisms for data contributions under withdrawal rights."
+COMPLETE = "_MECHOPT_COMPLETE"  # set by the shell that asks for the next word
+HELP, VERSION, COMPLETION = "--help", "--version", "--show-completion"
 BAD_INPUT = 2
 INTERRUPTED = 130
 GRACE = 1.0  # seconds
 
 
-def build(only: str | None = None) -> typer.Typer:
-    """The application with every command of `COMMANDS`, or with one: that starts faster."""
-    application = typer.Typer(
-        name="mechopt",
-        add_completion=only is None,
-        no_args_is_help=True,
-        rich_markup_mode=None,  # plain help: fast, and the same in every terminal
-        pretty_exceptions_enable=False,
-    )
-    application.callback(help=ABOUT)(_root)
-    for name, place in COMMANDS.items():
-        if only in (None, name):
-            lines = [f"  {line}" for line in EXAMPLES.get(name, ())]
-            epilog = "\n".join(("\b", "Examples:", *lines)) if lines else None
-            application.command(name, epilog=epilog)(_guarded(_spread(load(place))))
-    return application
+def _run(words: list[str]) -> int:
+    """Run one command; its exit status."""
+    from mechopt.commands import arguments
 
-
-def _version(asked: bool) -> None:
-    if asked:
+    first, *rest = words or [""]
+    if first in COMMANDS:
+        command = load(COMMANDS[first])
+        if HELP in rest[: rest.index("--") if "--" in rest else None]:
+            emit(arguments.help_text(first, command, EXAMPLES.get(first, ())))
+        else:
+            command(**arguments.parse(first, command, rest))
+    elif first == VERSION:
         from mechopt import __version__
-        from mechopt.commands.output import emit
 
         emit(f"mechopt {__version__}\n")
-        raise typer.Exit
+    elif first == COMPLETION:
+        shell = rest[0] if rest else os.path.basename(os.environ.get("SHELL", ""))
+        emit(arguments.SCRIPTS[choose(COMPLETION, shell, arguments.SCRIPTS)])
+    elif first in ("", HELP):
+        emit(_help())
+        return 0 if first else BAD_INPUT
+    else:
+        choose("option" if first.startswith("-") else "command", first, [*COMMANDS, HELP, VERSION])
+    return 0
 
 
-def _root(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version.", is_eager=True, callback=_version
-    ),
-) -> None:
-    """Options of the command line itself."""
+def _help() -> str:
+    """Which commands there are."""
+    from mechopt.commands.arguments import SCRIPTS, listed
+
+    def sentence(place: str) -> str:
+        return " ".join((load(place).__doc__ or "").split("\n\n")[0].split())
+
+    options = (
+        (HELP, "Show this text; after a command's name all about it."),
+        (VERSION, "Print the version."),
+        (f"{COMPLETION} SHELL", f"Print what completes words in {', '.join(SCRIPTS)}."),
+    )
+    lines = ["Usage: mechopt COMMAND [ARGUMENTS]", "", f"  {ABOUT}", ""]
+    lines += ["Options:", *listed(options), ""]
+    lines += ["Commands:", *listed([(name, sentence(it)) for name, it in COMMANDS.items()])]
+    return "\n".join(lines) + "\n"
 
 
-def _spread(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` with the fields of a group of options (a dataclass) in the group's place."""
-    own = inspect.signature(command, eval_str=True).parameters
-    groups: dict[str, Any] = {
-        name: one.annotation for name, one in own.items() if is_dataclass(one.annotation)
-    }
-    parameters: list[inspect.Parameter] = []
-    for name, one in own.items():
-        group = groups.get(name)
-        found = inspect.signature(group, eval_str=True).parameters.values() if group else [one]
-        parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in found]
+def _complete() -> int:
+    """Print what the word may become that the shell asks about."""
+    from mechopt.commands.arguments import completions
 
-    @functools.wraps(command)
-    def run(**said: Any) -> Any:
-        for name, group in groups.items():
-            said[name] = group(**{field.name: said.pop(field.name) for field in fields(group)})
-        return command(**said)
-
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run
+    at, words = int(os.environ.get("COMP_CWORD", "-1")), os.environ["COMP_WORDS"].split()
+    words = [*words[1:at], words[at] if 0 < at < len(words) else ""]
+    places = {name: functools.partial(load, place) for name, place in COMMANDS.items()}
+    emit("".join(f"{word}\n" for word in completions(words, places)))
+    return 0
 
 
-def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` with the package's errors as lines on stderr and an exit status."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **options: Any) -> Any:
-        try:
-            with protecting():
-                return command(*args, **options)
-        except (InvalidInput, OutputError, NotSupported, TooLarge) as error:
-            _fail(error, BAD_INPUT)
-        except MechoptError as error:
-            _fail(error, 1)
-        except KeyboardInterrupt:
-            _say("mechopt: interrupted; nothing was left half-written")
-            raise typer.Exit(INTERRUPTED) from None
-        except MemoryError:
-            _say("mechopt: out of memory")
-            raise typer.Exit(1) from None
-
-    return run
+def _guarded(run: Callable[[], int]) -> int:
+    """The exit status of `run`; the package's errors become lines on stderr."""
+    try:
+        with protecting():
+            return run()
+    except (InvalidInput, OutputError, NotSupported, TooLarge) as error:
+        return _failed(error, BAD_INPUT)
+    except MechoptError as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:
+        _say("mechopt: interrupted; nothing was left half-written")
+        return INTERRUPTED
+    except MemoryError:
+        _say("mechopt: out of memory")
+        return 1
 
 
-def _fail(error: MechoptError, status: int) -> NoReturn:
+def _failed(error: MechoptError, status: int) -> int:
     for line in str(error).splitlines():
         _say(f"mechopt: {line}")
-    raise typer.Exit(status)
+    return status
 
 
 def _say(line: str) -> None:
     if sys.stderr is not None:
-        typer.echo(line, err=True)
+        print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,18 +169,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     if arguments is None and os.name == "posix":
         _watch_signals()
-    # Typer reads options by pydantic, which would look for plugins in every installed package.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        given = sys.argv[1:] if arguments is None else list(arguments)
-        asked = given[0] if given and given[0] in COMMANDS else None
-        build(asked)(args=given, prog_name="mechopt")
+        if COMPLETE in os.environ:
+            return _complete()
+        status = _guarded(lambda: _run(given))
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except KeyboardInterrupt:
         status = INTERRUPTED
-    else:
-        status = 0
     return _flushed(status)
 
 

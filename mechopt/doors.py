@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mechopt.arrays import FloatArray
     from mechopt.problem.instance import Instance
     from mechopt.problem.population import Population
-    from mechopt.withdrawal import WithdrawalReport as WithdrawalReport
+    from mechopt.withdrawal.check import WithdrawalReport as WithdrawalReport
 
 
 def write(thing: Any, path: str | PathLike[str], **options: Any) -> None:

@@ -2,8 +2,9 @@
 
     python benchmarks/performance/startup.py [--out FOLDER]
 
-Start-up is the median of five fresh processes, wall and processor seconds. A profile lists the
-functions that take most of a call, by their own time.
+Start-up is the median of fresh processes, wall and processor seconds, the commands by turns and
+from compiled modules, as an installed package has them; the last column is the ratio to importing
+NumPy. A profile lists the functions that take most of a call, by their own time.
 """
 
 from __future__ import annotations
@@ -29,25 +30,42 @@ from withdrawal import game
 
 import mechopt as mo
 
-LIMITS = {"import mechopt": 0.5, "mechopt --help": 0.3, "bare interpreter": None}
+EXAMPLE = str(Path(mo.__file__).parent / "data" / "example.json")
+NUMPY = "import numpy"
+LIMITS = {"import mechopt": 0.5, "mechopt --help": 0.3}  # asked for, processor seconds
+RATIOS = {f"mechopt solve {os.path.basename(EXAMPLE)}": 3.0}  # asked for, of importing NumPy
 COMMANDS = {
+    "bare interpreter": ["-c", "pass"],
+    NUMPY: ["-c", NUMPY],
     "import mechopt": ["-c", "import mechopt"],
     "mechopt --help": ["-m", "mechopt", "--help"],
-    "bare interpreter": ["-c", "pass"],
+    next(iter(RATIOS)): ["-m", "mechopt", "solve", EXAMPLE, "--quiet"],
 }
 
 
-def start_up(arguments: list[str]) -> tuple[float, float]:
-    """Median wall and processor seconds of a fresh process."""
-    wall, cpu = [], []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        began = perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-        wall.append(perf_counter() - began)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return median(wall), median(cpu)
+def start_up(rounds: int = 15) -> dict[str, tuple[float, float]]:
+    """Median wall and processor seconds of each command in fresh processes, by turns."""
+    wall: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    cpu: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    with tempfile.TemporaryDirectory() as compiled:
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for turn in range(rounds + 1):
+            for name, arguments in COMMANDS.items():
+                before, began = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
+                subprocess.run(
+                    [sys.executable, *arguments],
+                    check=True,
+                    stdout=subprocess.DEVNULL,
+                    env=environment,
+                )
+                seconds = perf_counter() - began
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                if turn:  # the first compiles
+                    wall[name].append(seconds)
+                    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                    cpu[name].append(used)
+    return {name: (median(wall[name]), median(cpu[name])) for name in COMMANDS}
 
 
 def calls(folder: Path) -> dict[str, Callable[[], object]]:
@@ -101,13 +119,19 @@ def profile(call: Callable[[], object]) -> tuple[float, list[tuple[str, float]]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="folder for startup.json")
+    parser.add_argument("--no-profiles", action="store_true", help="start-up only")
     options = parser.parse_args()
     recorded: dict[str, dict[str, object]] = {"start-up": {}, "profiles": {}}
-    print("| start-up | wall s | processor s | limit |\n|---|---|---|---|")
-    for name, arguments in COMMANDS.items():
-        wall, cpu = start_up(arguments)
+    print(
+        "| start-up | wall s | processor s | wall over NumPy's | asked for |\n|---|---|---|---|---|"
+    )
+    times = start_up()
+    for name, (wall, cpu) in times.items():
+        ratio = wall / times[NUMPY][0]
         recorded["start-up"][name] = {"wall": round(wall, 3), "cpu": round(cpu, 3)}
-        print(f"| `{name}` | {wall:.3f} | {cpu:.3f} | {LIMITS[name] or ''} |", flush=True)
+        print(f"| `{name}` | {wall:.3f} | {cpu:.3f} | {ratio:.2f} | {RATIOS.get(name, '')} |")
+    if options.no_profiles:
+        return
     print("\n| call | s | where the time goes |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name, call in calls(Path(folder)).items():

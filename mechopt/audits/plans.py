@@ -264,7 +264,7 @@ def _protocol(instance: Instance, plan: Plan, ledger: _Ledger) -> None:
     if plan.instance is instance:
         report = plan.withdrawal()
     else:
-        from mechopt.withdrawal import check_withdrawal
+        from mechopt.withdrawal.check import check_withdrawal
 
         report = check_withdrawal(
             instance,

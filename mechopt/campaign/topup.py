@@ -24,7 +24,7 @@ from mechopt.files.plans import written
 from mechopt.problem.instance import Instance
 from mechopt.solving import solve
 from mechopt.status import Status
-from mechopt.withdrawal import least_extra_payments
+from mechopt.withdrawal.repairs.payments import least_extra_payments
 
 if TYPE_CHECKING:
     from mechopt.campaign.state import Campaign

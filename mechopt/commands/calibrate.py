@@ -5,34 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import check_out, emit
 
 
 def calibrate(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV: contributor, units and perhaps source.")
+        Path, Argument(metavar="FILE", help="CSV: contributor, units and perhaps source.")
     ],
-    source: Annotated[str | None, typer.Option(help="Which source's rows to take.")] = None,
+    source: Annotated[str | None, Option(help="Which source's rows to take.")] = None,
     share_of_total: Annotated[
         list[float] | None,
-        typer.Option("--share-of-total", help="Threshold as a share of all units; repeat."),
+        Option("--share-of-total", help="Threshold as a share of all units; repeat."),
     ] = None,
     threshold: cli.Thresholds = None,
     share: cli.Shares = None,
     learning_curve: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="task, model, loss_<size>: thresholds from this curve."),
+        Option(metavar="CSV", help="task, model, loss_<size>: thresholds from this curve."),
     ] = None,
-    task: Annotated[str, typer.Option(help="Task of the learning curve.")] = "flan",
-    model: Annotated[str | None, typer.Option(help="Model; default the median of all.")] = None,
-    per_unit: Annotated[float, typer.Option(help="Examples in one data unit.")] = 1.0,
-    never_sell: Annotated[float | None, typer.Option(help="Share of people; default 0.11.")] = None,
-    cost_log_sd: Annotated[float | None, typer.Option(help="Spread of costs; default 1.")] = None,
-    provider_value: Annotated[float | None, typer.Option(help="Default: 20 per person.")] = None,
-    budget: Annotated[float | None, typer.Option(help="Cap on the payments.")] = None,
+    task: Annotated[str, Option(help="Task of the learning curve.")] = "flan",
+    model: Annotated[str | None, Option(help="Model; default the median of all.")] = None,
+    per_unit: Annotated[float, Option(help="Examples in one data unit.")] = 1.0,
+    never_sell: Annotated[float | None, Option(help="Share of people; default 0.11.")] = None,
+    cost_log_sd: Annotated[float | None, Option(help="Spread of costs; default 1.")] = None,
+    provider_value: Annotated[float | None, Option(help="Default: 20 per person.")] = None,
+    budget: Annotated[float | None, Option(help="Cap on the payments.")] = None,
     seed: cli.Seed = None,
     out: cli.Out = None,
 ) -> None:
@@ -76,21 +75,19 @@ def calibrate(
 
 def calibrate_population(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV: cost of each person asked, perhaps group.")
+        Path, Argument(metavar="FILE", help="CSV: cost of each person asked, perhaps group.")
     ],
-    size: Annotated[int, typer.Option(help="Users per group.")],
-    capacity: Annotated[float, typer.Option(help="Most data a user can give.")],
+    size: Annotated[int, Option(help="Users per group.")],
+    capacity: Annotated[float, Option(help="Most data a user can give.")],
     threshold: cli.Thresholds = None,
     share: cli.Shares = None,
-    types: Annotated[int, typer.Option(help="Types per group.")] = 5,
-    rule: Annotated[
-        str, typer.Option(help="A type's cost: mean or upper end of its part.")
-    ] = "mean",
-    value: Annotated[float, typer.Option(help="A user's benefit, money.")] = 0.0,
-    reversibility: Annotated[float, typer.Option(help="Share of the cost recovered.")] = 1.0,
+    types: Annotated[int, Option(help="Types per group.")] = 5,
+    rule: Annotated[str, Option(help="A type's cost: mean or upper end of its part.")] = "mean",
+    value: Annotated[float, Option(help="A user's benefit, money.")] = 0.0,
+    reversibility: Annotated[float, Option(help="Share of the cost recovered.")] = 1.0,
     provider_value: cli.ProviderValue = None,
     budget: cli.Budget = None,
-    confidence: Annotated[float, typer.Option(help="Of the radii printed.")] = 0.95,
+    confidence: Annotated[float, Option(help="Of the radii printed.")] = 0.95,
     out: cli.Out = None,
 ) -> None:
     """Build a population from a survey of costs: types, their law, and how far it may be off.

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Argument
 from mechopt.commands.output import check_out, emit, note
 
 
 def check(
     plan: Annotated[
         Path,
-        typer.Argument(metavar="PLAN", help="A plan or a mechanism: .json, .csv, .xlsx, .parquet."),
+        Argument(metavar="PLAN", help="A plan or a mechanism: .json, .csv, .xlsx, .parquet."),
     ],
     terms: cli.Terms,
     instance: cli.InstanceOption = None,
@@ -48,15 +47,15 @@ def check(
         raise InvalidFile(f"{plan}: is {cli.kind_of(found)}; expected a plan")
     if not found.has_answer:
         emit(f"{plan}: {found.status}, there is no answer to check. {found.reason}\n")
-        raise typer.Exit(3 if found.status == "infeasible" else 4)
+        raise SystemExit(3 if found.status == "infeasible" else 4)
     if not isinstance(found, mo.Plan):
         verdict = mo.audit(found.population, found)
         _say(dumps(audit_dict(verdict)), answer_check_text(found, verdict), out, format, quiet)
-        raise typer.Exit(0 if verdict.ok else 3)
+        raise SystemExit(0 if verdict.ok else 3)
     found = found.replace(**cli.given({"protocol": protocol, "order": cli.positions(order)}))
     audit = mo.audit(found.instance, found)
     _say(dumps(check_dict(found, audit)), check_text(found, audit), out, format, quiet)
-    raise typer.Exit(0 if audit.ok else 3)
+    raise SystemExit(0 if audit.ok else 3)
 
 
 def _say(document: str, page: str, out: Path | None, format: cli.Format, quiet: bool) -> None:

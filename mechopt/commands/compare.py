@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import Page, check_out, columns_of_terminal, emit, note
 
 if TYPE_CHECKING:
@@ -20,32 +19,32 @@ _SHOWN = ("improvement", "expenditure", "leakage", "social_cost", "provider_surp
 def compare(
     terms: cli.Terms,
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILES]...", help="Instances or populations.")
+        list[Path] | None, Argument(metavar="[FILES]...", help="Instances or populations.")
     ] = None,
     family: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--family",
             metavar="FAMILY[:OPTIONS]",
             help='Generated problems, such as "lognormal:n=100,tightness=0.8"; repeat.',
         ),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Draws of each family.")] = 10,
+    draws: Annotated[int, Option(min=1, help="Draws of each family.")] = 10,
     mechanism: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[:OPTIONS]", help='Such as "burdens:transfers=false"; repeat.'),
+        Option(metavar="NAME[:OPTIONS]", help='Such as "burdens:transfers=false"; repeat.'),
     ] = None,
-    protocol: Annotated[list[str] | None, typer.Option(help="Repeat for several.")] = None,
+    protocol: Annotated[list[str] | None, Option(help="Repeat for several.")] = None,
     objective: cli.Objective = None,
-    jobs: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
+    jobs: Annotated[int, Option(help="Processes on this machine.")] = 1,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Run on this Dask scheduler's workers.")
+        str | None, Option(metavar="ADDRESS", help="Run on this Dask scheduler's workers.")
     ] = None,
     seed: cli.Seed = None,
     time_limit: cli.TimeLimit = None,
     out: cli.Out = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what an interrupted run left in --out.")
+        bool, Option("--resume", help="Go on with what an interrupted run left in --out.")
     ] = False,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
@@ -130,9 +129,10 @@ def _progress(done: int, whole: int, left: float) -> None:
     ahead = "" if left != left else f", about {_duration(left)} left"
     end = "\n" if done == whole else ""
     if sys.stderr.isatty():
-        typer.echo(f"\r\x1b[Kmechopt: {done} of {whole} rows{ahead}", err=True, nl=bool(end))
+        line = f"\r\x1b[Kmechopt: {done} of {whole} rows{ahead}"
+        print(line, end=end, file=sys.stderr, flush=True)
     elif done == whole or done % max(1, whole // 20) == 0:
-        typer.echo(f"mechopt: {done} of {whole} rows{ahead}", err=True)
+        print(f"mechopt: {done} of {whole} rows{ahead}", file=sys.stderr, flush=True)
 
 
 def _duration(seconds: float) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Argument
 from mechopt.commands.output import emit
 
 
@@ -14,7 +13,7 @@ def explain(
     plan: cli.PlanFile,
     terms: cli.Terms,
     who: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Whose part; default the plan as a whole.")
+        str | None, Argument(metavar="[ID]", help="Whose part; default the plan as a whole.")
     ] = None,
     instance: cli.InstanceOption = None,
     format: cli.FormatOption = cli.Format.TABLE,

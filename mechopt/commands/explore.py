@@ -5,24 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import check_out, emit, note
 
 
 def explore(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="An instance, a table of users, or a plan.")
+        Path, Argument(metavar="FILE", help="An instance, a table of users, or a plan.")
     ],
     terms: cli.Terms,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="PAGE", help="Write a page that needs no server instead."),
+        Option("--out", metavar="PAGE", help="Write a page that needs no server instead."),
     ] = None,
-    open_: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
-    ] = True,
+    open_: Annotated[bool, Option("--open/--no-open", help="Open the page in the browser.")] = True,
     quiet: cli.Quiet = False,
 ) -> None:
     """Serve a page on this machine on which terms can be moved and the plan watched (Ctrl-C ends).

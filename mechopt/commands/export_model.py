@@ -6,28 +6,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Option
 from mechopt.commands.output import check_out, emit
 
 
 def export_model(
     file: cli.ProblemFile,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .lp or .mps file.")],
+    out: Annotated[Path, Option("--out", metavar="FILE", help="A .lp or .mps file.")],
     aim: cli.Aim,
     terms: cli.Terms,
     direct: cli.Direct,
     plan: Annotated[
         Path | None,
-        typer.Option("--plan", metavar="FILE", help="The plan whose withdrawal stage is meant."),
+        Option("--plan", metavar="FILE", help="The plan whose withdrawal stage is meant."),
     ] = None,
     level: Annotated[
-        int | None, typer.Option("--level", metavar="K", help="Equilibria at this level.")
+        int | None, Option("--level", metavar="K", help="Equilibria at this level.")
     ] = None,
     goal: Annotated[
         str | None,
-        typer.Option("--goal", help="Equilibria: best, worst, most-data, least-data."),
+        Option("--goal", help="Equilibria: best, worst, most-data, least-data."),
     ] = None,
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:

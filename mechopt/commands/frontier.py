@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Option
 from mechopt.commands.output import check_out, emit, note, working
 
 
@@ -17,15 +16,15 @@ def frontier(
     terms: cli.Terms,
     over: Annotated[
         str,
-        typer.Option("--over", help="budget, provider_value, reversibility, exclusion, threshold."),
+        Option("--over", help="budget, provider_value, reversibility, exclusion, threshold."),
     ] = "budget",
     values: Annotated[
-        str, typer.Option("--values", metavar="FROM:TO:STEP", help="Or a list such as 0,50,100.")
+        str, Option("--values", metavar="FROM:TO:STEP", help="Or a list such as 0,50,100.")
     ] = "",
     time_limit: cli.TimeLimit = None,
     out: cli.Out = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="A picture: .svg, .png, .pdf.")
+        Path | None, Option("--plot", metavar="FILE", help="A picture: .svg, .png, .pdf.")
     ] = None,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,

@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import check_out, emit, note
 
 
 def generate(
     family: Annotated[
-        str | None, typer.Argument(metavar="[FAMILY]", help="Leave out to list the families.")
+        str | None, Argument(metavar="[FAMILY]", help="Leave out to list the families.")
     ] = None,
-    n: Annotated[int, typer.Option("--n", help="Number of users.")] = 100,
+    n: Annotated[int, Option("--n", help="Number of users.")] = 100,
     tightness: Annotated[
         float | None,
-        typer.Option(help="Threshold over what all users would give; above 1 needs payments."),
+        Option(help="Threshold over what all users would give; above 1 needs payments."),
     ] = None,
-    levels: Annotated[int, typer.Option(help="Number of thresholds K.")] = 1,
+    levels: Annotated[int, Option(help="Number of thresholds K.")] = 1,
     steps: Annotated[
-        str, typer.Option(help="K > 1: uncertain (lognormal belief) or learning-curve.")
+        str, Option(help="K > 1: uncertain (lognormal belief) or learning-curve.")
     ] = "uncertain",
     shape: Annotated[
-        str, typer.Option(help="K > 1: linear, diminishing, accelerating, or an exponent.")
+        str, Option(help="K > 1: linear, diminishing, accelerating, or an exponent.")
     ] = "linear",
-    reversibility: Annotated[float, typer.Option(help="Share of the cost that comes back.")] = 1,
-    removable: Annotated[float, typer.Option(help="Share of the data that leaves.")] = 1,
-    exclusion: Annotated[
-        float, typer.Option(help="Share of the benefit lost by whoever withdraws.")
-    ] = 0,
-    provider_value: Annotated[float | None, typer.Option(help="Default: what users gain.")] = None,
-    budget: Annotated[float | None, typer.Option(help="Cap on the payments.")] = None,
+    reversibility: Annotated[float, Option(help="Share of the cost that comes back.")] = 1,
+    removable: Annotated[float, Option(help="Share of the data that leaves.")] = 1,
+    exclusion: Annotated[float, Option(help="Share of the benefit lost by whoever withdraws.")] = 0,
+    provider_value: Annotated[float | None, Option(help="Default: what users gain.")] = None,
+    budget: Annotated[float | None, Option(help="Cap on the payments.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the family; repeat."),
+        Option("--set", metavar="NAME=VALUE", help="A parameter of the family; repeat."),
     ] = None,
     seed: cli.Seed = None,
     out: cli.Out = None,

@@ -1,7 +1,8 @@
 """The options that several commands share, and how a problem is read with them.
 
+from mechopt.commands.arguments import Argument, Option
 Options that go together are a frozen group; a command has one parameter for a whole group, and the
-command line sees its fields (`mechopt.cli`).
+command line sees its fields (`arguments`).
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from mechopt.commands.arguments import Argument, Option
 
 
 class Format(StrEnum):
@@ -21,7 +22,7 @@ class Format(StrEnum):
 
 ProblemFile = Annotated[
     Path,
-    typer.Argument(
+    Argument(
         metavar="FILE",
         help="Instance or population (.json), or users (.csv, .xlsx, .parquet); - reads from "
         "standard input.",
@@ -29,27 +30,27 @@ ProblemFile = Annotated[
 ]
 Thresholds = Annotated[
     list[str] | None,
-    typer.Option(metavar="T", help="Data to be reached; repeat for several levels."),
+    Option(metavar="T", help="Data to be reached; repeat for several levels."),
 ]
 Shares = Annotated[
-    list[str] | None, typer.Option(metavar="B", help="Share of the improvement at each threshold.")
+    list[str] | None, Option(metavar="B", help="Share of the improvement at each threshold.")
 ]
 ProviderValue = Annotated[
-    str | None, typer.Option(metavar="V", help="Provider's value of the improvement.")
+    str | None, Option(metavar="V", help="Provider's value of the improvement.")
 ]
-Budget = Annotated[str | None, typer.Option(metavar="MONEY", help="Cap on the payments.")]
+Budget = Annotated[str | None, Option(metavar="MONEY", help="Cap on the payments.")]
 AllowOutside = Annotated[
     bool,
-    typer.Option("--allow-outside", help="Let a file name others outside its own folder."),
+    Option("--allow-outside", help="Let a file name others outside its own folder."),
 ]
 InstanceOption = Annotated[
     Path | None,
-    typer.Option("--instance", metavar="FILE", help="Its instance, if the plan has none."),
+    Option("--instance", metavar="FILE", help="Its instance, if the plan has none."),
 ]
-PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan: .json, .csv, .parquet.")]
+PlanFile = Annotated[Path, Argument(metavar="PLAN", help="A plan: .json, .csv, .parquet.")]
 Objective = Annotated[
     str | None,
-    typer.Option(
+    Option(
         help="provider-surplus, welfare, expenditure, social-cost, improvement. Default: "
         "provider-surplus if the provider has a value; else, with a budget and several "
         "thresholds, improvement; else expenditure.",
@@ -57,21 +58,17 @@ Objective = Annotated[
 ]
 Protocol = Annotated[
     str | None,
-    typer.Option(help="simultaneous (default), sequential, coalition, none, reassign."),
+    Option(help="simultaneous (default), sequential, coalition, none, reassign."),
 ]
 Order = Annotated[
     str | None,
-    typer.Option(
-        help="Sequential: small-first (default), large-first, or positions such as 2,0,1."
-    ),
+    Option(help="Sequential: small-first (default), large-first, or positions such as 2,0,1."),
 ]
-Target = Annotated[
-    str | None, typer.Option(metavar="B", help="Share to reach; default the highest.")
-]
-NoTransfers = Annotated[bool, typer.Option("--no-transfers", help="No payments to users.")]
+Target = Annotated[str | None, Option(metavar="B", help="Share to reach; default the highest.")]
+NoTransfers = Annotated[bool, Option("--no-transfers", help="No payments to users.")]
 Dropout = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--dropout",
         metavar="H",
         help="Probability that a user is lost, or by group: women=0.03,men=0.025.",
@@ -79,20 +76,18 @@ Dropout = Annotated[
 ]
 Shock = Annotated[
     str | None,
-    typer.Option(
-        "--shock", metavar="P,FACTOR", help="With probability P all hazards are multiplied."
-    ),
+    Option("--shock", metavar="P,FACTOR", help="With probability P all hazards are multiplied."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of what is random.")]
+Seed = Annotated[int | None, Option("--seed", min=0, help="Seed of what is random.")]
 TimeLimit = Annotated[
-    float | None, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop after this.")
+    float | None, Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop after this.")
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FILE", help="Write the result here; - is stdout."),
+    Option("--out", "-o", metavar="FILE", help="Write the result here; - is stdout."),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+Quiet = Annotated[bool, Option("--quiet", help="No progress on stderr.")]
+FormatOption = Annotated[Format, Option("--format", help="How to print the result.")]
 
 
 @dataclass(frozen=True)
@@ -104,27 +99,27 @@ class Terms:
     provider_value: ProviderValue = None
     budget: Budget = None
     least: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Who is asked is asked this much.")
+        str | None, Option(metavar="DATA", help="Who is asked is asked this much.")
     ] = None
-    unit: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Burdens are multiples of this.")
-    ] = None
+    unit: Annotated[str | None, Option(metavar="DATA", help="Burdens are multiples of this.")] = (
+        None
+    )
     contact_cost: Annotated[
-        str | None, typer.Option(metavar="MONEY", help="Spent on everybody asked.")
+        str | None, Option(metavar="MONEY", help="Spent on everybody asked.")
     ] = None
     payment_step: Annotated[
-        str | None, typer.Option(metavar="MONEY", help="Payments are multiples of it.")
+        str | None, Option(metavar="MONEY", help="Payments are multiples of it.")
     ] = None
     group_least: Annotated[
         list[str] | None,
-        typer.Option(metavar="GROUP=DATA", help="Or GROUP=30% of the social cost."),
+        Option(metavar="GROUP=DATA", help="Or GROUP=30% of the social cost."),
     ] = None
     group_most: Annotated[
-        list[str] | None, typer.Option(metavar="GROUP=DATA", help="As --group-least.")
+        list[str] | None, Option(metavar="GROUP=DATA", help="As --group-least.")
     ] = None
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=HEADING", help="What a column of the table is called; repeat."),
+        Option(metavar="NAME=HEADING", help="What a column of the table is called; repeat."),
     ] = None
     allow_outside: AllowOutside = False
 
@@ -211,7 +206,7 @@ class Aim:
 
     mechanism: Annotated[
         str | None,
-        typer.Option(
+        Option(
             help="posted-price, posted-contract, subsidy, burdens, complete-information; for "
             "populations posted-price, posted-contract, direct, rule, complete-information. "
             "Default: burdens; direct for a population.",
@@ -222,9 +217,9 @@ class Aim:
     order: Order = None
     target: Target = None
     no_transfers: NoTransfers = False
-    reserve: Annotated[
-        str | None, typer.Option(metavar="R", help="Data kept above the threshold.")
-    ] = None
+    reserve: Annotated[str | None, Option(metavar="R", help="Data kept above the threshold.")] = (
+        None
+    )
 
     def options(self) -> dict[str, Any]:
         """What is said, as options of `mechopt.solve`."""
@@ -244,16 +239,16 @@ class Aim:
 class Direct:
     """What a direct mechanism promises; the names are those of `mechopt.solve`."""
 
-    incentive: Annotated[str | None, typer.Option(help="Direct: dsic (default) or bic.")] = None
-    participation: Annotated[
-        str | None, typer.Option(help="Direct: ex-post (default) or interim.")
-    ] = None
+    incentive: Annotated[str | None, Option(help="Direct: dsic (default) or bic.")] = None
+    participation: Annotated[str | None, Option(help="Direct: ex-post (default) or interim.")] = (
+        None
+    )
     withdrawal_rights: Annotated[
         bool | None,
-        typer.Option("--withdrawal-rights/--no-withdrawal-rights", help="Direct: D5 and D6."),
+        Option("--withdrawal-rights/--no-withdrawal-rights", help="Direct: D5 and D6."),
     ] = None
     randomized: Annotated[
-        bool | None, typer.Option("--randomized/--deterministic", help="Direct: lotteries or not.")
+        bool | None, Option("--randomized/--deterministic", help="Direct: lotteries or not.")
     ] = None
 
 
@@ -325,12 +320,14 @@ def radii(text: str | None) -> Any:
 
 def headings(column: list[str] | None) -> dict[str, str] | None:
     """The headings that `--column NAME=HEADING` gives; None if there are none."""
+    if not column:
+        return None
     from mechopt.errors import InvalidOption
     from mechopt.files import instances, plans, tables
     from mechopt.words import choose
 
     found = {}
-    for text in column or ():
+    for text in column:
         name, equals, heading = text.partition("=")
         if not equals or not heading.strip():
             raise InvalidOption(f"--column {text}: write NAME=HEADING, such as cost=unit_cost")
@@ -338,7 +335,7 @@ def headings(column: list[str] | None) -> dict[str, str] | None:
         if not (instances.USERS.knows(name) or plans.COLUMNS.knows(name)):
             choose("--column", name, (*instances.USERS.required, *instances.USERS.optional))
         found[name] = heading
-    return found or None
+    return found
 
 
 def positions(order: str | None) -> Any:

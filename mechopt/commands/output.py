@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from unicodedata import east_asian_width
 
-import typer
-
 from mechopt.atomic import STANDARD, protect, refuse_inputs
 from mechopt.errors import OutputError
 
@@ -37,7 +35,7 @@ def emit(text: str) -> None:
 def note(line: str, *, quiet: bool) -> None:
     """Print progress, unless `quiet`."""
     if not quiet and sys.stderr is not None:
-        typer.echo(line, err=True)
+        print(line, file=sys.stderr, flush=True)
 
 
 def check_out(path: object, *inputs: object) -> None:

@@ -5,30 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import check_out, note
 
 
 def report(
     results: Annotated[
         list[Path],
-        typer.Argument(
+        Argument(
             metavar="PLAN | RESULTS...",
             help="A plan (.json, .csv), or comparisons (.parquet) and findings (.jsonl.gz).",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="The page to write.")
-    ] = Path("report.html"),
+    out: Annotated[Path, Option("--out", "-o", metavar="FILE", help="The page to write.")] = Path(
+        "report.html"
+    ),
     figures: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Also write each picture as PNG, PDF and SVG here."),
+        Option(metavar="FOLDER", help="Also write each picture as PNG, PDF and SVG here."),
     ] = None,
     instance: Annotated[
         Path | None,
-        typer.Option("--instance", metavar="FILE", help="Of a plan that has no instance."),
+        Option("--instance", metavar="FILE", help="Of a plan that has no instance."),
     ] = None,
     dropout: cli.Dropout = None,
     shock: cli.Shock = None,
@@ -62,7 +61,7 @@ def report(
     for sentence in unfinished:
         note(f"mechopt: {sentence}", quiet=False)
     if unfinished:
-        raise typer.Exit(4)
+        raise SystemExit(4)
 
 
 def _need_matplotlib() -> None:

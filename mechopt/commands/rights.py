@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Option
 from mechopt.commands.output import check_out, emit, note, working
 
 
@@ -18,10 +17,10 @@ def rights(
     target: cli.Target = None,
     no_transfers: cli.NoTransfers = False,
     exclusion: Annotated[
-        float, typer.Option(help="Share of the benefit that the right 'excluded' takes.")
+        float, Option(help="Share of the benefit that the right 'excluded' takes.")
     ] = 1.0,
     time_limit: cli.TimeLimit = None,
-    plot: Annotated[Path | None, typer.Option(help="Picture, .png, .pdf or .svg.")] = None,
+    plot: Annotated[Path | None, Option(help="Picture, .png, .pdf or .svg.")] = None,
     out: cli.Out = None,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from math import isinf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.audits.plans import Audit
 from mechopt.commands.output import Page
 from mechopt.errors import NotSupported, TooLarge
-from mechopt.withdrawal import WithdrawalReport
 from mechopt.withdrawal.metrics import pivotal, totals
+
+if TYPE_CHECKING:
+    from mechopt.audits.plans import Audit
+    from mechopt.withdrawal.check import WithdrawalReport
 
 _TOP = 10  # largest burdens shown
 _PATIENCE = 10.0  # seconds that `check` spends on the best and worst equilibrium each

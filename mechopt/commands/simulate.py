@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Option
 from mechopt.commands.output import emit
 
 
@@ -14,9 +13,9 @@ def simulate(
     plan: cli.PlanFile,
     terms: cli.Terms,
     mistake: Annotated[
-        str, typer.Option("--mistake", metavar="P", help="Probability that a decision goes wrong.")
+        str, Option("--mistake", metavar="P", help="Probability that a decision goes wrong.")
     ] = "0.01",
-    draws: Annotated[int, typer.Option("--draws", min=1, help="How many draws.")] = 1000,
+    draws: Annotated[int, Option("--draws", min=1, help="How many draws.")] = 1000,
     protocol: cli.Protocol = None,
     order: cli.Order = None,
     instance: cli.InstanceOption = None,

@@ -4,10 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from mechopt.atomic import STANDARD
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Option
 from mechopt.commands.output import check_out, emit, note, working
 
 _EXIT = {"optimal": 0, "null": 0, "infeasible": 3, "feasible": 4, "unknown": 4}
@@ -19,11 +18,11 @@ def solve(
     terms: cli.Terms,
     direct: cli.Direct,
     withdrawal: Annotated[
-        str | None, typer.Option(help="What may be taken back: whole (default), or part of it.")
+        str | None, Option(help="What may be taken back: whole (default), or part of it.")
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--set",
             metavar="FIELD=X",
             help="Of every user: reversibility=0.5, or value=*2 to multiply; repeat.",
@@ -33,33 +32,31 @@ def solve(
     shock: cli.Shock = None,
     confidence: Annotated[
         str | None,
-        typer.Option(metavar="P", help="Least probability that the threshold is still met."),
+        Option(metavar="P", help="Least probability that the threshold is still met."),
     ] = None,
     price: Annotated[
-        str | None, typer.Option(metavar="MONEY", help="Evaluate this posted price, not the best.")
+        str | None, Option(metavar="MONEY", help="Evaluate this posted price, not the best.")
     ] = None,
     payment: Annotated[
         str | None,
-        typer.Option(metavar="MONEY", help="Posted contract: what it pays; with --floor."),
+        Option(metavar="MONEY", help="Posted contract: what it pays; with --floor."),
     ] = None,
     floor: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Posted contract: the least to be given.")
+        str | None, Option(metavar="DATA", help="Posted contract: the least to be given.")
     ] = None,
     robust: Annotated[
         str | None,
-        typer.Option(
-            help="Population: guard against every law near; total-variation or wasserstein."
-        ),
+        Option(help="Population: guard against every law near; total-variation or wasserstein."),
     ] = None,
     radius: Annotated[
         str | None,
-        typer.Option(metavar="R", help="How near, with --robust; one or one per group."),
+        Option(metavar="R", help="How near, with --robust; one or one per group."),
     ] = None,
     seed: cli.Seed = None,
     time_limit: cli.TimeLimit = None,
     exact: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--exact",
             help="Decimals read exactly; print the exact optimum and what proves it. With --format "
             "json the certificate for `mechopt verify`; with --out it is written beside the "
@@ -69,12 +66,10 @@ def solve(
     out: cli.Out = None,
     people: Annotated[
         bool,
-        typer.Option(
-            "--people", help="In a table of --out also the users' other columns (names, …)."
-        ),
+        Option("--people", help="In a table of --out also the users' other columns (names, …)."),
     ] = False,
     only_asked: Annotated[
-        bool, typer.Option("--only-asked", help="In a table of --out only those who are asked.")
+        bool, Option("--only-asked", help="In a table of --out only those who are asked.")
     ] = False,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
@@ -130,11 +125,11 @@ def solve(
             form=".json" if format is cli.Format.JSON else ".csv",
         )
         if str(out) in STANDARD:  # nothing else goes there
-            raise typer.Exit(0 if aim.mechanism == "rule" else _EXIT[answer.status])
+            raise SystemExit(0 if aim.mechanism == "rule" else _EXIT[answer.status])
         note(f"mechopt: wrote {out}", quiet=quiet)
     if certificate is not None:
         _show_proof(certificate, out, format, quiet=quiet)
-        raise typer.Exit(_EXIT[answer.status])
+        raise SystemExit(_EXIT[answer.status])
     if isinstance(answer, mo.Plan):
         benchmark = _benchmark(answer)
         if format is cli.Format.JSON:
@@ -152,7 +147,7 @@ def solve(
 
         emit(answer_text(answer, remark))
     # A rule is evaluated, not optimised: there is no proof that could be missing.
-    raise typer.Exit(0 if aim.mechanism == "rule" else _EXIT[answer.status])
+    raise SystemExit(0 if aim.mechanism == "rule" else _EXIT[answer.status])
 
 
 def _task(problem: Any, mechanism: str, protocol: str | None) -> str:

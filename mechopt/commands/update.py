@@ -5,33 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import check_out, emit, note
 
 
 def update(
     plan: cli.PlanFile,
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="Events: .jsonl, or .sqlite.")],
+    log: Annotated[Path, Argument(metavar="LOG", help="Events: .jsonl, or .sqlite.")],
     terms: cli.Terms,
     instance: cli.InstanceOption = None,
     append: Annotated[
         list[str] | None,
-        typer.Option("--append", metavar="EVENT", help="First append this event (JSON); repeat."),
+        Option("--append", metavar="EVENT", help="First append this event (JSON); repeat."),
     ] = None,
-    days: Annotated[int, typer.Option("--days", min=0, help="Days until a deletion is due.")] = 30,
+    days: Annotated[int, Option("--days", min=0, help="Days until a deletion is due.")] = 30,
     top_up: Annotated[
         Path | None,
-        typer.Option("--top-up", metavar="FILE", help="Write the top-up as a new plan here."),
+        Option("--top-up", metavar="FILE", help="Write the top-up as a new plan here."),
     ] = None,
     deletions: Annotated[
         Path | None,
-        typer.Option("--deletions", metavar="FILE", help="Write the deletion list (.json, .csv)."),
+        Option("--deletions", metavar="FILE", help="Write the deletion list (.json, .csv)."),
     ] = None,
     payments: Annotated[
         Path | None,
-        typer.Option("--payments", metavar="FILE", help="Write what is due to whom (.csv)."),
+        Option("--payments", metavar="FILE", help="Write what is due to whom (.csv)."),
     ] = None,
     out: cli.Out = None,
     format: cli.FormatOption = cli.Format.TABLE,

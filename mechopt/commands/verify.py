@@ -6,17 +6,16 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mechopt.commands import options as cli
+from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import emit
 
 
 def verify(
-    certificate: Annotated[Path, typer.Argument(metavar="CERT", help="A certificate (.json).")],
+    certificate: Annotated[Path, Argument(metavar="CERT", help="A certificate (.json).")],
     problem: Annotated[
         Path | None,
-        typer.Option("--problem", metavar="FILE", help="The problem it must be about."),
+        Option("--problem", metavar="FILE", help="The problem it must be about."),
     ] = None,
     allow_outside: cli.AllowOutside = False,
     format: cli.FormatOption = cli.Format.TABLE,
@@ -48,7 +47,7 @@ def verify(
             text += "  (about the problem inside the certificate; --problem FILE compares it)\n"
         status = 0
     emit(json.dumps(answer, indent=1) + "\n" if format is cli.Format.JSON else text)
-    raise typer.Exit(status)
+    raise SystemExit(status)
 
 
 def _data(path: Path, allow_outside: bool) -> object:

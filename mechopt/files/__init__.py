@@ -59,7 +59,7 @@ def read(
     Raises InvalidFile, InvalidInstance, InvalidPlan or InvalidPopulation with every fault, each
     with row and field; NotSupported for Parquet without pyarrow, .xlsx without openpyxl.
     """
-    from mechopt.files import documents, instances, plan_reading, tables
+    from mechopt.files import documents, instances, tables
 
     path = Path(path)
     changes = {
@@ -80,6 +80,8 @@ def read(
     if suffix != ".json":
         source = tables.opened(path, content)
         if "burden" in source.names:
+            from mechopt.files import plan_reading
+
             source.rename(columns)
             return plan_reading.read_table(
                 path, instance, source=source, allow_outside=allow_outside
@@ -98,6 +100,8 @@ def read(
     if unused:
         raise InvalidOption(f"{unused[0]}: applies to an instance, but {path} is a {kind}")
     if kind == "plan":
+        from mechopt.files import plan_reading
+
         return plan_reading.read_document(path, document, instance, allow_outside=allow_outside)
     problems = [f"{path}: {text}" for _, text in documents.faults(kind, document)]
     tables.stop_if(problems, InvalidFile)

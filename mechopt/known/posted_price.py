@@ -13,7 +13,6 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
 from mechopt.known.levels import infeasible, rank_candidates, spending
-from mechopt.known.practice import offers
 from mechopt.problem.aims import MINIMISED, check_options, objective_value
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
@@ -55,6 +54,8 @@ def solve(
         "seed": seed,
         "solver": "enumeration",
     }
+    if instance.practice is not None:
+        from mechopt.known.practice import offers  # most problems have nothing of it
     if price is not None:
         if not (isinstance(price, (int, float)) and 0 <= price < np.inf):
             raise InvalidOption(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import cached_property
 from math import frexp, isnan, ldexp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from mechopt import arrays
 from mechopt.arrays import ExactArray, FloatArray
 from mechopt.problem.fields import BY_NAME, USER_FIELDS
 from mechopt.problem.instance import Instance, Units
-from mechopt.problem.population import Population
+
+if TYPE_CHECKING:
+    from mechopt.problem.population import Population
 
 # Field of an instance -> powers of (data, money) in its dimension; all others are plain numbers.
 DIMENSIONS = {

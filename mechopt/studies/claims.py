@@ -22,7 +22,8 @@ from mechopt.answer.plan import Plan
 from mechopt.problem.instance import Instance
 from mechopt.solving import solve
 from mechopt.status import Status
-from mechopt.withdrawal import check_withdrawal, simulate_withdrawal
+from mechopt.withdrawal.check import check_withdrawal
+from mechopt.withdrawal.mistakes import simulate_withdrawal
 
 ASKED = 0.95
 ORDERS = 20  # random orders tried against small-first

@@ -12,7 +12,7 @@ from mechopt.answer.mechanism import DirectMechanism
 from mechopt.answer.plan import Plan
 from mechopt.errors import InvalidPlan, NotSupported
 from mechopt.problem.instance import Instance
-from mechopt.withdrawal import WithdrawalReport
+from mechopt.withdrawal.check import WithdrawalReport
 
 _ROWS = 10  # of a table; the others are counted
 _BLUE, _ORANGE = "#0072b2", "#d55e00"  # after Okabe and Ito 2008

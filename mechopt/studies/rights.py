@@ -22,7 +22,7 @@ from mechopt.errors import NotSupported, OutputError, TooLarge
 from mechopt.problem.instance import Instance
 from mechopt.solving import solve
 from mechopt.studies.figures import COLOURS
-from mechopt.withdrawal import check_withdrawal
+from mechopt.withdrawal.check import check_withdrawal
 
 RIGHTS = ("none", "whole", "part", "excluded", "reassign")
 COLUMNS = (

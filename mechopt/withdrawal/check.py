@@ -12,29 +12,19 @@ import numpy as np
 from mechopt import arrays, doors, words
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
-from mechopt.withdrawal.coalition import Coalition, blocking_coalition
-from mechopt.withdrawal.equilibria import (
-    Goal,
-    all_leave_is_equilibrium,
-    extreme_equilibrium,
-    list_equilibria,
-)
 from mechopt.withdrawal.moves import ORDERS, order_of
 from mechopt.withdrawal.outcome import Equilibrium, Outcome, outcome_of
-from mechopt.withdrawal.page import describe, report_dict
-from mechopt.withdrawal.rights import part
-from mechopt.withdrawal.rights.dropout import dropout_sequence, dropout_slack
-from mechopt.withdrawal.rights.part import Choices
-from mechopt.withdrawal.rights.reassign import reassign_slack
 from mechopt.withdrawal.sequential import Path, sequential_path
 from mechopt.withdrawal.simultaneous import all_stay_slack, best_reply_outcome
 from mechopt.withdrawal.stage import Stage, as_float, at_stake, reversible_cost, stage_of, sunk_cost
-from mechopt.withdrawal.threats import Threat, threat_of
 from mechopt.withdrawal.ties import Tie, Turned, total_ties, user_ties, verdict
 
 if TYPE_CHECKING:
     from mechopt.answer.plan import Plan
     from mechopt.problem.instance import Instance
+    from mechopt.withdrawal.coalition import Coalition
+    from mechopt.withdrawal.rights.part import Choices
+    from mechopt.withdrawal.threats import Threat
 
 
 class Deviation(NamedTuple):
@@ -152,22 +142,22 @@ class WithdrawalReport:
     @cached_property
     def best(self) -> Equilibrium:
         """The equilibrium of highest share, then of least social cost."""
-        return self._extreme(Goal.BEST)
+        return self._extreme("BEST")
 
     @cached_property
     def worst(self) -> Equilibrium:
         """The equilibrium of lowest share, then of greatest social cost."""
-        return self._extreme(Goal.WORST)
+        return self._extreme("WORST")
 
     @cached_property
     def most_data(self) -> Equilibrium:
         """The equilibrium with the most data."""
-        return self._extreme(Goal.MOST_DATA)
+        return self._extreme("MOST_DATA")
 
     @cached_property
     def least_data(self) -> Equilibrium:
         """The equilibrium with the least data."""
-        return self._extreme(Goal.LEAST_DATA)
+        return self._extreme("LEAST_DATA")
 
     @cached_property
     def equilibria(self) -> BoolArray:
@@ -175,14 +165,21 @@ class WithdrawalReport:
 
         Raises TooLarge above 20 users with positive burden.
         """
+        from mechopt.withdrawal.equilibria import list_equilibria
+
         return list_equilibria(self.stage)
 
     @cached_property
     def all_leave(self) -> bool:
         """Whether "everybody leaves" is a simultaneous equilibrium: the coordination failure."""
+        from mechopt.withdrawal.equilibria import all_leave_is_equilibrium
+
         return all_leave_is_equilibrium(self.stage)
 
-    def _extreme(self, goal: Goal) -> Equilibrium:
+    def _extreme(self, name: str) -> Equilibrium:
+        from mechopt.withdrawal.equilibria import Goal, extreme_equilibrium
+
+        goal = Goal[name]
         assert self.plan.burden is not None
         if self.withdrawal == "part":
             raise NotSupported('equilibria where parts may be taken back; ask for "whole"')
@@ -211,6 +208,8 @@ class WithdrawalReport:
     @cached_property
     def coalition(self) -> Coalition | None:
         """A largest set of users who all gain by leaving together, or None: there is none."""
+        from mechopt.withdrawal.coalition import blocking_coalition
+
         return blocking_coalition(self.stage)
 
     def threat(self, user: int) -> Threat:
@@ -220,6 +219,8 @@ class WithdrawalReport:
         """
         if self.path is None:
             raise InvalidOption("threat: only the sequential protocol has movers who reply")
+        from mechopt.withdrawal.threats import threat_of
+
         return threat_of(self.stage, self.path, user)
 
     @cached_property
@@ -272,9 +273,13 @@ class WithdrawalReport:
 
         Solves for the extreme equilibria; an infinite margin is None.
         """
+        from mechopt.withdrawal.page import report_dict
+
         return report_dict(self)
 
     def __str__(self) -> str:
+        from mechopt.withdrawal.page import describe
+
         return describe(self)
 
     def _repr_html_(self) -> str:
@@ -328,8 +333,12 @@ def check_withdrawal(
         users = users[:0]
         slack, after = as_float(users), users
     elif protocol == "reassign":
+        from mechopt.withdrawal.rights.reassign import reassign_slack
+
         slack, after = reassign_slack(instance, plan, stage)
     elif withdrawal == "part":
+        from mechopt.withdrawal.rights import part
+
         choices = (
             part.simultaneous(instance, stage)
             if protocol != "sequential" or positions is None
@@ -340,11 +349,15 @@ def check_withdrawal(
         path = sequential_path(stage, positions)
         users, slack, after = path.movers, path.slack(stage), path.if_leaves
         if dropout is not None:
+            from mechopt.withdrawal.rights.dropout import dropout_sequence
+
             slack, stay = dropout_sequence(instance, plan, stage, users, dropout, shock)
             path = replace(path, stay=stay, level=int(stage.level_of(stage.total_of(stay))))
     else:
         slack, after = all_stay_slack(stage)
         if dropout is not None:
+            from mechopt.withdrawal.rights.dropout import dropout_slack
+
             slack = dropout_slack(instance, plan, stage, dropout, shock)
     stays = bool(np.all(slack >= -stage.money_tolerance[users]))
     margin = float(slack.min()) if users.size else inf
@@ -373,4 +386,6 @@ def all_equilibria(instance: Instance, plan: Plan) -> BoolArray:
 
     Users with x_i = 0 count as staying. Raises TooLarge above 20 users with x_i > 0.
     """
+    from mechopt.withdrawal.equilibria import list_equilibria
+
     return list_equilibria(stage_of(instance, plan))

@@ -13,7 +13,7 @@ from mechopt.withdrawal.stage import sunk_cost
 
 if TYPE_CHECKING:
     from mechopt.answer.plan import Plan
-    from mechopt.withdrawal import WithdrawalReport
+    from mechopt.withdrawal.check import WithdrawalReport
 
 
 def plan_metrics(plan: Plan) -> dict[str, Any]:

@@ -18,7 +18,18 @@ from mechopt import cli
 from mechopt.files import write
 
 EXAMPLE = str(Path(mo.__file__).parent / "data" / "example.json")
-HEAVY = ("pyomo", "highspy", "scipy", "pandas", "pyarrow", "rich.console", "matplotlib")
+HEAVY = (
+    "pyomo",
+    "highspy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "rich",
+    "matplotlib",
+    "pydantic",
+    "typer",
+)
+OURS = 72  # modules of the package, of about 270
 
 
 def test_a_small_solve_loads_nothing_heavy() -> None:
@@ -26,10 +37,58 @@ def test_a_small_solve_loads_nothing_heavy() -> None:
     code = (
         "import sys; from mechopt import cli; "
         f"assert cli.main(['solve', {EXAMPLE!r}, '--quiet']) == 0; "
-        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr); "
+        "print(sum(name.startswith('mechopt') for name in sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stderr.splitlines()[-1] == "[]"
+    heavy, ours = done.stderr.splitlines()[-2:]
+    assert heavy == "[]"
+    assert int(ours) <= OURS
+
+
+def words_of(*words: str) -> str:
+    """What is said of a wrong command line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mechopt", *words], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("slove",), "did you mean 'solve'?"),
+        (("solve", "a.csv", "--treshold", "4"), "solve: there is no option '--treshold'; did you "),
+        (("solve",), "solve: FILE is missing: mechopt solve FILE"),
+        (("export-model", "a.json"), "export-model: --out is missing"),
+        (("solve", "a.csv", "b.csv"), "'b.csv' is one word too many"),
+        (("solve", "a.csv", "--format", "xml"), "--format: 'xml' is not known. Choose from: table"),
+        (("solve", "a.csv", "--seed", "x"), "--seed: expected a whole number, got 'x'"),
+        (("solve", "a.csv", "--time-limit=-3"), "--time-limit: must be ≥ 0, got -3"),
+        (("solve", "a.csv", "--time-limit"), "--time-limit: needs a value"),
+        (("solve", "a.csv", "--quiet=yes"), "--quiet: takes no value, got 'yes'"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_in_a_line(words: tuple[str, ...], said: str) -> None:
+    assert said in words_of(*words)
+
+
+def test_words_are_read_in_any_order_and_spelling() -> None:
+    from mechopt.commands import arguments, compare, options, solve
+
+    written = ["--threshold=-1e3", "a.csv", "--threshold", "2", "-oplan.csv", "--deterministic"]
+    read = arguments.parse("solve", solve.solve, written)
+    assert read == {
+        "file": Path("a.csv"),
+        "aim": options.Aim(),
+        "terms": options.Terms(threshold=["-1e3", "2"]),
+        "direct": options.Direct(randomized=False),
+        "out": Path("plan.csv"),
+    }
+    several = arguments.parse("compare", compare.compare, ["a", "--draws", "3", "--", "--b", "-"])
+    assert several["files"] == [Path("a"), Path("--b"), Path("-")]
+    assert several["draws"] == 3
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +155,15 @@ def test_a_shell_completes_commands() -> None:
         timeout=60,
     )
     assert done.stdout.split() == ["solve"], done.stderr
+    words |= {"COMP_WORDS": "mechopt solve a.csv --format ", "COMP_CWORD": "4"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mechopt"],
+        env={**os.environ, **words},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["table", "json"], done.stderr
 
 
 @pytest.mark.parametrize("command", cli.EXAMPLES)

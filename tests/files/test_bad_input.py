@@ -514,7 +514,7 @@ def test_bad_usage(arguments: list[str], capfd: pytest.CaptureFixture[str], tmp_
     assert cli.main(arguments) == 2
     printed = capfd.readouterr()
     assert printed.out == ""
-    assert "Error: " in printed.err
+    assert printed.err.startswith("mechopt: ")
 
 
 # -- whatever stands in a file ------------------------------------------------------------------

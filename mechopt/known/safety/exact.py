@@ -25,7 +25,7 @@ from mechopt.known.safety.task import Task
 from mechopt.solver import highs
 from mechopt.solver.builder import Builder
 from mechopt.status import Status
-from mechopt.withdrawal import check_withdrawal
+from mechopt.withdrawal.check import check_withdrawal
 
 _MOST_SETS = {True: 32, False: 128}  # sets × levels, in sequence or at once
 _BELOW = 1e-6

@@ -29,7 +29,8 @@ from mechopt.known.sequential.task import (
     order_of,
     stage_of,
 )
-from mechopt.withdrawal import cascades, least_extra_payments
+from mechopt.withdrawal import cascades
+from mechopt.withdrawal.repairs.payments import least_extra_payments
 from mechopt.withdrawal.sequential import final_levels, follow
 from mechopt.withdrawal.stage import Stage
 

@@ -1,19 +1,18 @@
-"""`mechopt models`: the catalogue of formulations, and one sheet with its sample solved."""
+"""`mechopt models` and `mechopt schema`: the formulations, and the files, that are published."""
 
 from __future__ import annotations
 
 import textwrap
 from typing import Annotated, Any
 
-import typer
-
 from mechopt.commands import options as cli
-from mechopt.commands.output import Page, emit
+from mechopt.commands.arguments import Argument
+from mechopt.commands.output import Page, check_out, emit
 
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Print this sheet and solve its sample.")
+        str | None, Argument(metavar="[NAME]", help="Print this sheet and solve its sample.")
     ] = None,
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:
@@ -74,3 +73,37 @@ def _solved(entry: Any) -> dict[str, Any]:
         "solver": highs.version(),
         "seconds": solution.seconds,
     }
+
+
+def schema(
+    kind: Annotated[
+        str | None, Argument(metavar="[KIND]", help="instance, plan, … Default: all.")
+    ] = None,
+    out: cli.Out = None,
+) -> None:
+    """Print the JSON Schema of a kind of file, or an object with all of them, one on each line."""
+    import json
+
+    from mechopt.files import replacing
+    from mechopt.files.documents import dumps
+    from mechopt.files.schema import MODELS
+    from mechopt.words import choose
+
+    check_out(out)
+    schemas = {
+        name: {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **model.model_json_schema(),
+        }
+        for name, model in MODELS.items()
+    }
+    if kind is None:  # one line per kind
+        text = dumps(schemas)
+    else:
+        text = json.dumps(schemas[choose("kind", kind, schemas)], indent=1, ensure_ascii=False)
+        text += "\n"
+    if out is None:
+        emit(text)
+        return
+    with replacing(out) as stream:
+        stream.write(text)
