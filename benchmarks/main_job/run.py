@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -120,28 +119,24 @@ def main() -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        file = Path(folder) / "users.parquet"
+        from mechopt.files import csv_tables
+
         columns = {"id": np.arange(big).astype(str)}
         columns |= {name: getattr(large, name) for name in ("cost", "value", "capacity")}
-        pq.write_table(pa.table(columns), file)
-        command = [
-            sys.executable,
-            "-m",
-            "mechopt",
-            "solve",
-            str(file),
-            "--threshold",
-            repr(float(large.thresholds[0])),
-            "--out",
-            str(Path(folder) / "plan.parquet"),
-        ]
-        seconds, _ = timed(lambda: subprocess.run(command, check=True, capture_output=True), 3)
-        print(
-            f"| `mechopt solve users.parquet --out plan.parquet` | {big:,} | {seconds:.2f} | "
-            f"{file.stat().st_size / 1e6:.0f} MB file |"
-        )
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"\nlargest child process: {peak:.0f} MB")
+        pq.write_table(pa.table(columns), Path(folder) / "users.parquet")
+        with (Path(folder) / "users.csv").open("w") as stream:
+            csv_tables.write(stream, columns)
+        for kind in ("parquet", "csv"):
+            words = ["solve", f"users.{kind}", "--threshold", repr(float(large.thresholds[0]))]
+            words += ["--out", f"plan.{kind}"]
+            code = "import os; from mechopt import cli; "
+            code += f"os.chdir({folder!r}); cli.main({words!r})"
+            seconds, peak = timed(lambda code=code: peak_of(code), 3)
+            size = (Path(folder) / f"users.{kind}").stat().st_size / 1e6
+            print(
+                f"| `mechopt {' '.join(words[:2])} --out plan.{kind}` | {big:,} | {seconds:.2f} | "
+                f"{size:.0f} MB file, {peak:.0f} MB of memory |"
+            )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from mechopt.errors import InvalidFile
 from mechopt.files import cells as sign
 from mechopt.files import tables
 from mechopt.files.tables import WHOLE_ROW, Layout, Opened, Table
+from mechopt.memory import paused_gc
 from mechopt.problem import numbers
-from mechopt.solver.highs import paused_gc
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _HEAD = 2**21  # characters in which the header is looked for
@@ -37,6 +37,8 @@ class CsvFile(Opened):
     decimal: str = "."
 
     def _fill(self, table: Table, layout: Layout, exact: bool) -> None:
+        if not exact and self._at_once(table, layout):
+            return
         with paused_gc():
             commas = _Commas()
             faults = self._rows(table, layout, exact, commas)
@@ -48,6 +50,24 @@ class CsvFile(Opened):
                 table.__dict__.update(again.__dict__)
         for name, found in faults.items():
             table.faults(name, found)
+
+    def _at_once(self, table: Table, layout: Layout) -> bool:
+        """Read a large table of plain cells; False if it is none."""
+        from mechopt.files import arrow_tables
+
+        begins = 0
+        for _ in range(self.skipped):
+            begins = self.text.find("\n", begins) + 1
+        data = None
+        if begins and not {'"', "\r"} & set(self.text[:begins]):
+            body = self.text[begins:]
+            data = arrow_tables.plain_csv(body, self.names, self.separator, layout)
+        if data is None:
+            return False
+        table.rows = data.num_rows
+        table.line = lambda row: self.skipped + 1 + row
+        arrow_tables.fill(table, self.names, data, layout, exact=False)
+        return True
 
     def _rows(
         self, table: Table, layout: Layout, exact: bool, commas: _Commas
@@ -298,8 +318,13 @@ def _restored(column: list[str]) -> list[str]:
 
 def write(stream: IO[str], columns: dict[str, Any]) -> None:
     """Columns as CSV: floats so that they read back the same, texts neutralised."""
+    from mechopt.files import arrow_tables
+
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(map(tables.neutralise, columns))
+    if (blocks := arrow_tables.csv_blocks(columns)) is not None:
+        stream.writelines(blocks)
+        return
     with paused_gc():
         writer.writerows(zip(*map(_written, columns.values())))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Context, Decimal, Inexact, localcontext
 from fractions import Fraction
 from math import fsum, inf, nextafter
@@ -13,7 +13,7 @@ import numpy as np
 
 from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
-from mechopt.arrays import FloatArray
+from mechopt.arrays import FloatArray, IntArray
 from mechopt.atomic import STANDARD
 from mechopt.errors import InvalidPlan
 from mechopt.files import documents, instances, tables
@@ -95,7 +95,7 @@ def _raised(plan: Plan, binary: Fraction, decimal: Fraction) -> FloatArray:
     assert plan.burden is not None
     burden, capacity = plan.burden.copy(), plan.instance.capacity
     room = np.flatnonzero((burden > 0) & (burden < capacity))
-    for user in room[np.argsort(-burden[room], kind="stable")].tolist():
+    for user in _largest_first(burden, room):
         if binary <= 0 and decimal <= 0:
             break
         old = new = float(burden[user])
@@ -108,6 +108,17 @@ def _raised(plan: Plan, binary: Fraction, decimal: Fraction) -> FloatArray:
         decimal -= Fraction(repr(new)) - Fraction(repr(old))
         burden[user] = new
     return arrays.freeze(burden)
+
+
+def _largest_first(column: FloatArray, users: IntArray) -> Iterator[int]:
+    """The users by descending entry, ties by position; the first are found without sorting all."""
+    few = 256
+    if users.size > few:
+        least = np.partition(column[users], -few)[-few]
+        most = users[column[users] > least]
+        yield from most[np.argsort(-column[most], kind="stable")].tolist()
+        users = users[column[users] <= least]
+    yield from users[np.argsort(-column[users], kind="stable")].tolist()
 
 
 def paid(plan: Plan) -> FloatArray:
@@ -129,7 +140,7 @@ def paid(plan: Plan) -> FloatArray:
     binary = _binary_sum(positive) + contact - min(exact, Fraction(budget))
     decimal = _decimal_sum(positive) + contact - min(exact, Fraction(repr(budget)))
     payment = payment.copy()
-    for user in np.argsort(-payment, kind="stable").tolist():
+    for user in _largest_first(payment, np.arange(payment.size)):
         if (binary <= 0 and decimal <= 0) or not payment[user]:
             break
         old = float(payment[user])
@@ -145,19 +156,17 @@ def paid(plan: Plan) -> FloatArray:
 
 
 def _binary_sum(entries: FloatArray) -> Fraction:
-    """The exact sum of floats: mantissas are added per exponent, in halves that fit an int64."""
-    mantissa, exponent = np.frexp(entries)
-    whole = (mantissa * 2.0**53).astype(np.int64)
-    total = Fraction(0)
-    for power in np.unique(exponent).tolist():
-        chosen = whole[exponent == power]
-        high, low = int((chosen >> 27).sum()), int((chosen & (2**27 - 1)).sum())
-        total += ((high << 27) + low) * Fraction(2) ** (power - 53)
-    return total
+    """The exact sum of floats."""
+    return sum(map(Fraction, arrays.exact_parts(entries)), Fraction(0))
 
 
 def _decimal_sum(entries: FloatArray) -> Fraction:
     """The exact sum of the shortest decimals that stand for floats."""
+    from mechopt.files import arrow_tables
+
+    found = arrow_tables.decimal_sum(entries)
+    if found is not None:
+        return found
     with localcontext(_EXACTLY):
         return Fraction(sum(map(Decimal, map(repr, entries.tolist())), Decimal(0)))
 
