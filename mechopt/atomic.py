@@ -125,3 +125,23 @@ def discard_unfinished() -> None:
     for temporary in tuple(_unfinished):
         with suppress(OSError):
             temporary.unlink()
+
+
+def locked(folder: Path) -> IO[bytes]:
+    """The open lock file in a folder; the lock ends with the file, or this process.
+
+    OutputError if another run has it. Where the system has no such locks (Windows) nobody waits.
+    """
+    stream = (folder / "lock").open("ab")
+    try:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        pass
+    except BlockingIOError:
+        stream.close()
+        raise OutputError(
+            f"{folder}: another run writes these results now; wait for it, or choose another file"
+        ) from None
+    return stream

@@ -17,12 +17,11 @@ from enum import Enum
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from mechopt.commands.output import columns_of_terminal
+from mechopt.commands.output import WIDEST, columns_of_terminal
 from mechopt.errors import InvalidOption
 from mechopt.words import choose
 
 _LEFT = 28  # columns of help in which an option stands, at most
-_WIDEST = 100
 
 
 @dataclass(frozen=True)
@@ -243,7 +242,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _wrapped(text: str, first: str, rest: str) -> list[str]:
-    width = max(30, min(columns_of_terminal(), _WIDEST))
+    width = max(30, min(columns_of_terminal(), WIDEST))
     return textwrap.wrap(
         text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
     )

@@ -16,7 +16,7 @@ from mechopt.atomic import STANDARD, protect, refuse_inputs
 from mechopt.errors import OutputError
 
 PATIENCE = 2.0  # seconds without a word
-WIDTH = 100  # columns, where no terminal says otherwise
+WIDTH, WIDEST = 80, 100  # columns where nothing else is known; of sentences
 
 
 def emit(text: str) -> None:
@@ -86,16 +86,15 @@ def working(what: str, *, quiet: bool) -> Iterator[None]:
 
 
 def columns_of_terminal() -> int:
-    """How many columns there are: the terminal's, else `WIDTH`."""
-    terminal = sys.stdout is not None and sys.stdout.isatty()
-    return shutil.get_terminal_size((WIDTH, 24)).columns if terminal else WIDTH
+    """How many columns there are: what COLUMNS says, else the terminal's, else `WIDTH`."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
 class Page:
     """A text for people: sentences are wrapped, tables aligned."""
 
     def __init__(self, width: int | None = None) -> None:
-        self.width = max(20, min(columns_of_terminal(), WIDTH) if width is None else width)
+        self.width = max(20, min(columns_of_terminal(), WIDEST) if width is None else width)
         self.lines: list[str] = []
 
     def line(self, text: str) -> None:

@@ -14,23 +14,12 @@ from time import perf_counter
 from typing import Any
 
 from mechopt import registry, words
-from mechopt.errors import InvalidFile, InvalidOption
+from mechopt.errors import InvalidOption
 from mechopt.solving import problem_kind, solve
 from mechopt.studies.results import COLUMNS, FORMAT, METRICS, Store, Table
 from mechopt.studies.running import check_extras, run
 
 Progress = Callable[[int, int, float], None]
-_SAME = (
-    "group",
-    "problem",
-    "problem_hash",
-    "kind",
-    "n",
-    "levels",
-    "mechanism",
-    "options",
-    "protocol",
-)
 
 
 @dataclass(frozen=True)
@@ -118,15 +107,6 @@ def _filled(
     """The table of all cells; what the store has already is not computed again."""
     keys = [cell.key for cell in cells]
     done = {} if store is None else dict(store.done)
-    for cell in cells:
-        kept = done.get(cell.key, {})
-        for name in _SAME:
-            if kept and kept[name] != _identity(cell)[name]:
-                raise InvalidFile(
-                    f"{store.path if store else ''}: the row of {cell.label!r} by {cell.mechanism} "
-                    f"was altered ({name} is {kept[name]!r}); run the comparison again, into "
-                    "another file"
-                )
     left = [cell for cell in cells if cell.key not in done]
     began = perf_counter()
     if progress is not None:

@@ -8,23 +8,27 @@ become one file and the folder goes.
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import inf, isfinite, sqrt
 from os import PathLike
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from mechopt import words
+from mechopt.atomic import locked
 from mechopt.draws import wilson
 from mechopt.errors import InvalidFile, InvalidOption, NotSupported, OutputError
 
 FORMAT = "1"  # raised when columns change; files of another format are refused
-_MARK = b"mechopt_comparison"
+_MARK, _DIGESTS = b"mechopt_comparison", b"mechopt_digests"
 
 # column -> type; the metrics carry the names of FORMULATION section 6
 COLUMNS: dict[str, type] = {
@@ -311,7 +315,7 @@ class Store:
             raise OutputError(f"{path}: is a symbolic link; name the file that it stands for")
         try:
             self.parts.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self.parts)
+            self._lock = locked(self.parts)
         except OSError as error:
             raise OutputError(f"cannot write {self.parts}: {error.strerror or error}") from None
         try:
@@ -338,11 +342,18 @@ class Store:
             shutil.rmtree(self.parts)
 
     def _found(self) -> Iterator[Mapping[str, Any]]:
-        if self.path.exists():
-            yield from read_table(self.path)
-        if self.parts.is_dir():
-            for part in sorted(self.parts.glob("*.parquet")):
-                yield from read_table(part)
+        """Every row that is there; InvalidFile if one is not as it was written."""
+        files = [self.path] if self.path.exists() else []
+        for path in (*files, *sorted(self.parts.glob("*.parquet"))):
+            found = _opened(path)
+            written = json.loads(found.schema.metadata.get(_DIGESTS, b"[]"))
+            for row, digest in zip_longest(found.to_pylist(), written):
+                if row is None or digest != _digest(row):
+                    which = f"the row of {row['problem']!r} by {row['mechanism']}" if row else "it"
+                    raise InvalidFile(
+                        f"{path}: {which} was altered; run the comparison again, into another file"
+                    )
+                yield row
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Keep a finished row; it is on disk when this returns."""
@@ -362,12 +373,17 @@ def read_table(path: str | PathLike[str]) -> Table:
 
     Raises InvalidFile if it is no such file or of another format version.
     """
-    parquet = _parquet()
     path = Path(path)
     parts = path.with_name(path.name + ".parts")
     if not path.exists() and parts.is_dir():
         files = sorted(parts.glob("*.parquet"))
         return Table(tuple(row for part in files for row in read_table(part)))
+    return Table(tuple(_opened(path).to_pylist()))
+
+
+def _opened(path: Path) -> Any:
+    """The Arrow table in a Parquet file of results, in the format of this version."""
+    parquet = _parquet()
     from pyarrow import ArrowException
 
     try:
@@ -390,27 +406,7 @@ def read_table(path: str | PathLike[str]) -> Table:
                 f"{path}: column {column.name!r} is not as compare wrote it ({column.type}); run "
                 "the comparison again, into another file"
             )
-    return Table(tuple(found.to_pylist()))
-
-
-def _locked(folder: Path) -> IO[bytes]:
-    """The open lock file in a folder of parts; the lock ends with the file, or this process.
-
-    OutputError if another run has it. Where the system has no such locks (Windows) nobody waits.
-    """
-    stream = (folder / "lock").open("ab")
-    try:
-        import fcntl
-
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass
-    except BlockingIOError:
-        stream.close()
-        raise OutputError(
-            f"{folder}: another run writes these results now; wait for it, or choose another file"
-        ) from None
-    return stream
+    return found
 
 
 def _write_parquet(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -419,10 +415,16 @@ def _write_parquet(path: str | PathLike[str], rows: Sequence[Mapping[str, Any]])
 
     from mechopt.files import replacing
 
+    table = pa.Table.from_pylist([dict(row) for row in rows], _schema())
+    digests = json.dumps(list(map(_digest, table.to_pylist())))
+    table = table.replace_schema_metadata({**table.schema.metadata, _DIGESTS: digests})
     with replacing(path, binary=True) as stream:
-        parquet.write_table(
-            pa.Table.from_pylist([dict(row) for row in rows], _schema()), stream, compression="zstd"
-        )
+        parquet.write_table(table, stream, compression="zstd")
+
+
+def _digest(row: Mapping[str, Any]) -> str:
+    """What tells a row, as it is read back, from every other."""
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _schema() -> Any:

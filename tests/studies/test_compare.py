@@ -318,7 +318,13 @@ def test_what_was_altered_is_said_before_anything_runs(tmp_path) -> None:
     mo.compare(one, ["subsidy"], out=out)
     good = parquet.read_table(out)
     place = good.schema.get_field_index("n")
+    cost = good.schema.get_field_index("social_cost")
+    dearer = [[value + 1e-9 for value in good["social_cost"].to_pylist()]]
     changes = {
+        r"row of '0' by subsidy was altered": good.set_column(
+            cost, good.schema.field(cost), dearer
+        ),
+        "it was altered": good.slice(0, 0),
         "was altered": good.set_column(place, good.schema.field(place), [[7] * len(good)]),
         "column 'n' is not": good.set_column(place, "n", [["7"] * len(good)]),
         "column 'bound' is not": good.drop_columns(["bound"]),
