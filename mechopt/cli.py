@@ -104,7 +104,7 @@ def _run(words: list[str]) -> int:
 
 def _help() -> str:
     """Which commands there are."""
-    from mechopt.commands.arguments import SCRIPTS, listed
+    from mechopt.commands.arguments import SCRIPTS, listed, paragraph
 
     def sentence(place: str) -> str:
         return " ".join((load(place).__doc__ or "").split("\n\n")[0].split())
@@ -114,7 +114,7 @@ def _help() -> str:
         (VERSION, "Print the version."),
         (f"{COMPLETION} SHELL", f"Print what completes words in {', '.join(SCRIPTS)}."),
     )
-    lines = ["Usage: mechopt COMMAND [ARGUMENTS]", "", f"  {ABOUT}", ""]
+    lines = ["Usage: mechopt COMMAND [ARGUMENTS]", "", *paragraph(ABOUT), ""]
     lines += ["Options:", *listed(options), ""]
     lines += ["Commands:", *listed([(name, sentence(it)) for name, it in COMMANDS.items()])]
     return "\n".join(lines) + "\n"

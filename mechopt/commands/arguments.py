@@ -213,7 +213,8 @@ def help_text(name: str, command: Callable[..., Any], examples: Sequence[str]) -
     """All that a command says of itself."""
     known = parameters(command)
     lines = [f"Usage: {usage(name, known)}", ""]
-    lines += _paragraphs(inspect.getdoc(command) or "")
+    for part in (inspect.getdoc(command) or "").split("\n\n"):
+        lines += [*paragraph(part), ""]
     for title, kind in (("Arguments", Argument), ("Options", Option)):
         rows = [(it.shown, _meaning(it)) for it in known if isinstance(it.told, kind)]
         if kind is Option:
@@ -234,11 +235,9 @@ def _meaning(it: Parameter) -> str:
     return f"{said} Default: {spelled}."
 
 
-def _paragraphs(text: str) -> list[str]:
-    lines: list[str] = []
-    for paragraph in text.split("\n\n"):
-        lines += [*_wrapped(" ".join(paragraph.split()), "  ", "  "), ""]
-    return lines
+def paragraph(text: str) -> list[str]:
+    """A sentence or more, in lines of the page's width."""
+    return _wrapped(" ".join(text.split()), "  ", "  ")
 
 
 def _wrapped(text: str, first: str, rest: str) -> list[str]:

@@ -107,17 +107,24 @@ class Page:
         self.lines.append("")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-        """The first `left` columns to the left, the others to the right."""
+        """The first `left` columns to the left, the others to the right.
+
+        On a page that is too narrow columns stand closer, and the first is wrapped.
+        """
         cells = [tuple(map(str, row)) for row in (header, *rows)]
         widths = [max(map(_width, column)) for column in zip(*cells)]
+        between = "  " if sum(widths) + 2 * len(widths) - 2 <= self.width else " "
+        room = self.width - sum(widths[1:]) - len(between) * (len(widths) - 1)
+        widths[0] = min(widths[0], max(room, 8))
         for row in cells:
+            first, *more = textwrap.wrap(row[0], widths[0], break_on_hyphens=False) or [""]
             padded = [
                 cell + " " * (width - _width(cell))
                 if k < left
                 else " " * (width - _width(cell)) + cell
-                for k, (cell, width) in enumerate(zip(row, widths))
+                for k, (cell, width) in enumerate(zip((first, *row[1:]), widths))
             ]
-            self.lines.append("  ".join(padded))
+            self.lines += [between.join(padded), *(f" {part}" for part in more)]
 
     def text(self) -> str:
         """All of it."""

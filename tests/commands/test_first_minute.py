@@ -280,3 +280,20 @@ def test_a_wrong_option_is_blamed_and_not_the_file(
         assert cli.main(["solve", str(tmp_path / name), *option]) == 2
         lines = capsys.readouterr().err.splitlines()
         assert lines == [f"mechopt: {said}"]
+
+
+@pytest.mark.parametrize("width", [40, 80, None])
+def test_pages_keep_to_the_width_of_the_terminal(width: int | None) -> None:
+    """Piped, they have 80 columns, or as many as COLUMNS says; table cells are never cut."""
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    for words in (("solve", EXAMPLE), ("compare", EXAMPLE), ("check", "--help"), ("--help",)):
+        done = subprocess.run(
+            [sys.executable, "-m", "mechopt", *words],
+            env={**environment, **({"COLUMNS": str(width)} if width else {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        lines = [line for line in done.stdout.splitlines() if not line.startswith("  mechopt ")]
+        assert lines
+        assert max(map(len, lines)) <= (width or 80), (words, max(lines, key=len))
