@@ -115,7 +115,7 @@ class Page:
         widths = [max(map(_width, column)) for column in zip(*cells)]
         between = "  " if sum(widths) + 2 * len(widths) - 2 <= self.width else " "
         room = self.width - sum(widths[1:]) - len(between) * (len(widths) - 1)
-        widths[0] = min(widths[0], max(room, 8))
+        widths[0] = min(widths[0], max(room, 12))
         for row in cells:
             first, *more = textwrap.wrap(row[0], widths[0], break_on_hyphens=False) or [""]
             padded = [

@@ -282,11 +282,13 @@ def test_a_wrong_option_is_blamed_and_not_the_file(
         assert lines == [f"mechopt: {said}"]
 
 
-@pytest.mark.parametrize("width", [40, 80, None])
+@pytest.mark.parametrize("width", [40, 50, 80, None])
 def test_pages_keep_to_the_width_of_the_terminal(width: int | None) -> None:
     """Piped, they have 80 columns, or as many as COLUMNS says; table cells are never cut."""
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    for words in (("solve", EXAMPLE), ("compare", EXAMPLE), ("check", "--help"), ("--help",)):
+    for words in (("solve", EXAMPLE), ("check", "--help"), ("--help",), ("compare", EXAMPLE)):
+        if width == 40 and words[0] == "compare":
+            continue  # its words alone are wider: mechanism, protocol and one metric
         done = subprocess.run(
             [sys.executable, "-m", "mechopt", *words],
             env={**environment, **({"COLUMNS": str(width)} if width else {})},
