@@ -2,10 +2,14 @@
 
 Rules for any number of users (`large.bracket`) are DSIC, ex-post individually rational and
 withdrawal proof, so they answer every direct problem with one threshold and linear costs; the
-fluid and the interim bound hold for every one. What is returned is audited like the LP's answer.
+fluid and the interim bound hold for every one. Where they do not meet, the multipliers of the
+interim bound say in which states to run (`large.cutoff`), and its primal answer is a Bayesian
+mechanism. What is returned is audited like the LP's answer.
 """
 
 from __future__ import annotations
+
+from math import inf
 
 from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
@@ -14,14 +18,16 @@ from mechopt.private.direct.extract import AUDIT, audited, objective_of
 from mechopt.private.direct.optimise import limit_of
 from mechopt.private.large.assignment import rule_mechanism
 from mechopt.private.large.bracket import OBJECTIVES, rules
+from mechopt.private.large.cutoff import OBJECTIVES as CUT_OFF
+from mechopt.private.large.cutoff import best_cutoff, from_mixture
 from mechopt.private.large.fluid_bound import upper_bound
-from mechopt.private.large.interim_bound import interim_bound
+from mechopt.private.large.interim_bound import Asked, Interim
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
 from mechopt.status import Status
 
-STATES = 200_000  # a rule over more states would take gigabytes to audit
-BOUND_SECONDS = 20.0  # what the interim bound may take beyond the limit that was given
+STATES = 300_000  # a rule over more states would take gigabytes to audit
+BOUND_SECONDS = 40.0  # what the interim bound may take if no limit is given
 
 
 def applies(population: Population, terms: DirectTerms) -> bool:
@@ -46,39 +52,31 @@ def best_known(
 ) -> DirectMechanism | None:
     """The better of `answer` and the known rules, with the least bound; None if there is none.
 
-    `seconds` is for the interim bound.
+    `seconds` is for the bound from interim curves, and again for what it makes of the rules.
     """
     if not applies(population, terms):
         return answer
     bound = limit_of(population, terms)
     if answer is not None and answer.bound is not None:
         bound = min(bound, answer.bound)
+    best, reached = _best_rule(population, terms, answer)
     try:
-        for find in (upper_bound, interim_bound):
-            if find is interim_bound and seconds <= 0:
-                break
-            limit = {"time_limit": seconds} if find is interim_bound else {}
-            found = find(population, objective=terms.objective, transfers=terms.transfers, **limit)
+        found = upper_bound(population, objective=terms.objective, transfers=terms.transfers)
+        bound = min(bound, found)
+        if seconds > 0 and not _met(bound, reached):
+            interim = Interim(population, _asked(population, terms))
+            found = interim.bound(reached=reached, time_limit=seconds)
             bound = min(bound, found)
+            if not _met(bound, reached):
+                better = _from_interim(population, terms, interim, bound, seconds)
+                if better is not None and objective_of(better) > reached:
+                    best, reached = better, objective_of(better)
     except SolverError:  # a bound less; the others hold
         pass
-    best = answer
-    sound = answer is not None and answer.has_answer and answer.status is not Status.UNKNOWN
-    reached = answer.objective if sound and answer is not None else None
-    candidates = sorted(rules(population, terms.objective, terms.transfers), key=lambda c: -c[1])
-    for rule, value, _ in candidates:
-        if reached is not None and value <= reached:
-            break
-        if not terms.randomized and rule.chance != 1:
-            continue
-        made = audited(rule_mechanism(population, rule, terms))
-        if made.details["violation"] <= AUDIT:
-            best, reached = made.replace(objective=objective_of(made)), objective_of(made)
-            break
-    if best is None or reached is None:
+    if best is None:
         return answer
     reached = min(reached, limit_of(population, terms))  # probabilities sum to 1 up to rounding
-    met = bound - reached <= tolerances.SOLVER * max(1.0, abs(reached))
+    met = _met(bound, reached)
     reason = ""
     if not met:
         reason = "the LP gave no proof in time: " if answer is not None else ""
@@ -95,3 +93,53 @@ def best_known(
         mechanism="direct" if answer is None else answer.mechanism,
         seed=0 if answer is None else answer.seed,
     )
+
+
+def _met(bound: float, reached: float) -> bool:
+    return bound - reached <= tolerances.SOLVER * max(1.0, abs(reached))
+
+
+def _best_rule(
+    population: Population, terms: DirectTerms, answer: DirectMechanism | None
+) -> tuple[DirectMechanism | None, float]:
+    """The better of a sound answer and the rules that pass the audit, and its value."""
+    best, reached = answer, -inf
+    sound = answer is not None and answer.has_answer and answer.status is not Status.UNKNOWN
+    if sound and answer is not None and answer.objective is not None:
+        reached = answer.objective
+    elif answer is not None:
+        best = None
+    candidates = sorted(rules(population, terms.objective, terms.transfers), key=lambda c: -c[1])
+    for rule, value, _ in candidates:
+        if value <= reached:
+            break
+        if not terms.randomized and rule.chance != 1:
+            continue
+        made = audited(rule_mechanism(population, rule, terms))
+        if made.details["violation"] <= AUDIT:
+            return made, objective_of(made)
+    return best, reached
+
+
+def _asked(population: Population, terms: DirectTerms) -> Asked:
+    """The rows the bound may use: u ≥ 0 in every state is D4 ex post, or D5 with ρ = δ = 1."""
+    whole = all(g.reversibility == 1 and g.removable == 1 for g in population.groups)
+    ex_post = terms.participation == "ex-post" or (terms.obedient and whole)
+    return Asked(terms.objective, terms.transfers, terms.incentive == "dsic", ex_post)
+
+
+def _from_interim(
+    population: Population, terms: DirectTerms, interim: Interim, bound: float, seconds: float
+) -> DirectMechanism | None:
+    """A mechanism made from the bound's own answer, audited; None if none passes."""
+    if not terms.randomized or not terms.transfers:
+        return None
+    made = None
+    free = not terms.obedient or all(group.reversibility == 0 for group in population.groups)
+    if terms.incentive == "bic" and terms.participation == "interim" and free:
+        made = audited(from_mixture(population, terms, *interim.mixture()))
+    elif min(population.budget, population.expected_budget) == inf and terms.objective in CUT_OFF:
+        enough = bound - tolerances.SOLVER / 2 * max(1.0, abs(bound))
+        cut = best_cutoff(population, terms, interim.worth(), enough=enough, time_limit=seconds)
+        made = audited(cut)
+    return made if made is not None and made.details["violation"] <= AUDIT else None

@@ -24,6 +24,8 @@ from mechopt.status import Status
 PROFILE_LIMIT = 64
 # From here on the LP takes longer than trying whether a known rule meets the interim bound.
 STRUCTURE_FIRST = 40_000
+SLOW_ROWS = 150_000  # from here on the LP takes minutes to hours ...
+NEAR = 1e-4  # ... and is left out where rule and bound are, relatively, this near
 
 
 def solve(
@@ -117,10 +119,14 @@ def _nominal(
         return optimise_sequential(population, terms, time_limit=time_limit, seed=seed)
     began, known = perf_counter(), None
     seconds = BOUND_SECONDS if time_limit is None else min(BOUND_SECONDS, time_limit / 4)
-    large = predict_size(population, terms).rows > STRUCTURE_FIRST
-    if large and state_count(population) <= STATES:
+    rows = predict_size(population, terms).rows
+    if rows > STRUCTURE_FIRST and state_count(population) <= STATES:
+        if rows > SLOW_ROWS and time_limit is not None:
+            seconds = min(BOUND_SECONDS, time_limit / 2)
         known = best_known(population, terms, seconds=seconds)
         if known is not None and (known.status is Status.OPTIMAL or too_large(population, terms)):
+            return known.replace(seed=seed)
+        if known is not None and rows > SLOW_ROWS and (known.gap or 0.0) <= NEAR:
             return known.replace(seed=seed)
     refuse_if_large(population, terms)
 

@@ -40,6 +40,7 @@ from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private.large.assignment import group_arrays, type_arrays
 from mechopt.private.large.fluid_bound import upper_bound
 from mechopt.private.large.interim_bound import interim_bound
+from mechopt.private.large.pools import order_of_pools, unpaid_base
 from mechopt.private.large.supply_law import ROUNDING, reaches, shortfall
 from mechopt.problem.cost_curves import bought
 from mechopt.problem.population import Population
@@ -128,14 +129,12 @@ def _virtual_cost(
     size, capacity, value = group_arrays(population)
     if size @ capacity < threshold or population.budget < inf:
         return None  # payments vary with the state: no budget in every state can be promised
-    dearest = np.array([group.costs[-1] * group.slopes[0] for group in population.groups])
-    free = bought(value * float(population.shares[0]), dearest, capacity)
-    base = free if with_base else 0 * free
+    base = unpaid_base(population) * float(with_base)
     base = base * min(1.0, threshold / max(float(size @ base), threshold * 1e-300))
     left = max(0.0, threshold - float(size @ base))
     if left <= ROUNDING * threshold:
         left = 0.0
-    order, virtual, cost = _order(population, by)
+    order, virtual, cost = order_of_pools(population, by)
     room = capacity - base
     unpaid = _expected(population, room, left, order, cost)
     paid = _expected(population, room, left, order, virtual)
@@ -155,30 +154,6 @@ def _virtual_cost(
         amount, exact = worth - paid[0], paid[2]
     rule = Rule("virtual-cost rule", chance, base, order)
     return rule, chance * amount, exact and (chance == 1.0 or paid[2])
-
-
-def _order(population: Population, by: str) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Position of each type, and by position the mean virtual cost and cost of those served.
-
-    Positions are pools of adjacent types of one group: the ironed ones, or single types.
-    """
-    from mechopt.private.virtual_cost import ironed, virtual_costs
-
-    pools: list[tuple[float, int, float, float, list[int]]] = []
-    for g, group in enumerate(population.groups):
-        actual, raw = group.costs * group.slopes[0], virtual_costs(group)
-        key = ironed(group) if by == "provider-surplus" else actual
-        for level in np.unique(key):
-            members = np.flatnonzero(key == level)
-            law = group.probabilities[members]
-            virtual, mean = (float(law @ curve[members] / law.sum()) for curve in (raw, actual))
-            columns = (members + population.first_type[g]).tolist()
-            pools.append((float(level), g, virtual, mean, columns))
-    pools.sort(key=lambda pool: pool[:2])
-    order = np.empty(population.type_costs.size, dtype=np.int64)
-    for position, pool in enumerate(pools):
-        order[pool[4]] = position
-    return order, np.array([pool[2] for pool in pools]), np.array([pool[3] for pool in pools])
 
 
 def _expected(

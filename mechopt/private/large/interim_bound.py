@@ -1,35 +1,60 @@
 """Upper bound for private costs from interim curves: the threshold state by state, no LP on states.
 
 Of a symmetric Bayesian mechanism the incentive, participation, payment and expected-budget rows
-see only what each type expects: run probability Q_k, burden X_k, utility u_k (L4–L6 of
+see only what each type expects: run probability Q_k, burden X_k, utility U_k (L4–L6 of
 `fluid_bound`). Which (Q, X) there are is decided by D1 and D2 alone, and a linear function of them
-is maximised state by state:
+is maximised state by state: buy T from the types with the highest price, and run iff something is
+left. So the bound is a linear program with three columns per type whose cuts come from sorted
+fills.
 
-    Σ_k (α_k Q_k + β_k X_k) = Σ_ω P(ω) [ p(ω) Σ_k a_k N_k(ω) + Σ_k b_k N_k(ω) x_k(ω) ],
-    a_k = α_k / (n_g f_k),  b_k = β_k / (n_g f_k):
+Rows that hold for every ω_−i (D3 under DSIC, D4 ex post, t ≥ 0) may be averaged over any *class* of
+ω_−i, not only over all of them: each class then has curves of its own,
 
-buy T from the types with the highest b, and run iff that and Σ a_k N_k leave something. So the
-bound is a linear program with three columns per type whose cuts come from sorted fills
-(Dantzig–Wolfe on the coupling rows). It holds for every mechanism that `fluid_bound` covers and
-lies below that bound: D1 is kept in every state instead of on average. What is returned is the
-Lagrangian value of the multipliers, so it does not rest on the solver's tolerances.
+    Q_kz = Σ_{ω_−i ∈ z} q(ω_−i) p(ω_−i + e_k),  likewise X_kz, U_kz,
+
+and the fills stay separable by state. The classes are the pools in which buying ends without the
+user (`pools.marginal_pools`): within one of them the rows have much the same multipliers, so what
+averaging gives away is small (60 users of two groups, three types each: 1e-7 of the optimum,
+where one class gives away 1e-3).
+
+The program is solved in its multipliers: cutting planes, one cut per set of states that see the
+same classes, separated halfway between the best multipliers known and the master's. What is
+returned is the Lagrangian value of the best multipliers, so it does not rest on the solver's
+tolerances.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 
 import numpy as np
 
-from mechopt.arrays import FloatArray
+from mechopt.arrays import FloatArray, IntArray
+from mechopt.private.large.pools import marginal_pools
 from mechopt.problem.population import Population
 from mechopt.solver import highs
 from mechopt.solver.highs import LinearProgram
+from mechopt.tolerances import REACH
 
-STATES = 4_000_000  # arrays of states times types are filled at every step
-_STEPS = 200
-_CLOSED = 1e-9
+_STEPS = 300
+_CLOSED = 1e-7
+_INWARD = 0.5  # how far towards the best multipliers known cuts are separated
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which problem is bounded: L4–L6 of every Bayesian mechanism, or more of them.
+
+    :objective: "provider-surplus", "welfare" (money) or "improvement" (probability)
+    :dominant: D3 for every ω_−i; ex_post : u ≥ 0 for every ω_−i
+    """
+
+    objective: str
+    transfers: bool = True
+    dominant: bool = False
+    ex_post: bool = False
 
 
 def interim_bound(
@@ -39,147 +64,292 @@ def interim_bound(
     transfers: bool = True,
     time_limit: float | None = None,
 ) -> float:
-    """The bound on "provider-surplus", "welfare" (money) or "improvement" (probability).
+    """The bound on every Bayesian mechanism, interim participation, money or probability.
 
     Needs one threshold, linear costs and enumerable states.
     """
-    program = _Master(population, objective, transfers)
-    fill = _Fill(population)
-    ends = inf if time_limit is None else perf_counter() + time_limit
-    best = inf
-    for _ in range(_STEPS):
-        value, alpha, beta, offset = program.solve()
-        column, gain = fill(alpha, beta)
-        best = min(best, offset + gain)
-        if best - value <= _CLOSED * max(1.0, abs(best)) or perf_counter() > ends:
-            break
-        program.add(column)
-    return max(0.0, best * (1 + 1e-12))
+    return Interim(population, Asked(objective, transfers)).bound(time_limit=time_limit)
+
+
+class Interim:
+    """The bound for what is `asked`, and the states' worth at the multipliers that give it."""
+
+    def __init__(self, population: Population, asked: Asked) -> None:
+        counts = population.states.counts
+        classes = marginal_pools(population) if asked.ex_post else np.zeros_like(counts)
+        self.rows = _Rows(population, asked, classes)
+        self.fill = _Fill(population, classes, self.rows.classes)
+        self.prices: list[FloatArray] = []  # at which cuts were separated
+        self.best = inf
+        self.center = np.zeros(self.rows.multipliers + self.rows.prices)
+        self.weights = np.zeros((0, self.fill.sets))  # of the cuts in the master's optimum
+
+    def bound(self, *, reached: float = -inf, time_limit: float | None = None) -> float:
+        """The least bound found; no further once it meets what is `reached` already."""
+        ends = inf if time_limit is None else perf_counter() + time_limit
+        master = _Master(self.rows, self.fill.sets)
+        point = self.center
+        for _ in range(_STEPS):
+            point = _INWARD * self.center + (1 - _INWARD) * point
+            prices = point[self.rows.multipliers :]
+            values, cuts = self.fill(prices)
+            found = self.rows.beside(point) + float(values.sum())
+            if found < self.best:
+                self.best, self.center = found, point
+            self.prices.append(prices)
+            master.add(cuts)
+            solution = master.solve()
+            if solution is None:
+                break
+            least, point, self.weights = solution
+            room = _CLOSED * max(1.0, abs(self.best))
+            if self.best - max(least, reached) <= room or perf_counter() > ends:
+                break
+        return max(0.0, self.best * (1 + 1e-12))
+
+    def worth(self) -> FloatArray:
+        """What running is worth in each state at the best multipliers, money, shape (S,)."""
+        return self.fill.worth(self.center[self.rows.multipliers :])
+
+    def mixture(self) -> tuple[FloatArray, FloatArray]:
+        """Run probability (S,) and burden (S, M), times it, that attain the program's optimum."""
+        states, types = self.fill.state.size, self.fill.capacity.size
+        run, burden = np.zeros(states), np.zeros((states, types))
+        for prices, weights in zip(self.prices, self.weights):
+            for place in np.flatnonzero(weights > 0).tolist():
+                part = self.fill.slices[place]
+                runs, bought, _ = self.fill.one(place, prices)
+                run[part] += weights[place] * runs
+                burden[part] += weights[place] * (bought * runs[:, None])
+        back = np.empty(states, dtype=np.int64)
+        back[self.fill.state] = np.arange(states)
+        count = np.maximum(self.fill.counts, 1)
+        return np.minimum(run, 1.0)[back], (burden / count)[back]
 
 
 class _Fill:
-    """The best state-by-state mechanism for weights of the interim curves."""
+    """The best outcome of every state for prices of the interim curves.
 
-    def __init__(self, population: Population) -> None:
-        space = population.states
-        law = np.concatenate([group.probabilities for group in population.groups])
-        self.mass = population.of_type("size") * law  # expected users of each type
-        self.counts, self.chance = space.counts, space.probability
-        capacity = population.of_type("capacity")
-        self.supply = self.counts * capacity
-        self.threshold = float(population.thresholds[0])
-        self.reach = self.supply.sum(axis=1) >= self.threshold
-
-    def __call__(self, alpha: FloatArray, beta: FloatArray) -> tuple[FloatArray, float]:
-        """((Q, X) of the maximiser, shape (2M,), the maximum)."""
-        worth = self.counts @ (alpha / self.mass)
-        price = beta / self.mass
-        bought = np.zeros(self.supply.shape)
-        left = np.full(worth.size, self.threshold)
-        for k in np.argsort(-price, kind="stable"):
-            bought[:, k] = np.minimum(left, self.supply[:, k])
-            left = left - bought[:, k]
-        worth = worth + bought @ price
-        runs = self.reach & (worth > 0)
-        weight = np.where(runs, self.chance, 0.0)
-        run, burden = (weight @ self.counts) / self.mass, (weight @ bought) / self.mass
-        return np.concatenate([run, burden]), float(weight @ worth)
-
-
-class _Master:
-    """L4–L6 on the convex hull of the fills found so far, and its multipliers.
-
-    Columns Q (M), X (M), u (M), then one weight per fill; the rows Q, X = Σ weight · fill couple
-    them, and the null outcome is a fill of zeros.
+    States are sorted into sets that see the same classes: a set has one order of buying.
     """
 
-    def __init__(self, population: Population, objective: str, transfers: bool) -> None:
-        m = self.types = population.type_costs.size
-        of = population.group_of_type
-        size = population.of_type("size")
+    def __init__(self, population: Population, classes: IntArray, number: int) -> None:
+        space = population.states
+        self.classes = number
+        self.capacity = population.of_type("capacity")
+        self.threshold = float(population.thresholds[0])
+        seen, member = np.unique(classes, axis=0, return_inverse=True)
+        member = member.reshape(-1)
+        self.seen, self.sets = seen, seen.shape[0]
+        self.state = np.argsort(member, kind="stable")
+        ends = np.cumsum(np.bincount(member, minlength=self.sets))
+        self.slices = [slice(int(end - size), int(end)) for end, size in _sizes(ends)]
+        self.counts = np.ascontiguousarray(space.counts[self.state].astype(np.float64))
+        self.chance = space.probability[self.state]
+
+    def places(self, one: int) -> IntArray:
+        """Where the set's types have their prices, shape (M,)."""
+        return np.arange(self.capacity.size) * self.classes + self.seen[one]
+
+    def one(self, place: int, prices: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(runs 0/1 (s,), bought by type in all (s, M), worth (s,)) in the states of one set."""
+        counts, at = self.counts[self.slices[place]], self.places(place)
+        half = prices.size // 2
+        enjoyed, price = prices[:half][at], prices[half:][at]
+        worth = counts @ enjoyed
+        bought = np.zeros(counts.shape)
+        left = np.full(worth.size, self.threshold)
+        for k in np.argsort(-price, kind="stable"):
+            bought[:, k] = np.minimum(left, counts[:, k] * self.capacity[k])
+            left = left - bought[:, k]
+        worth = worth + bought @ price
+        reached = left <= REACH * self.threshold
+        worth = np.where(reached, worth, -inf)
+        return (worth > 0).astype(np.float64), bought, worth
+
+    def __call__(self, prices: FloatArray) -> tuple[FloatArray, list[tuple[IntArray, FloatArray]]]:
+        """(maximum per set, per set its cut: places and (Q, X) of the maximiser, times users)."""
+        values, cuts, half = np.zeros(self.sets), [], prices.size // 2
+        for place in range(self.sets):
+            runs, bought, worth = self.one(place, prices)
+            part, at = self.slices[place], self.places(place)
+            weight = self.chance[part] * runs
+            values[place] = weight @ np.maximum(worth, 0.0)
+            found = np.concatenate([weight @ self.counts[part], weight @ bought])
+            cuts.append((np.concatenate([at, half + at]), found))
+        return values, cuts
+
+    def worth(self, prices: FloatArray) -> FloatArray:
+        found = np.empty(self.state.size)
+        for place, part in enumerate(self.slices):
+            found[self.state[part]] = self.one(place, prices)[2]
+        return found
+
+
+def _sizes(ends: IntArray) -> list[tuple[int, int]]:
+    return list(zip(ends.tolist(), np.diff(ends, prepend=0).tolist()))
+
+
+class _Rows:
+    """L4–L6 on columns Q, X, U per type and class (type-major), and their Lagrangian."""
+
+    def __init__(self, population: Population, asked: Asked, classes: IntArray) -> None:
+        self.classes = int(classes.max()) + 1
+        types = population.type_costs.size
+        space = population.states
         law = np.concatenate([group.probabilities for group in population.groups])
+        users = population.of_type("size") * law
+        place = np.arange(types) * self.classes + classes
+        held = np.bincount(
+            place.ravel(),
+            (space.probability[:, None] * space.counts / users).ravel(),
+            minlength=types * self.classes,
+        )
+        self.columns = held.size
+        of = np.repeat(np.arange(types), self.classes)
+        self.users = users[of]
         cost = np.concatenate([group.costs * group.slopes[0] for group in population.groups])
         share = float(population.shares[0])
-        value = population.of_type("value") * share
-        capacity = population.of_type("capacity")
-        self.mass = size * law
-        unit, none = np.eye(m), np.zeros((m, m))
-        rows = [np.hstack([-np.diag(value), np.diag(cost), unit])]  # (L4) t ≥ 0
-        low, high = [np.zeros(m)], [np.full(m, inf if transfers else 0.0)]
+        value, capacity = population.of_type("value")[of] * share, population.of_type("capacity")
+        self.matrix, self.low, self.high = self._rows(population, asked, value, cost)
+        spread = np.array([np.ptp(one.costs * one.slopes[0]) for one in population.groups])
+        rent = value + (spread[population.group_of_type] * capacity)[of]
+        self.upper = np.concatenate([held, capacity[of] * held, rent * held])
+        self.gain = self._gain(population, asked.objective, share, cost[of])
+        self.side = np.where(np.isinf(self.high), self.low, self.high)
+
+    @property
+    def multipliers(self) -> int:
+        return self.low.size
+
+    @property
+    def prices(self) -> int:
+        return 2 * self.columns
+
+    def _spent(self, value: FloatArray, cost: FloatArray) -> FloatArray:
+        return np.concatenate([-self.users * value, self.users * cost, self.users])
+
+    def _rows(
+        self, population: Population, asked: Asked, value: FloatArray, cost: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        size, classes = self.columns, self.classes
+        own = np.repeat(cost, classes)
+        paid = np.hstack([-np.diag(value), np.diag(own), np.eye(size)])  # (L4) t ≥ 0
+        rows, low = [paid], [np.zeros(size)]
+        high = [np.full(size, inf if asked.transfers else 0.0)]
         for g, first in enumerate(population.first_type):  # (L6)
             for k in range(first, first + population.groups[g].types - 1):
                 for true, told in ((k, k + 1), (k + 1, k)):
-                    step = cost[told] - cost[true]
-                    row = np.concatenate([none[0], -step * unit[told], unit[true] - unit[told]])
-                    rows.append(row[None])
-                    low.append(np.zeros(1))
-                    high.append(np.full(1, inf))
-        spent = np.concatenate([-self.mass * value, self.mass * cost, self.mass])
-        run = np.concatenate([self.mass / self.mass.sum(), np.zeros(2 * m)])  # Σ f Q = P
-        if population.expected_budget < inf:
-            rows.append(spent[None])
-            low.append(np.full(1, -inf))
-            high.append(np.full(1, population.expected_budget))
+                    part = np.zeros((classes, 3 * size))
+                    at = np.arange(classes)
+                    part[at, size + told * classes + at] = cost[true] - cost[told]
+                    part[at, 2 * size + true * classes + at] = 1.0
+                    part[at, 2 * size + told * classes + at] = -1.0
+                    if not asked.dominant:
+                        part = part.sum(axis=0, keepdims=True)
+                    rows.append(part)
+                    low.append(np.zeros(part.shape[0]))
+                    high.append(np.full(part.shape[0], inf))
+        spent, run = self._spent(value, own), self._run()
+        limits = [(population.expected_budget, spent)]
         if population.budget < inf:
-            rows.append((spent - population.budget * run)[None])
-            low.append(np.full(1, -inf))
-            high.append(np.zeros(1))
-        self.rows = np.vstack(rows)
-        self.low, self.high = np.concatenate(low), np.concatenate(high)
+            limits.append((0.0, spent - population.budget * run))
+        for limit, row in limits:
+            if limit < inf:
+                rows.append(row[None])
+                low.append(np.full(1, -inf))
+                high.append(np.full(1, limit))
+        return np.vstack(rows), np.concatenate(low), np.concatenate(high)
+
+    def _run(self) -> FloatArray:
+        """Σ f Q = P."""
+        total = self.users.sum() / self.classes
+        return np.concatenate([self.users / total, np.zeros(2 * self.columns)])
+
+    def _gain(
+        self, population: Population, objective: str, share: float, cost: FloatArray
+    ) -> FloatArray:
         worth = population.provider_value * share
         if objective == "improvement":
-            self.gain = share * run
-        elif objective == "welfare":
-            enjoyed = sum(group.size * group.value for group in population.groups) * share
-            self.gain = (worth + enjoyed) * run
-            self.gain[m : 2 * m] -= self.mass * cost
-        else:
-            self.gain = worth * run - spent
-        spread = np.zeros(m)
-        for g in range(len(population.groups)):
-            mine = of == g
-            spread[mine] = float(np.ptp(cost[mine]))
-        self.upper = np.concatenate([np.ones(m), capacity, value + spread * capacity])
-        self.fills = [np.zeros(2 * m)]
+            return share * self._run()
+        value = np.repeat(population.of_type("value") * share, self.classes)
+        if objective == "provider-surplus":
+            return worth * self._run() - self._spent(value, cost)
+        enjoyed = sum(group.size * group.value for group in population.groups) * share
+        gain = (worth + enjoyed) * self._run()
+        gain[self.columns : 2 * self.columns] -= self.users * cost
+        return gain
 
-    def add(self, fill: FloatArray) -> None:
-        self.fills.append(fill)
+    def priced(self, prices: FloatArray) -> FloatArray:
+        """What the columns cost at these prices of Q and X, money per user."""
+        none = np.zeros(self.columns)
+        return np.concatenate([self.users, self.users, none]) * np.concatenate([prices, none])
 
-    def solve(self) -> tuple[float, FloatArray, FloatArray, float]:
-        """(value, α, β, what the multipliers of the other rows and columns add to the bound)."""
-        m = self.types
-        fills = np.array(self.fills).T  # (2M, F)
-        count = fills.shape[1]
-        matrix = np.zeros((self.rows.shape[0] + 2 * m + 1, 3 * m + count))
-        matrix[: self.rows.shape[0], : 3 * m] = self.rows
-        couple = slice(self.rows.shape[0], self.rows.shape[0] + 2 * m)
-        matrix[couple, : 2 * m] = np.eye(2 * m)
-        matrix[couple, 3 * m :] = -fills
-        matrix[-1, 3 * m :] = 1.0
-        place = np.nonzero(matrix)
-        program = LinearProgram(
-            cost=np.concatenate([self.gain, np.zeros(count)]),
-            start=np.searchsorted(place[0], np.arange(matrix.shape[0] + 1)).astype(np.int32),
-            index=place[1].astype(np.int32),
-            value=matrix[place],
-            row_lower=np.concatenate([self.low, np.zeros(2 * m), [-inf]]),
-            row_upper=np.concatenate([self.high, np.zeros(2 * m), [1.0]]),
-            lower=np.zeros(3 * m + count),
-            upper=np.concatenate([self.upper, np.ones(count)]),
-            maximize=True,
-        )
-        scale = max(1.0, float(np.abs(self.gain).max()))
-        found = highs.solve(program, objective_scale=1.0 / scale)
-        if found.row_dual is None or found.objective is None:
-            return -inf, np.zeros(m), np.zeros(m), inf
-        y = found.row_dual[: self.rows.shape[0]].copy()
+    def beside(self, point: FloatArray) -> float:
+        """The Lagrangian of multipliers and prices but for the fills: a bound with them."""
+        y = point[: self.multipliers].copy()
         y[(y > 0) & np.isinf(self.high)] = 0.0
         y[(y < 0) & np.isinf(self.low)] = 0.0
-        with np.errstate(invalid="ignore"):
-            sides = np.where(y > 0, y * self.high, np.where(y < 0, y * self.low, 0.0))
-        left = self.gain - y @ self.rows  # what Q, X and u are worth beside the rows
-        coupled = found.row_dual[couple]
-        # Q, X are worth −(coupled) through the fills, and the rest at their bounds.
-        rest = left - np.concatenate([coupled, np.zeros(m)])
-        offset = float(sides.sum() + np.maximum(rest, 0.0) @ self.upper)
-        return float(found.objective), coupled[:m], coupled[m:], offset
+        sides = np.where(y > 0, self.high, np.where(y < 0, self.low, 0.0))
+        rest = self.gain - y @ self.matrix - self.priced(point[self.multipliers :])
+        return float(y @ sides) + float(np.maximum(rest, 0.0) @ self.upper)
+
+
+class _Master:
+    """The Lagrangian with the fills found so far, minimised over multipliers and prices.
+
+    Columns: multipliers y, prices π of Q and X, ϱ (what a column is worth beyond rows and prices),
+    θ per set of states. Rows: ϱ of each column, then θ ≥ π · fill for every cut.
+    """
+
+    def __init__(self, rows: _Rows, sets: int) -> None:
+        size, r = rows.columns, rows.multipliers
+        self.prices, self.rest = r, r + 2 * size
+        self.values = r + 5 * size
+        self.sets, self.fixed = sets, 3 * size
+        columns = self.values + sets
+        scale = np.tile(rows.users, 3)
+        matrix = np.zeros((3 * size, columns))
+        matrix[:, :r] = rows.matrix.T / scale[:, None]
+        at = np.arange(3 * size)
+        matrix[at[: 2 * size], r + at[: 2 * size]] = 1.0
+        matrix[at, self.rest + at] = 1.0
+        lower, upper, cost = np.full(columns, -inf), np.full(columns, inf), np.zeros(columns)
+        lower[:r] = np.where(np.isinf(rows.low), 0.0, -inf)
+        upper[:r] = np.where(np.isinf(rows.high), 0.0, inf)
+        lower[self.rest :] = 0.0
+        cost[:r] = rows.side
+        cost[self.rest : self.values] = rows.upper * scale
+        cost[self.values :] = 1.0
+        place = np.nonzero(matrix)
+        program = LinearProgram(
+            cost=cost,
+            start=np.searchsorted(place[0], np.arange(3 * size + 1)).astype(np.int32),
+            index=place[1].astype(np.int32),
+            value=matrix[place],
+            row_lower=rows.gain / scale,
+            row_upper=np.full(3 * size, inf),
+            lower=lower,
+            upper=upper,
+        )
+        self.session = highs.Session(program, presolve="off")
+        self.asked = np.zeros((0, sets), dtype=bool)  # which cuts are rows
+
+    def add(self, cuts: list[tuple[IntArray, FloatArray]]) -> None:
+        said = np.zeros(self.sets, dtype=bool)
+        for place, (at, found) in enumerate(cuts):
+            use = found > 0
+            if use.any():
+                said[place] = True
+                columns = np.append(self.prices + at[use], self.values + place)
+                self.session.add_row(0.0, inf, columns, np.append(-found[use], 1.0))
+        self.asked = np.vstack([self.asked, said])
+
+    def solve(self) -> tuple[float, FloatArray, FloatArray] | None:
+        """(least value, multipliers and prices, weight of each cut (steps, sets)); None: failed."""
+        found = self.session.solve()
+        if found.x is None or found.objective is None or found.row_dual is None:
+            return None
+        weights = np.zeros(self.asked.shape)
+        weights[self.asked] = np.maximum(found.row_dual[self.fixed :], 0.0)
+        return found.objective, found.x[: self.rest], weights

@@ -1,0 +1,128 @@
+"""Where the LP is too large: bounds by classes of others' reports, and mechanisms near them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import mechopt as mo
+from mechopt.private.direct.best_known import best_known
+from mechopt.private.direct.extract import audited
+from mechopt.private.large.cutoff import best_cutoff, from_mixture
+from mechopt.private.large.interim_bound import Asked, Interim
+from mechopt.private.large.pools import marginal_pools, purchase
+from mechopt.problem.direct_terms import DirectTerms
+from tests.populations import draw
+
+
+def drawn(random: np.random.Generator, trial: int) -> mo.Population:
+    population = draw(random, users=5, types=3, values=trial % 4 != 0, segments=False)
+    return population.replace(
+        groups=[g.replace(exclusion=0, removable=1, reversibility=1) for g in population.groups],
+        thresholds=population.thresholds[-1:],
+        shares=None,
+    )
+
+
+def one_group(n: int, types: int, need: float, worth: float) -> mo.Population:
+    costs = np.linspace(0.25, 2, types)
+    group = mo.Group(n, costs, [1 / types] * types, value=1, capacity=4)
+    supply = n * float(np.mean(np.minimum(4, 1 / costs)))
+    return mo.Population([group], [need * supply], provider_value=worth * n)
+
+
+@pytest.mark.parametrize("incentive", ["dsic", "bic"])
+def test_the_bound_by_classes_holds_for_its_problem_and_lies_below_the_interim_one(incentive):
+    random = np.random.default_rng(40)
+    for trial in range(12):
+        population = drawn(random, trial)
+        objective = ("provider-surplus", "welfare", "improvement")[trial % 3]
+        transfers = bool(random.integers(2))
+        truth = mo.solve(
+            population, "direct", objective=objective, transfers=transfers, incentive=incentive
+        )
+        asked = Asked(objective, transfers, incentive == "dsic", True)
+        bound = Interim(population, asked).bound()
+        room = 2e-6 * max(1.0, abs(truth.objective))
+        assert bound >= truth.objective - room
+        assert bound <= Interim(population, Asked(objective, transfers)).bound() + room
+
+
+def test_classes_are_a_function_of_what_the_others_report():
+    random = np.random.default_rng(41)
+    for trial in range(10):
+        population = drawn(random, trial)
+        found, space = marginal_pools(population), population.states
+        for g, others in enumerate(space.others):
+            columns = population.first_type[g] + np.arange(population.groups[g].types)
+            seen = found[others.state, columns]
+            assert (seen == seen[:, :1]).all()
+
+
+def test_purchases_reach_the_threshold_wherever_it_can_be_reached():
+    random = np.random.default_rng(42)
+    for trial in range(10):
+        population = drawn(random, trial)
+        counts, top = population.states.counts, population.of_type("capacity")
+        for by in ("provider-surplus", "welfare"):
+            bought = purchase(population, by)
+            reached = np.isfinite(bought.price)
+            threshold = float(population.thresholds[0])
+            assert (reached == (counts @ top >= threshold * (1 - 1e-12))).all()
+            given = (counts * bought.burden).sum(axis=1)
+            assert given == pytest.approx(np.where(reached, threshold, 0.0))
+            assert (bought.burden <= top * (1 + 1e-12)).all()
+
+
+def test_cut_off_mechanisms_pass_the_audit_and_are_never_above_the_optimum():
+    random = np.random.default_rng(43)
+    for trial in range(16):
+        population = drawn(random, trial).replace(budget=None, expected_budget=None)
+        objective = ("provider-surplus", "welfare")[trial % 2]
+        terms = DirectTerms(objective=objective)
+        interim = Interim(population, Asked(objective, True, True, True))
+        interim.bound()
+        made = audited(best_cutoff(population, terms, interim.worth()))
+        assert made.details["violation"] <= 1e-9, made.details["violated_row"]
+        assert mo.audit(population, made).ok
+        truth = mo.solve(population, "direct", objective=objective).objective
+        assert made.objective <= truth + 1e-6 * max(1.0, abs(truth))
+
+
+@pytest.mark.parametrize("n", [20, 40])
+def test_where_always_running_is_too_dear_the_cut_off_nearly_is_the_optimum(n):
+    population = one_group(n, 3, 0.9, 0.6)
+    truth = mo.solve(population, "direct")
+    assert str(truth.status) == "optimal"
+    known = best_known(population, DirectTerms())
+    assert known.bound == pytest.approx(truth.objective, rel=1e-4)
+    assert known.objective == pytest.approx(truth.objective, rel=2e-3)
+    assert known.objective <= truth.objective * (1 + 1e-9)
+    assert mo.audit(population, known).ok
+
+
+def test_bayesian_optimum_from_the_curves_is_that_of_the_lp():
+    random = np.random.default_rng(44)
+    options = {"incentive": "bic", "participation": "interim", "withdrawal_rights": False}
+    for trial in range(10):
+        population = drawn(random, trial).replace(budget=None, expected_budget=None)
+        truth = mo.solve(population, "direct", objective="provider-surplus", **options)
+        interim = Interim(population, Asked("provider-surplus"))
+        bound = interim.bound()
+        terms = DirectTerms(**options)
+        made = audited(from_mixture(population, terms, *interim.mixture()))
+        room = 2e-6 * max(1.0, abs(truth.objective))
+        assert bound == pytest.approx(truth.objective, abs=room)
+        assert made.objective == pytest.approx(truth.objective, abs=room)
+        assert made.details["violation"] <= 1e-9, made.details["violated_row"]
+
+
+def test_two_groups_of_three_types_are_proved_without_an_lp():
+    groups = [
+        mo.Group(16, [0.25, 1.0, 2.0], [1 / 3] * 3, value=1, capacity=4),
+        mo.Group(16, [0.5, 1.0, 1.5], [0.3, 0.4, 0.3], value=0.5, capacity=3),
+    ]
+    population = mo.Population(groups, [0.6 * 16 * 2.4333], provider_value=16.0)
+    known = best_known(population, DirectTerms())
+    assert known.gap <= 1e-4
+    assert mo.audit(population, known).ok
