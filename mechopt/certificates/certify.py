@@ -98,7 +98,7 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
         draft = plan_proofs.DRAFTS[answer.mechanism](problem, answer)
         unit = _rounding_of(problem, answer)
     elif isinstance(problem, Population) and isinstance(answer, DirectMechanism):
-        if answer.population not in (problem, problem.individual()):
+        if answer.population != problem and answer.population != problem.individual():
             raise InvalidOption("certify: the mechanism is one of another population")
         draft = mechanism_proofs.draft(answer)
         unit = _solver_rounding(problem, answer.terms.objective)

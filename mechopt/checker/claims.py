@@ -84,6 +84,8 @@ def judge(document: dict[str, Any]) -> list[str]:
         "null": ["no answer is better than the null outcome"],
     }.get(status, [f"{objective} {value} is reached; any answer has {better} {bound}"])
     facts += [f"everyone stays, {name}: {holds}" for name, holds in also.get("stays", {}).items()]
+    if "guaranteed" in also:
+        facts.append("this holds against every law of costs in the ball")
     if "offers" in also:
         facts.append(f"offers compared: {also['offers']}")
     if "least_payments" in also:

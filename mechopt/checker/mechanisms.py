@@ -8,6 +8,7 @@ from math import factorial, prod
 from typing import Any
 
 from .data import ONE, ZERO, Aim, Levels, User, flag, number, numbers, require, total
+from .laws import around, by_state, joint, mixed
 
 State = tuple[int, ...]  # how many users report each type; types are numbered group after group
 Terms = dict[Any, Fraction]  # a linear expression: variable -> coefficient
@@ -81,14 +82,19 @@ class MechanismProblem:
         sizes = [data["size"] for data in problem["groups"]]
         parts = [compositions(size, self.group.count(g)) for g, size in enumerate(sizes)]
         self.states: list[State] = [sum(state, ()) for state in product(*parts)]
-        self.law = {w: self.probability(w, sizes) for w in self.states}
+        self.sizes = sizes
+        self.law = {w: self.probability(w, self.chance) for w in self.states}
+        if problem.get("law") is not None:
+            self.law = joint(problem["law"], self.states, self.probability)
+        self.ball = around(self, problem, terms) if terms.get("robust") is not None else None
         self.rows = self.constraints("safe")
         self.loosest = self.rows if self.loss == "safe" else self.constraints("loosest")
 
-    def probability(self, state: State, sizes: list[int]) -> Fraction:
-        """Multinomial, group by group."""
-        ways = prod(map(factorial, sizes)) // prod(map(factorial, state))
-        return ways * prod((f**c for f, c in zip(self.chance, state)), start=ONE)
+    def probability(self, state: State, chance: list[Fraction]) -> Fraction:
+        """Multinomial, group by group, for users who draw independently."""
+        require(len(chance) == len(state), "a law for every type")
+        ways = prod(map(factorial, self.sizes)) // prod(map(factorial, state))
+        return ways * prod((f**c for f, c in zip(chance, state)), start=ONE)
 
     def facing(self, w: State, j: int) -> Fraction:
         """Probability of state ω for a user who knows that his own type is j."""
@@ -199,29 +205,34 @@ class MechanismProblem:
         if self.incentive == "bic":
             add(f"D3 {name}", plus(*expected))
 
-    def improvement(self) -> Terms:
+    def improvement(self, law: Any = None) -> Terms:
         """E[B(X)]."""
-        return {("p", k, w): self.law[w] * self.levels.b[k] for k in self.ks for w in self.states}
+        law = law or self.law
+        return {("p", k, w): law[w] * self.levels.b[k] for k in self.ks for w in self.states}
 
-    def maximised(self) -> Terms:
+    def maximised(self, law: Any = None) -> Terms:
         """The objective; costs with a minus sign."""
         if self.aim.objective == "improvement":
-            return self.improvement()
-        minus = []
+            return self.improvement(law)
+        minus, law = [], law or self.law
         for k, (w, j) in product(self.ks, self.cells()):
-            weight = -self.law[w] * w[j]
+            weight = -law[w] * w[j]
             if self.aim.counts_cost:
                 minus.append((weight * self.user[j].theta, self.effort(k, w, j)))
             elif self.transfers:
                 minus.append((weight, {("t", k, w, j): ONE}))
         gain = ZERO if self.aim.minimised else self.aim.gain
-        return plus((gain, self.improvement()), *minus)
+        return plus((gain, self.improvement(law)), *minus)
 
     # -- the answer and the bound ---------------------------------------------------------------
 
     def value(self, answer: dict[str, Any]) -> Fraction:
         """The objective of an answer (variable -> number, 0 if left out) that holds every row."""
         known = {named(v): v for _, terms, _, _ in self.rows for v in terms}
+        claimed = None
+        if self.ball is not None:
+            answer, claimed = dict(answer), number(answer["guarantee"])
+            del answer["guarantee"]
         require(answer.keys() <= known.keys(), "a variable that is none")
         z = {v: number(answer.get(name, 0)) for name, v in known.items()}
         for v, amount in z.items():
@@ -236,6 +247,9 @@ class MechanismProblem:
         for name, terms, equal, right in self.rows:
             slack = at(terms, z) - right
             require(slack == 0 if equal else slack >= 0, f"({name}) does not hold")
+        if self.ball is not None and claimed is not None:
+            self.ball.guaranteed(by_state(self, z), claimed)
+            return claimed
         reached = at(self.maximised(), z)
         return -reached if self.aim.minimised else reached
 
@@ -244,7 +258,7 @@ class MechanismProblem:
         return False
 
     def also(self, answer: dict[str, Any] | None, proof: dict[str, Any]) -> dict[str, Any]:
-        return {}
+        return {} if self.ball is None else {"guaranteed": len(self.ball.boxes)}
 
     def bound(self, proof: dict[str, Any]) -> Fraction | None:
         """What no mechanism can beat; None: there is none."""
@@ -266,7 +280,7 @@ class MechanismProblem:
             parts = [self.limit(node[side], {**fixed, p: value}) for side, value in sides]
             return max((part for part in parts if part is not None), default=None)
         require(node["shows"] in ("bound", "unreachable"), "a node shows a bound or unreachability")
-        left = dict(self.maximised()) if node["shows"] == "bound" else {}
+        left = dict(mixed(self, node)) if node["shows"] == "bound" else {}
         bound, rows = ZERO, {row[0]: row for row in self.loosest}
         for name, text in node["multipliers"].items():
             _, terms, equal, right = rows[name]

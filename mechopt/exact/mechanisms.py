@@ -28,7 +28,10 @@ def exact_terms(mechanism: DirectMechanism) -> dict[str, Any]:
         terms["levels"] = "safe"  # the two readings are the same
     if terms["target"] is not None:
         terms["target"] = target_share(terms["target"], mechanism.population)
-    return terms
+    if any(mechanism.terms.radius or ()):
+        terms["radius"] = [decimal(one) for one in mechanism.terms.radius or ()]
+        return terms
+    return {name: said for name, said in terms.items() if name not in ("robust", "radius")}
 
 
 class Search:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mechopt.problem.fields import BY_NAME
 from mechopt.problem.instance import Instance
+from mechopt.problem.law import Law
 from mechopt.problem.population import Group, Population
 
 
@@ -91,6 +92,21 @@ def _group(group: Group) -> dict[str, Any]:
     return {"size": group.size, **data}
 
 
+def _law(law: Law) -> dict[str, Any]:
+    """A law of correlated types; what rounding left open goes to the largest of its numbers."""
+    data = law.to_dict()
+
+    def whole(numbers: list[float]) -> list[Fraction]:
+        exact = [decimal(one) for one in numbers]
+        exact[exact.index(max(exact))] += 1 - sum(exact)
+        return exact
+
+    data["probabilities"] = whole(data["probabilities"])
+    if "worlds" in data:
+        data["worlds"] = [[whole(one) for one in world] for world in data["worlds"]]
+    return data
+
+
 def target_share(number: float, problem: Instance | Population) -> Fraction:
     """A target share: the b_k it is, if it is one, else its decimal."""
     same = [share for share in typed(problem, "shares") if float(share) == number]
@@ -106,6 +122,8 @@ def population_data(population: Population) -> dict[str, Any]:
         "shares": typed(population, "shares"),
         "provider_value": typed(population, "provider_value"),
     }
+    if population.law is not None:
+        data["law"] = _law(population.law)
     for field in ("budget", "expected_budget"):
         limited = getattr(population, field) < inf
         data[field] = typed(population, field) if limited else None

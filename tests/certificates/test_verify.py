@@ -221,7 +221,7 @@ def test_it_runs_as_a_lone_folder(by_hand: dict[str, Any], tmp_path: Path) -> No
         (lambda d: d["proof"]["1"].update(data_price="-2"), "bound"),
         (lambda d: d["proof"]["1"].update(budget_price="1"), "budget"),
         (lambda d: d["proof"]["1"].update(shows="unreachable"), "out of reach"),
-        (lambda d: d["problem"]["users"][0].update(cost=0), "cost"),
+        (lambda d: d["problem"]["users"][0].update(cost=-1), "cost"),
         (lambda d: d["problem"]["users"][0].update(slopes=[0]), "slope"),
         (lambda d: d["problem"]["users"][0].update(reversibility=2), "user"),
         (lambda d: d["problem"].update(thresholds=[]), "thresholds"),

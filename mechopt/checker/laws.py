@@ -1,0 +1,242 @@
+"""Laws of costs beyond independent draws from known probabilities: correlated, or in a ball.
+
+Robust: every group draws from one law f of its own, at most `radius` from the estimate. E_f of the
+states' values is a polynomial in f. On a polygon of laws no value of it is below the least of its
+Bernstein coefficients (what is expected if each user draws from one of the corners).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import combinations, pairwise, product
+from typing import Any
+
+from .data import ONE, ZERO, number, numbers, require, total
+
+State = tuple[int, ...]
+Values = dict[State, Fraction]
+Corner = tuple[Fraction, ...]
+Box = tuple[tuple[Corner, ...], ...]  # corners of the laws considered, group by group
+MOST_BOXES = 4000
+
+
+def joint(data: dict[str, Any], states: list[State], independent: Any) -> Values:
+    """Probabilities of the states by worlds (in each, independent draws) or by a table."""
+    weights = numbers(data["probabilities"])
+    require(min(weights, default=ZERO) >= 0, "a negative probability")
+    if "counts" in data:
+        rows = [tuple(row) for row in data["counts"]]
+        require(set(rows) <= set(states) and len(set(rows)) == len(rows), "a table's states")
+        table = dict(zip(rows, weights))
+        law = {w: table.get(w, ZERO) for w in states}
+    else:
+        worlds = [[f for one in world for f in numbers(one)] for world in data["worlds"]]
+        require(all(f >= 0 for world in worlds for f in world), "a negative probability")
+        law = {w: total(a * independent(w, world) for a, world in zip(weights, worlds))
+               for w in states}  # fmt: skip
+    require(total(law.values()) == 1, "the law's probabilities do not sum to 1")
+    return law
+
+
+class Ball:
+    """The laws f of each group with ½ Σ |f − f̂| ≤ radius, or Σ gap · |F − F̂| ≤ radius."""
+
+    def __init__(self, terms: dict[str, Any], groups: list[tuple[Corner, Corner]]) -> None:
+        """`groups`: (f̂, costs per data unit) of each."""
+        distances = ("total-variation", "wasserstein")
+        require(terms["robust"] in distances, "robust?")
+        self.near = terms["robust"] == distances[0]
+        self.groups, self.radius = groups, numbers(terms["radius"])
+        require(len(self.radius) == len(groups) and min(self.radius) >= 0, "a radius per group")
+        rising = all(low < high for _, cost in groups for low, high in pairwise(cost))
+        require(rising, "costs must increase")
+        self.boxes: list[Box] = [()]
+        for g in range(len(groups)):
+            self.boxes = [(*box, part) for box in self.boxes for part in self.parts(g)]
+
+    def holds(self, g: int, law: Corner) -> bool:
+        center, cost = self.groups[g]
+        require(len(law) == len(center), "a law for every type")
+        moved = [f - f0 for f, f0 in zip(law, center)]
+        if min(law) < 0 or sum(law) != 1:
+            return False
+        if self.near:
+            return total(map(abs, moved)) <= 2 * self.radius[g]
+        gaps = [high - low for low, high in pairwise(cost)]
+        cumulated = [total(moved[: k + 1]) for k in range(len(gaps))]
+        return total(a * abs(c) for a, c in zip(gaps, cumulated)) <= self.radius[g]
+
+    def parts(self, g: int) -> list[tuple[Corner, ...]]:
+        """The ball of a group as intervals or triangles: it is the hull of its corners."""
+        center, cost = self.groups[g]
+        m, r = len(center), self.radius[g]
+        require(m <= 3, "robust: groups of up to three types")
+        if m == 1 or r == 0:
+            return [(center,)]
+        if self.near:
+            sides = [[ONE * (k in some) for k in range(m)]
+                     for size in range(1, m) for some in combinations(range(m), size)]  # fmt: skip
+        else:
+            gaps = [high - low for low, high in pairwise(cost)]
+            signs = [[a * s for a, s in zip(gaps, one)] for one in product((1, -1), repeat=m - 1)]
+            sides = [[total(one[k:]) for k in range(m)] for one in signs]
+        edges = [(one, r + total(a * f for a, f in zip(one, center))) for one in sides]
+        edges += [([-ONE * (k == j) for k in range(m)], ZERO) for j in range(m)]
+        found = {law for lines in combinations(edges, m - 1) for law in _meeting(lines)}
+        corners = [law for law in sorted(found)
+                   if all(total(a * f for a, f in zip(one, law)) <= most
+                          for one, most in edges)]  # fmt: skip
+        if m == 2:
+            return [(corners[0], corners[-1])]
+        hull = _hull(corners)
+        require(len(hull) > 2, "a ball without inside")
+        return [(hull[0], one, other) for one, other in pairwise(hull[1:])]
+
+    def guaranteed(self, values: Values, claimed: Fraction) -> None:
+        """Refuted unless E_f[values] ≥ claimed for every law of the ball."""
+        open_, looked = list(self.boxes), 0
+        while open_:
+            box, looked = open_.pop(), looked + 1
+            require(looked <= MOST_BOXES, "the guarantee is not shown")
+            if min(coefficients(values, box)) < claimed:
+                require(min(at_corners(values, box)) >= claimed, "a law of the ball brings less")
+                open_ += halves(box)
+
+
+def coefficients(values: Values, box: Box) -> Iterator[Fraction]:
+    """What is expected if every user draws from one of her group's corners, all ways."""
+    if not box:
+        yield from values.values()
+        return
+    corners, rest = box[0], box[1:]
+    m = len(corners[0])
+
+    def draw(table: Values, first: int) -> Iterator[Fraction]:
+        if sum(next(iter(table))[:m]) == 0:
+            yield from coefficients({w[m:]: value for w, value in table.items()}, rest)
+            return
+        for v in range(first, len(corners)):
+            yield from draw(one_drawn(table, corners[v]), v)
+
+    yield from draw(values, 0)
+
+
+def one_drawn(values: Values, law: Corner) -> Values:
+    """Expected values when one more user of the first group draws from the law."""
+    found: Values = {}
+    for w, value in values.items():
+        for k, f in enumerate(law):
+            if w[k]:
+                rest = (*w[:k], w[k] - 1, *w[k + 1 :])
+                found[rest] = found.get(rest, ZERO) + f * value
+    return found
+
+
+def at_corners(values: Values, box: Box) -> Iterator[Fraction]:
+    """Expected values at the corners."""
+    if not box:
+        yield from values.values()
+        return
+    m = len(box[0][0])
+    for law in box[0]:
+        table = values
+        while sum(next(iter(table))[:m]):
+            table = one_drawn(table, law)
+        yield from at_corners({w[m:]: value for w, value in table.items()}, box[1:])
+
+
+def halves(box: Box) -> list[Box]:
+    """The box cut in two along its longest edge."""
+    edges = [(total(abs(a - b) for a, b in zip(part[v], part[w])), g, v, w)
+             for g, part in enumerate(box)
+             for v, w in combinations(range(len(part)), 2)]  # fmt: skip
+    require(bool(edges), "a law of the ball brings less")
+    _, g, v, w = max(edges)
+    middle = tuple((a + b) / 2 for a, b in zip(box[g][v], box[g][w]))
+    sides = [tuple(middle if k == out else law for k, law in enumerate(box[g])) for out in (v, w)]
+    return [(*box[:g], side, *box[g + 1 :]) for side in sides]
+
+
+def _meeting(lines: tuple[Any, ...]) -> list[Corner]:
+    """Where the lines a · f = b meet Σ f = 1, m − 1 of them in m coordinates."""
+    flat = [([a - one[-1] for a in one[:-1]], most - one[-1]) for one, most in lines]
+    if len(flat) == 1:
+        (slope,), right = flat[0]
+        return [(right / slope, 1 - right / slope)] if slope else []
+    ((a, b), e), ((c, d), f) = flat
+    det = a * d - b * c
+    if det == 0:
+        return []
+    x, y = (e * d - b * f) / det, (a * f - e * c) / det
+    return [(x, y, 1 - x - y)]
+
+
+def _hull(points: list[Corner]) -> list[Corner]:
+    """Convex hull in order (first two coordinates); `points` sorted."""
+
+    def side(a: Corner, b: Corner, c: Corner) -> Fraction:
+        return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+    around: list[Corner] = []
+    for order in (points, points[::-1]):
+        part: list[Corner] = []
+        for point in order:
+            while len(part) > 1 and side(part[-2], part[-1], point) <= 0:
+                part.pop()
+            part.append(point)
+        around += part[:-1]
+    return around
+
+
+def around(problem: Any, data: dict[str, Any], terms: dict[str, Any]) -> Ball:
+    """The laws a robust mechanism is held against: its rows must contain no probabilities."""
+    plain = (problem.incentive, problem.participation) == ("dsic", "ex-post")
+    require(plain and problem.randomized, "robust: DSIC, ex-post, lotteries")
+    require(problem.target is None and problem.expected_budget is None, "robust: rows with a law")
+    require(data.get("law") is None, "robust: independent types")
+    own = [[j for j in problem.types if problem.group[j] == g] for g in range(len(problem.sizes))]
+    users = problem.user
+    return Ball(
+        terms,
+        [
+            (
+                tuple(problem.chance[j] for j in mine),
+                tuple(users[j].theta * users[j].slopes[0] for j in mine),
+            )
+            for mine in own
+        ],
+    )
+
+
+def by_state(problem: Any, z: dict[Any, Fraction]) -> Values:
+    """What each state brings of the objective."""
+    found = dict.fromkeys(problem.states, ZERO)
+    for v, rate in problem.maximised(dict.fromkeys(problem.states, ONE)).items():
+        found[v[2]] += rate * z[v]
+    return found
+
+
+def under(problem: Any, laws: list[Corner]) -> Values:
+    """Probabilities of the states if the groups draw from these laws."""
+    flat = [f for law in laws for f in law]
+    return {w: problem.probability(w, flat) for w in problem.states}
+
+
+def mixed(problem: Any, node: dict[str, Any]) -> dict[Any, Fraction]:
+    """The objective; of a robust mechanism its mean over laws of the ball, at least the worst."""
+    if problem.ball is None:
+        return dict(problem.maximised())
+    found: dict[Any, Fraction] = {}
+    parts = [
+        (number(one["weight"]), [tuple(numbers(f)) for f in one["laws"]]) for one in node["laws"]
+    ]
+    require(all(weight >= 0 for weight, _ in parts), "a negative weight")
+    require(total(weight for weight, _ in parts) == 1, "the laws' weights do not sum to 1")
+    for weight, laws in parts:
+        groups = range(len(problem.ball.groups))
+        inside = len(laws) == len(groups) and all(map(problem.ball.holds, groups, laws))
+        require(inside, "a law outside of the ball")
+        for variable, rate in problem.maximised(under(problem, laws)).items():
+            found[variable] = found.get(variable, ZERO) + weight * rate
+    return found

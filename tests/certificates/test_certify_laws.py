@@ -1,0 +1,167 @@
+"""Certificates where costs are correlated, or their law is known only up to a ball."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import pytest
+
+import mechopt as mo
+from mechopt import checker
+from mechopt.checker.laws import Ball, coefficients, halves
+from mechopt.private.worst_law import Ball as FloatBall
+from mechopt.private.worst_law import distance_of
+from tests.populations import draw
+
+SHOCK = {"worlds": [[[0.8, 0.2]], [[0.1, 0.9]]], "probabilities": [0.5, 0.5]}
+
+
+def shocked(**more):
+    group = mo.Group(3, [1, 2], [0.45, 0.55], value=1.0, capacity=2.0)
+    return mo.Population([group], [2.0], provider_value=3.0, law=SHOCK, **more)
+
+
+@pytest.mark.parametrize("incentive", ["dsic", "bic"])
+@pytest.mark.parametrize("participation", ["ex-post", "interim"])
+def test_correlated_optima_are_proved(incentive, participation):
+    population = shocked()
+    table = population.replace(
+        law={
+            "counts": population.states.counts.tolist(),
+            "probabilities": population.states.probability.tolist(),
+        }
+    )
+    found = []
+    for one in (population, table):
+        answer = mo.solve(one, "direct", incentive=incentive, participation=participation)
+        certificate = mo.certify(one, answer)
+        assert certificate.agrees, certificate.remark
+        assert certificate.status == "optimal"
+        found.append(float(certificate.optimum))
+    assert found[0] == pytest.approx(found[1], abs=1e-9)
+
+
+def robust_population(random):
+    """One threshold, linear costs, a few users; at most three types."""
+    drawn = draw(random, users=3, types=3, segments=False)
+    return drawn.replace(
+        groups=[g.replace(removable=1, reversibility=1, exclusion=0) for g in drawn.groups],
+        thresholds=drawn.thresholds[-1:],
+        shares=None,
+        expected_budget=None,
+    )
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_robust_guarantees_are_proved(part):
+    random = np.random.default_rng(60 + part)
+    for trial in range(6):
+        population = robust_population(random)
+        options = {
+            "objective": ("provider-surplus", "welfare", "improvement")[trial % 3],
+            "transfers": bool(random.integers(2)),
+            "robust": ("total-variation", "wasserstein")[trial % 2],
+            "radius": round(float(random.uniform(0.02, 0.5)), 3),
+        }
+        answer = mo.solve(population, "direct", **options)
+        certificate = mo.certify(population, answer)
+        assert certificate.agrees, certificate.remark
+        assert certificate.status in ("optimal", "feasible")
+        gap = float(certificate.bound - certificate.optimum)
+        assert 0 <= gap <= 2e-9 * max(1.0, abs(float(certificate.bound)))
+        assert "this holds against every law of costs in the ball" in checker.verify(
+            certificate.document
+        )
+
+
+def test_radius_0_proves_the_nominal_optimum():
+    population = mo.Population([mo.Group(2, [1, 2], [0.5, 0.5], 1, 2)], [2.0], provider_value=3.0)
+    nominal = mo.certify(population, mo.solve(population, "direct"))
+    answer = mo.solve(population, "direct", robust="wasserstein", radius=0)
+    assert mo.certify(population, answer).optimum == nominal.optimum == Fraction(7, 4)
+
+
+@pytest.fixture(scope="module")
+def document():
+    groups = [mo.Group(2, [1, 2], [0.5, 0.5], 1, 2), mo.Group(1, [1, 3], [0.5, 0.5], 1, 2)]
+    population = mo.Population(groups, [2.0], provider_value=3.0)
+    answer = mo.solve(population, "direct", robust="total-variation", radius=0.1)
+    return dict(mo.certify(population, answer).document)
+
+
+def sealed(document):
+    document["seal"] = checker.seal_of(document)
+    return document
+
+
+def test_more_than_is_guaranteed_is_refuted(document):
+    checker.verify(document)
+    for change in ("guarantee", "radius", "weight", "outside"):
+        forged = deepcopy(document)
+        if change == "guarantee":
+            more = str(Fraction(forged["answer"]["guarantee"]) + Fraction(1, 1000))
+            forged["answer"]["guarantee"] = forged["claim"]["optimum"] = more
+        elif change == "radius":
+            forged["terms"]["radius"] = ["1/5", "1/5"]
+        elif change == "weight":
+            forged["proof"]["laws"][0]["weight"] = "1/3"
+        else:
+            forged["proof"]["laws"][0]["laws"][0] = ["9/10", "1/10"]
+        with pytest.raises(checker.Refuted):
+            checker.verify(sealed(forged))
+
+
+def test_the_checkers_ball_is_the_ball():
+    """Every law of the ball, and no other, is a mean of some part's corners; the corners are in."""
+    random = np.random.default_rng(70)
+    for trial in range(20):
+        m = int(random.integers(2, 4))
+        law = random.integers(1, 6, m)
+        costs = np.cumsum(random.integers(1, 5, m)) / 4
+        group = mo.Group(1, costs, law / law.sum(), 0.0, 1.0)
+        distance = ("total-variation", "wasserstein")[trial % 2]
+        radius = Fraction(int(random.integers(1, 60)), 100)
+        exact = tuple(Fraction(int(one), int(law.sum())) for one in law)
+        money = tuple(Fraction(one) for one in costs.tolist())
+        ball = Ball({"robust": distance, "radius": [str(radius)]}, [(exact, money)])
+        area = 0.0
+        for (corners,) in ball.boxes:
+            for corner in corners:
+                assert ball.holds(0, corner)
+                other = np.array([float(one) for one in corner])
+                assert distance_of(group, other, distance) <= float(radius) + 1e-12
+            points = np.array([[float(one) for one in corner[:-1]] for corner in corners])
+            sides = points[1:] - points[0]
+            area += abs(float(np.linalg.det(sides)) if m == 3 else float(sides[0, 0]))
+        population = mo.Population([group], [1.0])
+        other_area = 0.0
+        for one in FloatBall(population, distance, (float(radius),)).simplices[0]:
+            sides = (one[1:] - one[0])[:, :-1] if m == 3 else (one[1:] - one[0])[:, :1]
+            other_area += abs(float(np.linalg.det(sides)))
+        assert area == pytest.approx(other_area, rel=1e-9)
+
+
+def test_coefficients_bound_the_polynomial():
+    random = np.random.default_rng(71)
+    states = [(a, 2 - a, b, 2 - b) for a, b in product(range(3), repeat=2)]
+    values = {w: Fraction(int(random.integers(-9, 9))) for w in states}
+    box = tuple(
+        ((Fraction(1, 5), Fraction(4, 5)), (Fraction(7, 10), Fraction(3, 10))) for _ in range(2)
+    )
+
+    def expected(first, second):
+        def chance(cheap, count):
+            return (1, 2, 1)[count] * cheap**count * (1 - cheap) ** (2 - count)
+
+        return sum(
+            chance(first, w[0]) * chance(second, w[2]) * value for w, value in values.items()
+        )
+
+    lowest = min(coefficients(values, box))
+    finer = min(min(coefficients(values, half)) for half in halves(box))
+    grid = [Fraction(1, 5) + Fraction(k, 20) for k in range(11)]
+    truth = min(expected(one, other) for one, other in product(grid, grid))
+    assert lowest <= finer <= truth
