@@ -1,4 +1,4 @@
-"""Exact answers and proofs where costs are private: one exact LP, a tree of them, or a few laws'."""
+"""Exact answers and proofs where costs are private: one exact LP, a tree, or LPs over laws."""
 
 from __future__ import annotations
 
