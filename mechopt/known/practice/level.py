@@ -265,6 +265,7 @@ class _Search:
             first,
             rows,
             whole=self.unit > 0,
+            accuracy=self.accuracy,
             deadline=self.deadline,
             seed=self.seed,
         )

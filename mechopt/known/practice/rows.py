@@ -2,19 +2,25 @@
 
 The same curves as the knapsack's, one binary per piece of a curve and one variable per line of it
 (multiple choice), and beside the total a row per group. Where every curve is one convex piece from
-0 there are no binaries. The bound is that of HiGHS.
+0 there are no binaries, and the bound is that of HiGHS.
+
+Else the rows are priced at the duals π of the LP relaxation (which is tight: only about as many
+users are split as rows bind). With r = f − Σ_r π_r a_r, each user alone takes his least r; that sum
+and what the rows ask for, L(π), is a lower bound for any π, and whatever a point's r is above its
+user's least, a plan with it costs at least so much above L(π). So a MILP over the few points near
+the least (the core) finds a plan, and one over the points within its distance from L(π) proves it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from mechopt.arrays import FloatArray, IntArray
+from mechopt.arrays import FloatArray, IntArray, exact_sum
 from mechopt.known.burdens.level_curves import LevelCurves
 from mechopt.known.burdens.multiple_choice_knapsack import Choice
 from mechopt.solver import highs
@@ -43,70 +49,212 @@ def minimise_rows(
     rows: list[Row],
     *,
     whole: bool,
+    accuracy: float,
     deadline: float,
     seed: int,
 ) -> Choice:
     """Least Σ need ("pay") or Σ cost ("cost") with every row; `whole`: burdens are counts.
 
+    The row of the total comes first, the budget's, if there is one, has the needs as its column.
     burden is None if nothing was found in time: bound = inf then proves that there is nothing.
+    `accuracy`: money between value and bound that may be left.
     """
-    model = _Columns(curves)
-    data, worth = _scale(curves.burden), curves.need if first == "pay" else curves.cost
-    money = _scale(worth)
-    starts, index, entries, low, high = model.own_rows(data)
-    for row in rows:
-        scale = _scale(row.column)
-        along, constant = model.coefficients(row.column), model.constant(row.column)
-        some = np.flatnonzero(along)
-        index.append(some)
-        entries.append(along[some] / scale)
-        starts.append(some.size)
-        low.append((row.low - constant) / scale)
-        high.append((row.high - constant) / scale)
-    integer = model.binary.copy()
-    unit = np.where(model.binary, 1.0, data)
-    if whole and not all(row.of_counts for row in rows):
-        integer |= True
-        unit = np.ones(unit.size)  # counts stay counts
-    start = np.concatenate(([0], np.cumsum(starts))).astype(np.int32)
-    columns = np.concatenate(index) if index else np.zeros(0)
-    numbers = np.concatenate(entries) if entries else np.zeros(0)
-    columns = columns.astype(np.int64)
-    program = highs.LinearProgram(
-        cost=model.coefficients(worth) * unit / money,
-        start=start,
-        index=columns.astype(np.int32),
-        value=numbers * unit[columns],
-        row_lower=np.array(low, dtype=np.float64),
-        row_upper=np.array(high, dtype=np.float64),
-        lower=model.lower,
-        upper=np.where(model.binary, 1.0, model.width / unit),
-        integer=integer if integer.any() else None,
-        offset=model.constant(worth) / money,
-    )
-    if program.columns == 0:
-        holds = (program.row_lower <= 1e-9).all() and (program.row_upper >= -1e-9).all()
-        value_now = program.offset * money
-        return Choice(model.burden(np.zeros(0)), value_now, value_now) if holds else _NONE
-    left = max(0.1, deadline - perf_counter())
-    solve = highs.solve_twice if program.is_mip and program.columns <= 5000 else highs.solve
-    solution = solve(program, time_limit=left, seed=seed)
-    if solution.status.value == "infeasible":
-        return _NONE
-    bound = -inf if solution.bound is None else solution.bound * money
-    if solution.x is None:
-        return Choice(None, inf, bound if isfinite(bound) else 0.0)
-    x = solution.x
-    if program.is_mip:
-        x = _polished(program, x, seed)
-    burden = model.burden(x * unit)
-    return Choice(burden, float((program.cost @ x + program.offset) * money), bound)
+    task = _Task(curves, first, rows, whole, accuracy, deadline, seed)
+    if not _Columns(curves).binary.any():
+        return task.solve()
+    if first == "cost" and any(row.column is curves.need for row in rows):
+        free = replace(task, first="pay", rows=[r for r in rows if r.column is not curves.need])
+        priced = free.priced()
+        if priced is not None:  # what alone would break the budget is in no plan
+            budget = min(row.high for row in rows if row.column is curves.need)
+            task = task.near(priced, max(0.0, budget * (1 + 1e-9) - priced.bound))
+    priced = task.priced()
+    return task.solve() if priced is None else _by_core(task, priced)
+
+
+_CORE = 200  # points beside the best of their users in the first core
+
+
+def _by_core(task: _Task, priced: _Priced) -> Choice:
+    """The core of a few hundred points, then all within the gap it leaves."""
+    beside = np.sort(priced.over[priced.over > 0])
+    found, size = Choice(None, inf, priced.bound, priced.data_price), _CORE
+    while True:
+        everything = size >= beside.size
+        width = inf if everything else float(beside[size])
+        if found.burden is not None:
+            width = max(found.value - priced.bound, task.accuracy)
+            everything = True  # that is better than the plan found
+        part = task.near(priced, width).solve()
+        if part.value < found.value:
+            found = replace(found, burden=part.burden, value=part.value)
+        bound = max(priced.bound, min(part.bound, priced.bound + width))
+        enough = found.value - bound <= task.accuracy or found.value <= priced.bound + width
+        if everything or enough or perf_counter() > task.deadline:
+            late = perf_counter() > task.deadline and not enough
+            bound = priced.bound if late else min(bound, found.value)
+            return replace(found, bound=bound)
+        size *= 8
+
+
+@dataclass(frozen=True, eq=False)
+class _Priced:
+    """L(π) (money), how far each point is above the least of its user (N,), the total's price."""
+
+    bound: float
+    over: FloatArray
+    data_price: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What is to be minimised; see `minimise_rows`."""
+
+    curves: LevelCurves
+    first: str
+    rows: list[Row]
+    whole: bool
+    accuracy: float
+    deadline: float
+    seed: int
+
+    @property
+    def worth(self) -> FloatArray:
+        """f at the points, money."""
+        return self.curves.need if self.first == "pay" else self.curves.cost
+
+    def program(self, model: _Columns) -> tuple[highs.LinearProgram, float, FloatArray]:
+        """The MILP, the money its objective is counted in, and the data its columns are."""
+        curves = self.curves
+        data, money = _scale(curves.burden), _scale(self.worth)
+        starts, index, entries, low, high = model.own_rows(data)
+        for row in self.rows:
+            scale = _scale(row.column)
+            along, constant = model.coefficients(row.column), model.constant(row.column)
+            some = np.flatnonzero(along)
+            index.append(some)
+            entries.append(along[some] / scale)
+            starts.append(some.size)
+            low.append((row.low - constant) / scale)
+            high.append((row.high - constant) / scale)
+        integer = model.binary.copy()
+        unit = np.where(model.binary, 1.0, data)
+        if self.whole and not all(row.of_counts for row in self.rows):
+            integer |= True
+            unit = np.ones(unit.size)  # counts stay counts
+        start = np.concatenate(([0], np.cumsum(starts))).astype(np.int32)
+        columns = np.concatenate(index) if index else np.zeros(0)
+        numbers = np.concatenate(entries) if entries else np.zeros(0)
+        columns = columns.astype(np.int64)
+        program = highs.LinearProgram(
+            cost=model.coefficients(self.worth) * unit / money,
+            start=start,
+            index=columns.astype(np.int32),
+            value=numbers * unit[columns],
+            row_lower=np.array(low, dtype=np.float64),
+            row_upper=np.array(high, dtype=np.float64),
+            lower=model.lower,
+            upper=np.where(model.binary, 1.0, model.width / unit),
+            integer=integer if integer.any() else None,
+        )
+        return program, money, unit
+
+    def solve(self) -> Choice:
+        """By HiGHS, all points at once."""
+        model = _Columns(self.curves)
+        program, money, unit = self.program(model)
+        given = model.constant(self.worth)
+        if program.columns == 0:
+            holds = (program.row_lower <= 1e-9).all() and (program.row_upper >= -1e-9).all()
+            return Choice(model.burden(np.zeros(0)), given, given) if holds else _NONE
+        left = max(0.1, self.deadline - perf_counter())
+        settings: dict[str, Any] = {"time_limit": left, "seed": self.seed}
+        twice = program.is_mip and program.columns <= 5000
+        if program.is_mip and not twice:
+            settings["mip_abs_gap"] = 0.5 * self.accuracy / money
+        solution = (highs.solve_twice if twice else highs.solve)(program, **settings)
+        if solution.status.value == "infeasible":
+            return _NONE
+        bound = -inf if solution.bound is None else solution.bound * money + given
+        if solution.x is None:
+            return Choice(None, inf, bound if isfinite(bound) else 0.0)
+        x = _polished(program, solution.x, self.seed) if program.is_mip else solution.x
+        value = float((program.cost @ x) * money) + given
+        price = 0.0
+        if solution.row_dual is not None:
+            row = program.rows - len(self.rows)
+            price = float(solution.row_dual[row]) * money / _scale(self.rows[0].column)
+        return Choice(model.burden(x * unit), value, bound, price)
+
+    def priced(self) -> _Priced | None:
+        """The rows priced at the LP relaxation's duals; None if HiGHS found no such."""
+        model = _Columns(self.curves)
+        program, money, _ = self.program(model)
+        left = max(0.1, self.deadline - perf_counter())
+        relaxed = highs.solve(replace(program, integer=None), time_limit=left, seed=self.seed)
+        if relaxed.row_dual is None or relaxed.status.value != "optimal":
+            return None
+        duals = relaxed.row_dual[program.rows - len(self.rows) :] * money
+        reduced, asked = self.worth.copy(), []
+        for dual, row in zip(duals.tolist(), self.rows):
+            price = dual / _scale(row.column)
+            side = row.low if price > 0 else row.high
+            if price == 0 or not isfinite(side):
+                continue
+            reduced -= price * row.column
+            asked.append(price * side)
+        start = self.curves.start
+        least = np.minimum.reduceat(reduced, start[:-1])
+        bound = exact_sum(least) + sum(asked)
+        over = reduced - np.repeat(least, np.diff(start))
+        return _Priced(bound, over, float(duals[0]) / _scale(self.rows[0].column))
+
+    def near(self, priced: _Priced, width: float) -> _Task:
+        """With only what is at most `width` (money) above the least; lines are cut there."""
+        if width == inf:
+            return self
+        curves, over = self.curves, priced.over
+        width += 1e-12 * float(np.abs(self.worth).max(initial=0.0))
+        kept = over <= width
+        linked = np.append(False, curves.joined[:-1])
+        kept |= (linked & np.append(False, kept[:-1])) & (curves.joined & np.append(kept[1:], False))
+        ends = np.flatnonzero(curves.joined)
+        part = np.zeros(over.size)  # of the way to a kept neighbour at which a line is cut
+        beside = np.zeros(over.size, dtype=np.int64)
+        for here, there in ((ends, ends + 1), (ends + 1, ends)):
+            cut = kept[here] & ~kept[there]
+            here, there = here[cut], there[cut]
+            way = (width - over[here]) / (over[there] - over[here])
+            if self.whole:
+                length = np.abs(curves.burden[there] - curves.burden[here])
+                way = np.floor(way * length + 1e-9) / length
+            part[there], beside[there] = 1 - way, here
+        moved = np.flatnonzero((part > 0) & (part < 1))
+        kept[moved] = True
+
+        def column(values: FloatArray) -> FloatArray:
+            values = values.copy()
+            values[moved] += part[moved] * (values[beside[moved]] - values[moved])
+            return values[kept]
+
+        burden = column(curves.burden)
+        if self.whole:
+            burden = np.rint(burden)
+        left = replace(
+            curves.keep(kept),
+            burden=burden,
+            cost=column(curves.cost),
+            need=column(curves.need),
+        )
+        rows = []
+        for row in self.rows:
+            mine = left.need if row.column is curves.need else column(row.column)
+            rows.append(replace(row, column=mine))
+        return replace(self, curves=left, rows=rows)
 
 
 def _polished(program: highs.LinearProgram, x: FloatArray, seed: int) -> FloatArray:
     """The integers rounded and held, the rest solved again: a vertex, without their dust."""
-    from dataclasses import replace
-
     assert program.integer is not None
     held = np.where(program.integer, np.rint(x), x)
     if program.integer.all():
