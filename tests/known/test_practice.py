@@ -217,3 +217,37 @@ def test_posted_prices_buy_what_may_be_asked(seed: int) -> None:
     plan = mo.solve(instance, "posted-price", objective="provider-surplus")
     assert plan.objective == pytest.approx(float(best))
     assert mo.audit(instance, plan).ok
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_units_too_many_to_list_are_looked_at_near_the_price(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mechopt.known.practice import curves
+
+    rng = np.random.default_rng(seed)
+    n = 200
+    cost, value = rng.lognormal(0, 0.6, n), rng.lognormal(1, 0.8, n)
+    capacity = np.round(rng.uniform(2, 12, n), 1)
+    given = float(np.minimum(capacity, value / cost).sum())
+    instance = mo.Instance(
+        cost=cost,
+        value=value,
+        capacity=capacity,
+        thresholds=[1.1 * given],
+        unit=0.5,
+        least=2.0,
+        contact_cost=0.3,
+        payment_step=0.05,
+    )
+    listed = mo.solve(instance, "burdens", objective="expenditure")
+    tight = instance.replace(budget=1.3 * listed.objective)
+    cheap = mo.solve(tight, "burdens", objective="social-cost")
+    monkeypatch.setattr(curves, "MOST_POINTS", 0)
+    for problem, objective, best in (
+        (instance, "expenditure", listed),
+        (tight, "social-cost", cheap),
+    ):
+        plan = mo.solve(problem, "burdens", objective=objective)
+        assert (plan.status, best.status) == ("optimal", "optimal")
+        assert plan.objective == pytest.approx(best.objective, rel=1e-9)

@@ -7,7 +7,8 @@ multiple-choice knapsack.
 
 Where all free users have the same unit, burdens are counted in it, and the straight line between
 two multiples stands for the multiples between them: a cut at a whole number falls on one. With
-several units every multiple is a point of its own.
+several units every multiple is a point of its own. Where payments come in steps every unit is one;
+if they are too many, only those near the prices at which the level is bought (`Focus`).
 """
 
 from __future__ import annotations
@@ -91,15 +92,50 @@ class Asked:
     """Curves of what may be asked, burdens in units of `scale` (data), fixed ones taken out.
 
     :borne: C_i at the points, money (the curves' cost has the contact in it where that is charged)
+    :coarse: payments are not in steps yet, there being too many units: a lower bound
     """
 
     curves: LevelCurves
     scale: float
     borne: FloatArray
+    coarse: bool = False
 
 
-def asked_curves(terms: Terms, excess: float) -> Asked:
-    """The curves if the total is the goal and `excess`; a lower bound if it is more."""
+@dataclass(frozen=True)
+class Focus:
+    """Prices around which whole units count one by one: f = cost · C + need · t − data · x.
+
+    With data and need anywhere in their ranges, a point left out has an f more than `width` (money)
+    above another of its user's: a straight line of slope d in f, rounded up to steps, has at its
+    j-th unit at least d j − need · step more than at its lower end.
+    """
+
+    cost: float
+    need: tuple[float, float]
+    data: tuple[float, float]
+    width: float
+
+    def holds(self, data: float, need: float) -> bool:
+        """Whether these prices are among those it is made for."""
+        return self.data[0] <= data <= self.data[1] and self.need[0] <= need <= self.need[1]
+
+    def units(
+        self, number: IntArray, cost: FloatArray, need: FloatArray, step: float
+    ) -> tuple[IntArray, IntArray]:
+        """The first unit of each line to look at and how many; slopes per unit, money."""
+        least = self.cost * cost + self.need[0] * need - self.data[1]
+        most = self.cost * cost + self.need[1] * need - self.data[0]
+        rise = np.maximum(np.maximum(least, -most), 1e-300)
+        room = np.minimum((self.need[1] * step + self.width) / rise, 1e9)
+        count = np.minimum(room.astype(np.int64) + 1, number)
+        return np.where(most < 0, number - count, 0), count
+
+
+def asked_curves(terms: Terms, excess: float, focus: Focus | None = None) -> Asked:
+    """The curves if the total is the goal and `excess`; a lower bound if it is more.
+
+    `focus`: which units are looked at, where not all can be (see `Asked.coarse`).
+    """
     instance, practice = terms.instance, terms.practice
     base = _base(terms, excess)
     low, high = practice.range(instance.capacity)
@@ -113,16 +149,21 @@ def asked_curves(terms: Terms, excess: float) -> Asked:
     curves = _sorted(instance.n, *(np.concatenate(parts) for parts in zip(*found)))
     if not terms.transfers:
         curves = curves.keep(curves.need <= 0)
+    coarse = False
     if practice.step and terms.transfers:
-        margin = MARGIN * float(terms.goal)
-        curves = _in_steps(curves, practice.step, common > 0, margin)
+        if common == 0:
+            curves = _stairs(curves, practice.step, MARGIN * float(terms.goal))
+        elif focus is not None or _units(curves).sum() <= MOST_POINTS:
+            curves = _units_in_steps(curves, practice.step, focus)
+        else:
+            coarse = True
     some = curves.burden > 0
     some |= ~free[curves.user] & (practice.fixed[curves.user] > 0)
     contact = np.where(some, practice.contact[curves.user], 0.0)
     cost = curves.cost + contact if terms.charged else curves.cost
     borne = curves.cost
     curves = replace(curves, cost=cost, need=curves.need + contact)
-    return Asked(curves, common or 1.0, borne)
+    return Asked(curves, common or 1.0, borne, coarse)
 
 
 Points = tuple[IntArray, FloatArray, FloatArray, FloatArray, BoolArray]
@@ -214,7 +255,8 @@ def _whole_units(
         count = least[owner] + (np.arange(owner.size) - np.repeat(first, number))
     count = np.clip(count, least[owner], most[owner])
     wide = float(most.max(initial=0.0)) + 2
-    key = np.unique(np.concatenate((everyone * wide, owner * wide + count)).astype(np.int64))
+    key = np.sort(np.concatenate((everyone * wide, owner * wide + count)).astype(np.int64))
+    key = key[np.append(True, key[1:] != key[:-1])]
     owner = (key // int(wide)).astype(np.int64)
     count = (key - owner * int(wide)).astype(np.float64)
     burden = counted(count, unit[owner])
@@ -237,51 +279,75 @@ def _level_after(terms: Terms, burden: FloatArray, excess: float, users: IntArra
     return level_curves.level_after(terms.instance, total, burden, users)
 
 
-def _in_steps(curves: LevelCurves, step: float, whole: bool, margin: float) -> LevelCurves:
-    """Needs rounded up to multiples of `step`.
+def _units(curves: LevelCurves) -> IntArray:
+    """How many whole units each joined line has, both ends counted."""
+    lines = np.flatnonzero(curves.joined)
+    return np.rint(curves.burden[lines + 1] - curves.burden[lines]).astype(np.int64) + 1
 
-    In whole units every unit becomes a point; else each rising line becomes stairs, or, where they
-    are too many, its first and its last stair and the line through the corners between them: a
-    lower bound, met at the corners.
+
+def _units_in_steps(curves: LevelCurves, step: float, focus: Focus | None) -> LevelCurves:
+    """Needs of whole units rounded up to multiples of `step`; every unit becomes a point."""
+    lines, number = np.flatnonzero(curves.joined), _units(curves)
+    width = np.maximum(number - 1.0, 1.0)
+    dearer = (curves.cost[lines + 1] - curves.cost[lines]) / width
+    rise = (curves.need[lines + 1] - curves.need[lines]) / width
+    first = np.zeros_like(number)
+    if focus is not None:
+        first, number = focus.units(number, dearer, rise, step)
+    line, place = _repeated(number)
+    place += first[line]
+    at = lines[line]
+    lone = _lone(curves)
+    columns = (
+        np.concatenate((curves.user[at], curves.user[lone])),
+        np.concatenate((curves.burden[at] + place, curves.burden[lone])),
+        np.concatenate((curves.cost[at] + place * dearer[line], curves.cost[lone])),
+        ceiling(np.concatenate((curves.need[at] + place * rise[line], curves.need[lone])), step)
+        * step,
+    )
+    return _merged(curves.n, *columns, np.zeros(line.size + lone.size, dtype=bool))
+
+
+def _lone(curves: LevelCurves) -> IntArray:
+    """Points that belong to no line."""
+    return np.flatnonzero(~curves.joined & ~np.append(False, curves.joined[:-1]))
+
+
+def _stairs(curves: LevelCurves, step: float, margin: float) -> LevelCurves:
+    """Needs rounded up to multiples of `step`: each rising line becomes stairs.
+
+    Where they are too many, its first and its last stair and the line through the corners between
+    them: a lower bound, met at the corners.
     """
     lines = np.flatnonzero(curves.joined)
     begin, end = curves.burden[lines], curves.burden[lines + 1]
     low, high = curves.need[lines], curves.need[lines + 1]
     cost, dearer = curves.cost[lines], curves.cost[lines + 1]
-    if whole:
-        number = np.rint(end - begin).astype(np.int64) + 1
-        if number.sum() > MOST_POINTS:
-            return curves
-        line, place = _repeated(number)
-        left = right = begin[line] + place
-        part = place / np.maximum(end - begin, 1.0)[line]
-        paid = more = ceiling(low[line] + part * (high - low)[line], step)
-    else:
-        first = ceiling(low, step)
-        last = np.maximum(ceiling(high, step), first)
-        stairs = (last - first).astype(np.int64) + 1
-        number = stairs if stairs.sum() <= MOST_STAIRS else np.minimum(stairs, 3)
-        line, place = _repeated(number)
-        final = place == number[line] - 1
-        more = np.where(final, last[line], first[line] + place)
-        chord = (stairs[line] > number[line]) & (place == 1)
-        more = np.where(chord, last[line] - 1, more)
-        paid = np.where(chord, first[line], more)
-        rise = np.where(high > low, high - low, 1.0)
+    first = ceiling(low, step)
+    last = np.maximum(ceiling(high, step), first)
+    stairs = (last - first).astype(np.int64) + 1
+    number = stairs if stairs.sum() <= MOST_STAIRS else np.minimum(stairs, 3)
+    line, place = _repeated(number)
+    final = place == number[line] - 1
+    more = np.where(final, last[line], first[line] + place)
+    chord = (stairs[line] > number[line]) & (place == 1)
+    more = np.where(chord, last[line] - 1, more)
+    paid = np.where(chord, first[line], more)
+    rise = np.where(high > low, high - low, 1.0)
 
-        def reach(count: FloatArray) -> FloatArray:
-            share = np.clip((count * step - low[line]) / rise[line], 0.0, 1.0)
-            return begin[line] + share * (end - begin)[line]
+    def reach(count: FloatArray) -> FloatArray:
+        share = np.clip((count * step - low[line]) / rise[line], 0.0, 1.0)
+        return begin[line] + share * (end - begin)[line]
 
-        right = np.where(final, end[line], reach(more))
-        before = np.where(chord, reach(paid), reach(paid - 1) + margin)
-        left = np.where(place == 0, begin[line], before)
-        kept = (left < right) | ((left == right) & (place == 0))
-        line, paid, more, left, right = (column[kept] for column in (line, paid, more, left, right))
+    right = np.where(final, end[line], reach(more))
+    before = np.where(chord, reach(paid), reach(paid - 1) + margin)
+    left = np.where(place == 0, begin[line], before)
+    kept = (left < right) | ((left == right) & (place == 0))
+    line, paid, more, left, right = (column[kept] for column in (line, paid, more, left, right))
     slope = (dearer - cost)[line] / np.where(end > begin, end - begin, 1.0)[line]
     costs = [cost[line] + (x - begin[line]) * slope for x in (left, right)]
     user = curves.user[lines][line]
-    lone = np.flatnonzero(~curves.joined & ~np.append(False, curves.joined[:-1]))
+    lone = _lone(curves)
     none = np.zeros(user.size + lone.size, dtype=bool)
     parts = (
         (user, user, curves.user[lone]),

@@ -31,6 +31,7 @@ from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget
 from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.known.practice.curves import (
     Asked,
+    Focus,
     Terms,
     asked_curves,
     most_of,
@@ -46,6 +47,7 @@ _ACCURACY = 1e-10  # of the level's money: when the search stops
 _EXACT, _FEW = 1e-13, 500  # the same with so few users: an objective may be a small difference
 _PROOF = 2e-10  # of the value: when it stops if little of the money is at stake
 _TIE = 1e-12  # weight of the cost among equal payments
+_SPREADS = (0.01, 0.08, 0.5)  # around the price of data: where units in steps are looked at
 _MOST_ROWS = 50_000  # users of a MILP; beyond, a budget on whole units is priced
 
 
@@ -197,24 +199,62 @@ class _Search:
     def _solve(self, low: float, high: float) -> Choice:
         """The curves if the free users give `low`, for any total up to where they give `high`."""
         terms = self.terms
-        excess = low * (self.unit or 1.0) - float(self.goal - self.given)
-        asked = asked_curves(terms, max(0.0, excess))
-        curves, scale = asked.curves, asked.scale
-        if (np.diff(curves.start) == 0).any():
+        excess = max(0.0, low * (self.unit or 1.0) - float(self.goal - self.given))
+        asked = self._asked(excess, None)
+        if (np.diff(asked.curves.start) == 0).any():
             return Choice(None, inf, inf)
-        room = min(high - low, max(most_of(curves) - low, 0.0))
-        if self.quantity == "pay":
-            curves = replace(curves, need=curves.need + self.tie * curves.cost)
-        found = self._minimise(replace(asked, curves=curves), low, room)
+        room = min(high - low, max(most_of(asked.curves) - low, 0.0))
+        found = self._minimise(asked, low, room)
         if found.burden is None:
             return found
-        self.data_price, self.budget_price = found.data_price / scale, found.budget_price
+        if asked.coarse and (self.quantity == "pay" or found.budget_price > 0):
+            found = self._focused(excess, low, room, found)
         scaled = found.burden
-        burden = scaled[: terms.instance.n] * scale
+        if scaled is None:
+            return found
+        self.data_price = found.data_price / asked.scale
+        self.budget_price = found.budget_price
+        burden = scaled[: terms.instance.n] * asked.scale
         if self.quantity == "pay":
             dust = self.tie * exact_sum(terms.instance.cost_of(self.high))
             found = replace(found, bound=max(0.0, found.bound - dust))
         return replace(found, burden=self._askable(burden, scaled))
+
+    def _asked(self, excess: float, focus: Focus | None) -> Asked:
+        asked = asked_curves(self.terms, excess, focus)
+        if self.quantity != "pay":
+            return asked
+        curves = asked.curves
+        return replace(asked, curves=replace(curves, need=curves.need + self.tie * curves.cost))
+
+    def _focused(self, excess: float, low: float, room: float, found: Choice) -> Choice:
+        """The same with payments in steps, looked at around the prices of `found`."""
+        step, pays = self.terms.practice.step, self.quantity == "pay"
+        for spread in _SPREADS:
+            price, worth = found.data_price, found.budget_price
+            beside = spread * abs(price) + step
+            focus = Focus(
+                cost=self.tie if pays else 1.0,
+                need=(1.0, 1.0) if pays else (worth * (1 - 2 * spread), worth * (1 + 2 * spread)),
+                data=(price - beside, price + beside),
+                width=8 * step * (1.0 if pays else worth),
+            )
+            asked = self._asked(excess, focus)
+            found = self._minimise(asked, low, room)
+            priced = (found.data_price, 1.0 if pays else found.budget_price)
+            if found.burden is None or focus.holds(*priced):
+                break
+        else:
+            return replace(found, bound=0.0)
+        curves = with_excess(asked.curves, room)
+        # L(prices) holds for all units; what is left out is more than the width above it.
+        value = focus.cost * curves.cost + priced[1] * curves.need
+        reduced = np.minimum.reduceat(value - priced[0] * curves.burden, curves.start[:-1])
+        floor = exact_sum(reduced) + priced[0] * (low + room)
+        floor -= 0.0 if pays else priced[1] * self.limit
+        if found.burden is None:  # none with these units, or not within the budget
+            return replace(found, bound=min(found.bound, floor + focus.width))
+        return replace(found, bound=max(floor, min(found.bound, floor + focus.width)))
 
     def _minimise(self, asked: Asked, least: float, room: float) -> Choice:
         """Knapsack, or rows where groups (or a budget on whole units) tie users together."""
@@ -233,7 +273,7 @@ class _Search:
             return freely
         if self._spent(self._askable(freely.burden[:-1] * asked.scale, freely.burden)) <= budget:
             return freely
-        if self.unit and curves.n <= _MOST_ROWS:
+        if self.unit and curves.n <= _MOST_ROWS and not asked.coarse:
             return self._rows(asked, least, room, budget)
         return minimise(Knapsack(wider, least + room, "cost", budget), **control)
 

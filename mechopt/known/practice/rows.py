@@ -78,7 +78,7 @@ _CORE = 200  # points beside the best of their users in the first core
 def _by_core(task: _Task, priced: _Priced) -> Choice:
     """The core of a few hundred points, then all within the gap it leaves."""
     beside = np.sort(priced.over[priced.over > 0])
-    found, size = Choice(None, inf, priced.bound, priced.data_price), _CORE
+    found, size = Choice(None, inf, priced.bound, *priced.prices), _CORE
     while True:
         everything = size >= beside.size
         width = inf if everything else float(beside[size])
@@ -99,11 +99,14 @@ def _by_core(task: _Task, priced: _Priced) -> Choice:
 
 @dataclass(frozen=True, eq=False)
 class _Priced:
-    """L(π) (money), how far each point is above the least of its user (N,), the total's price."""
+    """L(π) (money), how far each point is above the least of its user (N,), money.
+
+    :prices: of the total (per unit of the curves) and of the budget
+    """
 
     bound: float
     over: FloatArray
-    data_price: float
+    prices: tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,9 +198,9 @@ class _Task:
         if relaxed.row_dual is None or relaxed.status.value != "optimal":
             return None
         duals = relaxed.row_dual[program.rows - len(self.rows) :] * money
+        scaled = [dual / _scale(row.column) for dual, row in zip(duals.tolist(), self.rows)]
         reduced, asked = self.worth.copy(), []
-        for dual, row in zip(duals.tolist(), self.rows):
-            price = dual / _scale(row.column)
+        for price, row in zip(scaled, self.rows):
             side = row.low if price > 0 else row.high
             if price == 0 or not isfinite(side):
                 continue
@@ -207,7 +210,8 @@ class _Task:
         least = np.minimum.reduceat(reduced, start[:-1])
         bound = exact_sum(least) + sum(asked)
         over = reduced - np.repeat(least, np.diff(start))
-        return _Priced(bound, over, float(duals[0]) / _scale(self.rows[0].column))
+        of_budget = [-p for p, row in zip(scaled, self.rows) if row.column is self.curves.need]
+        return _Priced(bound, over, (scaled[0], sum(of_budget)))
 
     def near(self, priced: _Priced, width: float) -> _Task:
         """With only what is at most `width` (money) above the least; lines are cut there."""
@@ -217,7 +221,9 @@ class _Task:
         width += 1e-12 * float(np.abs(self.worth).max(initial=0.0))
         kept = over <= width
         linked = np.append(False, curves.joined[:-1])
-        kept |= (linked & np.append(False, kept[:-1])) & (curves.joined & np.append(kept[1:], False))
+        kept |= (linked & np.append(False, kept[:-1])) & (
+            curves.joined & np.append(kept[1:], False)
+        )
         ends = np.flatnonzero(curves.joined)
         part = np.zeros(over.size)  # of the way to a kept neighbour at which a line is cut
         beside = np.zeros(over.size, dtype=np.int64)
