@@ -48,6 +48,8 @@ def random_case(seed: int) -> tuple[mo.Instance, Problem, dict[str, Any]]:
         limit = Fraction(int(rng.integers(1, 6)), 2 if kind == "data" else 8)
         given[side] = {label: float(limit) if kind == "data" else f"{float(100 * limit):g} %"}
         groups[label] = (kind, *((limit, None) if side == "group_least" else (None, limit)))
+    if rng.random() < 0.15:
+        given["required"] = (np.isnan(fixed) & (rng.random(n) < 0.4)).astype(float)
     instance = mo.Instance(**given)
     protocol = str(rng.choice(["simultaneous", "none", "subsidy", "coalition"]))
     options = {
@@ -82,6 +84,7 @@ def _fractions(instance: mo.Instance, groups: dict[str, Any]) -> dict[str, Any]:
         "fixed": [
             None if is_free else Fraction(float(x)) for is_free, x in zip(free, instance.fixed)
         ],
+        "required": (instance.required > 0).tolist(),
         "step": Fraction(instance.payment_step),
         "group": instance.group.tolist(),
         "groups": groups,

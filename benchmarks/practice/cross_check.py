@@ -37,6 +37,10 @@ def problem(seed: int, n: int) -> tuple[mo.Instance, dict[str, Any]]:
     }
     if rng.random() < 0.3:
         terms["fixed"] = np.where(rng.random(n) < 0.1, np.minimum(capacity, 1.0), np.nan)
+    if rng.random() < 0.3:
+        terms["required"] = (rng.random(n) < 0.15) * np.isnan(
+            terms.get("fixed", np.full(n, np.nan))
+        )
     if rng.random() < 0.4:
         terms["group"] = rng.choice(["a", "b", "c"], n)
         terms["group_least"] = {"a": round(0.5 * thresholds[-1], 1)}

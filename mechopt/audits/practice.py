@@ -57,6 +57,9 @@ def add_rows(instance: Instance, burden: FloatArray, payment: FloatArray, ledger
     if not free.all():
         off = np.where(free, 0.0, np.abs(burden - np.where(free, 0.0, instance.fixed)))
         ledger.users("B3", off, room, "differs by {:g} from the fixed burden")
+    if (instance.required > 0).any():
+        unasked = np.where((instance.required > 0) & ~asked, instance.capacity, 0.0)
+        ledger.users("B3", unasked, 0 * room, "is not asked although required (of up to {:g})")
     step = instance.payment_step
     if step > 0:
         off = np.abs(payment - np.rint(payment / step) * step)

@@ -17,7 +17,7 @@ from mechopt.formulations import burdens_levels_bigm as bigm
 from mechopt.formulations import parts
 from mechopt.formulations.burdens import add_participation
 from mechopt.formulations.parts import Model
-from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.problem.aims import MARGIN, MINIMISED, check_options
 from mechopt.problem.instance import Instance
 
 
@@ -68,6 +68,16 @@ def add_amounts(model: Model, instance: Instance) -> None:
     """What may be asked: at least the least, whole units, or the burden that is given."""
     free = [i for i in range(instance.n) if isnan(instance.fixed[i])]
     model.FREE = pyo.Set(initialize=free, within=model.USERS, doc="users whose burden is chosen")
+    something = MARGIN * float(instance.thresholds[0])
+    model.required = pyo.Constraint(
+        [i for i in free if instance.required[i] > 0],
+        rule=lambda m, i: (
+            m.burden[i]
+            >= max(float(instance.least[i]), float(instance.unit[i]), something)
+            * sum(m.reach[k] for k in m.LEVELS)
+        ),
+        doc="(B3) must be asked for something",
+    )
     least = [i for i in free if instance.least[i] > 0]
     model.least = pyo.Constraint(
         least,

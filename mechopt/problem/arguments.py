@@ -133,15 +133,18 @@ class Reader:
             bad = ~(array > 0)
         elif rule == "≥ 0":
             bad = ~(array >= 0)
+        elif rule == "0 or 1":
+            bad = (array != 0) & (array != 1)
         else:
             bad = ~((array >= 0) & (array <= 1))
         bad |= np.isinf(array)
         if free:
             bad &= ~np.isnan(array)
-        finite = " and finite" * (limit and rule != "[0, 1]")
+        counted = rule in ("> 0", "≥ 0")
+        finite = " and finite" * (limit and counted)
         said = RULES[rule] + (f" ({unit})" if unit else "") + finite
         kinds = [(bad, said)]
-        if rule != "[0, 1]":
+        if counted:
             beyond = ~bad & (array > LARGEST) if limit else np.zeros_like(bad)
             kinds.append((beyond, f"must be at most {LARGEST:g}; choose a larger unit"))
         tiny = ~bad & (array != 0) & (array < SMALLEST)
@@ -247,6 +250,8 @@ def _sound(array: FloatArray, rule: str) -> bool:
     """Whether every entry keeps to the rule, by the least and the largest (NaN: it does not)."""
     if not array.size:
         return True
+    if rule == "0 or 1":
+        return bool(((array == 0) | (array == 1)).all())
     low, high = array.min(), array.max()
     if not high <= (1.0 if rule == "[0, 1]" else LARGEST):
         return False

@@ -16,6 +16,7 @@ RULES = {
     "> 0": "must be > 0",
     "≥ 0": "must be ≥ 0",
     "[0, 1]": "must lie in [0, 1]",
+    "0 or 1": "must be 0 or 1",
 }
 # unit -> powers of (data, money)
 DIMENSIONS = {"": (0, 0), "data": (1, 0), "money": (0, 1), "money per data unit": (-1, 1)}
@@ -74,6 +75,7 @@ USER_FIELDS = (
     UserField("unit", "data: burdens are multiples of it; 0 for none", unit="data", default=0),
     UserField("contact_cost", "κ ≥ 0, money per user asked", unit="money", default=0),
     UserField("fixed", "burden given beforehand, data; blank: free", "≥ 0", "data", nan, nan),
+    UserField("required", "1: must be asked for something; 0: open", "0 or 1", default=0),
     UserField("group", "name of the user's group", default="", label=True),
 )
 # also fields of a Group, one number each

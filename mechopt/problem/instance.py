@@ -61,6 +61,7 @@ class Instance:
     :least, unit: data; who is asked at all is asked at least `least`, in multiples of `unit`
     :contact_cost: κ_i ≥ 0, money, spent on every user asked; counts as expenditure
     :fixed: burden that is given beforehand (0: left out), data; NaN (or None) where it is free
+    :required: 1 for who must be asked for something, whatever the burden; 0 where it is open
     :group: names of groups, "" for none
     :group_least, group_most: mapping from group to data, or to a share of the social cost ("30 %")
     :provider_value: V ≥ 0, money
@@ -70,11 +71,10 @@ class Instance:
 
     Numbers may be floats, integers, `Decimal`, `Fraction` or strings such as "1/3". If all are of
     the exact kinds, `is_exact` is true and ties are decided exactly.
-
     Attributes are read-only: `cost, value, capacity, reversibility, removable, exclusion,
-    committed, least, unit, contact_cost, fixed, group` of shape (n,), `thresholds, shares` of shape
-    (K,), `widths, slopes` of shape (n, J), `provider_value`, `budget` (`inf` if none),
-    `payment_step` (0 if none), `n`, `levels` (K); `practice` has what section 11 asks for.
+    committed, least, unit, contact_cost, fixed, required, group` of shape (n,), `thresholds,
+    shares` of shape (K,), `widths, slopes` of shape (n, J), `provider_value`, `budget` (`inf` if
+    none), `payment_step` (0 if none), `n`, `levels` (K); `practice` has what section 11 asks for.
 
     Raises
     ------
@@ -93,6 +93,7 @@ class Instance:
     unit: FloatArray
     contact_cost: FloatArray
     fixed: FloatArray
+    required: FloatArray
     group: np.ndarray[Any, np.dtype[np.str_]]
     group_least: Mapping[str, tuple[str, float]]
     group_most: Mapping[str, tuple[str, float]]
@@ -123,6 +124,7 @@ class Instance:
         unit: Any = None,
         contact_cost: Any = 0,
         fixed: Any = None,
+        required: Any = 0,
         group: Any = None,
         group_least: Mapping[str, Any] | None = None,
         group_most: Mapping[str, Any] | None = None,

@@ -21,7 +21,7 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_parts, exact_s
 if TYPE_CHECKING:
     from mechopt.problem.instance import Instance
 
-FIELDS = ("least", "unit", "contact_cost", "fixed", "group")
+FIELDS = ("least", "unit", "contact_cost", "fixed", "required", "group")
 _SAME = tolerances.TOTALS  # two multiples of a unit that are the same up to rounding
 
 
@@ -30,7 +30,8 @@ class Practice:
     """The terms of one instance; arrays of shape (n,) unless said otherwise.
 
     :least, unit: data, 0 where there is none; contact : money per user asked; fixed : the burden
-        (data), NaN where it is free; step : money, payments are its multiples, 0 for none
+        (data), NaN where it is free; required : who must be asked for something, whatever it is;
+        step : money, payments are its multiples, 0 for none
     :group: position in `labels`, −1 for nobody's; data_least, data_most, share_least, share_most
         of shape (G,): limits on a group's data and on its share of the social cost
     """
@@ -39,6 +40,7 @@ class Practice:
     unit: FloatArray
     contact: FloatArray
     fixed: FloatArray
+    required: BoolArray
     step: float
     group: IntArray
     labels: tuple[str, ...]
@@ -98,11 +100,12 @@ class Practice:
 
         Users without a unit have none above their least (they can go down to it): it is returned.
         """
-        lower = np.where(burden > low, low, 0.0)
+        lower = np.where((burden > low) | self.required, low, 0.0)
         for size in np.unique(self.unit[self.unit > 0]).tolist():
             mine = self.unit == size
             step = multiples(np.rint(burden[mine] / size) - 1, size)
             lower[mine] = np.where(step >= low[mine] * (1 - _SAME), step, 0.0)
+        lower = np.where(self.required & (lower == 0), burden, lower)
         return np.where(self.free, np.maximum(lower, 0.0), burden)
 
     def total(self, burden: FloatArray) -> Fraction:
@@ -188,6 +191,7 @@ def practice_of(instance: Instance) -> Practice | None:
         unit=instance.unit,
         contact=instance.contact_cost,
         fixed=instance.fixed,
+        required=(instance.required > 0) & np.isnan(instance.fixed),
         step=instance.payment_step,
         group=group.reshape(-1).astype(np.int64),
         labels=names,

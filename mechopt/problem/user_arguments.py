@@ -84,6 +84,7 @@ class _Users(Reader):
         self.stop()
         self.within_capacity("committed", columns)
         self.within_capacity("fixed", columns)
+        self.open_to(columns["required"], columns["fixed"])
         self.countable(columns["unit"], columns["capacity"])
         limits = {name: self.limits(name, columns["group"]) for name in _LIMITS}
         self.stop()
@@ -270,6 +271,13 @@ class _Users(Reader):
             text = f"is {unit[row]:g}, and the capacity more than {MOST_UNITS:g} times as much"
             found.append(Fault("unit", text, (row,), self.who(row)))
         self.some("unit", found, len(many))
+
+    def open_to(self, required: FloatArray, fixed: FloatArray) -> None:
+        """Nobody is both required and left out."""
+        both = np.flatnonzero((required > 0) & (fixed == 0)).tolist()
+        text = "is 1 (must be asked), but the burden is fixed at 0 (left out)"
+        found = [Fault("required", text, (row,), self.who(row)) for row in both[:SHOWN]]
+        self.some("required", found, len(both))
 
     def within_capacity(self, name: str, columns: dict[str, Any]) -> None:
         """Nobody can have given for good, or be held to, more than he can give."""

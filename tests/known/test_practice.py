@@ -59,6 +59,21 @@ def test_fixed_users_keep_their_burden_and_are_paid_for_it() -> None:
     assert plan.payment.tolist() == [0, 0, 14]
 
 
+def test_who_is_required_is_asked_for_as_little_as_may_be() -> None:
+    for terms, least in (({}, 0.0), ({"unit": 0.5}, 0.5), ({"least": 1.5}, 1.5)):
+        instance = mo.Instance(**EXAMPLE, required=[0, 0, 1], **terms)
+        plan = mo.solve(instance, "burdens", objective="social-cost")
+        assert plan.status == "optimal"
+        assert plan.burden is not None
+        assert plan.burden[2] > 0
+        assert plan.burden[2] == pytest.approx(least, abs=1e-6)
+        assert mo.audit(instance, plan).ok
+    refused = mo.solve(instance, "burdens", objective="social-cost", transfers=False)
+    assert refused.status == "optimal"  # 4 · 1.5 is what he may be asked for unpaid
+    dear = instance.replace(least=2)
+    assert mo.solve(dear, "burdens", transfers=False).status == "null"
+
+
 def test_a_fixed_total_above_the_threshold_leaves_nobody_pivotal() -> None:
     plan = mo.solve(
         mo.Instance(cost=[1, 1], value=6, capacity=10, thresholds=[8], fixed=[9, 9]),
@@ -102,6 +117,7 @@ def test_groups_by_data_and_by_share_of_the_cost() -> None:
         ({"group": ["a", "b", "b"], "group_most": {"a": "50%"}}, "B6", [6, 2, 0]),
         ({"contact_cost": 1, "budget": 1}, "A4", [6, 2, 0]),
         ({"payment_step": 0.3}, "B4", [6, 2, 0]),
+        ({"required": [0, 0, 1]}, "B3", [6, 2, 0]),
     ],
 )
 def test_the_audit_sees_every_new_row(terms: dict[str, Any], tag: str, burden: list[int]) -> None:
@@ -181,6 +197,11 @@ def test_columns_and_options_of_the_command_line(tmp_path: Path, capsys: Any) ->
         ({"group_least": {"a": 1}}, "'a' is nobody's group"),
         ({"group": ["a", "b", "c"], "group_most": {"a": "x"}}, "no amount of data"),
         ({"payment_step": -1}, "payment_step: must be ≥ 0"),
+        ({"required": [0, 0.5, 1]}, "required[1]: must be 0 or 1, got 0.5"),
+        (
+            {"required": [1, 0, 0], "fixed": [0, None, None]},
+            "required[0]: is 1 (must be asked), but",
+        ),
     ],
 )
 def test_wrong_terms_are_named(terms: dict[str, Any], words: str) -> None:
@@ -191,11 +212,12 @@ def test_wrong_terms_are_named(terms: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize("seed", range(25))
 def test_posted_prices_buy_what_may_be_asked(seed: int) -> None:
     instance, oracle, _ = random_case(40_000 + seed)
-    free = {"fixed": None, "group_least": None, "group_most": None, "payment_step": None}
+    free = {"fixed": None, "required": 0, "group_least": None, "group_most": None}
+    free["payment_step"] = None
     instance = instance.replace(**free)
     if instance.practice is None:
         return
-    oracle.d.update(fixed=[None] * instance.n, step=0)
+    oracle.d.update(fixed=[None] * instance.n, required=[False] * instance.n, step=0)
     allowed = [oracle.allowed(i) for i in range(instance.n)]
     slopes = {
         (oracle.cost(i, y) - oracle.cost(i, x)) / (y - x)

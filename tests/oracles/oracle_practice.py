@@ -33,7 +33,7 @@ class Problem:
             return [fixed]
         unit, least = self.d["unit"][i], self.d["least"][i]
         most = sum(self.d["widths"][i])
-        found, x = [Fraction(0)], unit
+        found, x = [] if self.d["required"][i] else [Fraction(0)], unit
         while x <= most:
             if x >= least:
                 found.append(x)

@@ -147,6 +147,8 @@ def asked_curves(terms: Terms, excess: float, focus: Focus | None = None) -> Ask
     if whole.any():
         found.append(_whole_units(terms, base, whole, low, high, excess, common))
     curves = _sorted(instance.n, *(np.concatenate(parts) for parts in zip(*found)))
+    if practice.required.any():
+        curves = curves.keep((curves.burden > 0) | ~practice.required[curves.user])
     if not terms.transfers:
         curves = curves.keep(curves.need <= 0)
     coarse = False
@@ -198,7 +200,7 @@ def _fixed(terms: Terms, excess: float) -> Points:
 def _from_least(terms: Terms, base: LevelCurves, mine: BoolArray, low: FloatArray) -> Points:
     """Users without a unit: 0, and the curve from the least on (where there is one)."""
     practice = terms.practice
-    gap = mine & ((low > 0) | (practice.contact > 0))
+    gap = mine & ((low > 0) | (practice.contact > 0) | practice.required)
     low = np.maximum(low, MARGIN * float(terms.goal))  # asked at all is asked for something
     user, burden = base.user, base.burden
     plain = mine[user] & ~gap[user]

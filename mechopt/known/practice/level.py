@@ -122,6 +122,9 @@ class _Search:
         self.given = practice.asked()
         self.unit = terms.unit
         self.spacing = self.unit or MARGIN * float(self.goal)
+        self.low = np.where(
+            practice.required, np.maximum(self.low, MARGIN * float(self.goal)), self.low
+        )
         able = self.low <= self.high * (1 + 1e-12)
         self.high = np.where(able, self.high, 0.0)
         money = instance.cost_of(self.high) + practice.contact
@@ -141,7 +144,8 @@ class _Search:
     def widest(self) -> float:
         """The largest excess worth looking at, data."""
         terms, practice = self.terms, self.terms.practice
-        over = max(0.0, float(self.given - self.goal))
+        required = exact_sum(self.low[practice.required])
+        over = max(0.0, float(self.given - self.goal) + required)
         free = practice.free
         gap = np.maximum(np.where(self.low <= self.high, self.low, 0.0), practice.unit)
         widest = max(over, float(gap[free].max(initial=0.0)))
@@ -323,6 +327,7 @@ class _Search:
         burden = np.where(practice.free, np.minimum(burden, self.high), practice.fixed)
         loose = practice.free & (practice.unit == 0)
         burden[loose & (burden < 0.5 * MARGIN * float(self.goal))] = 0.0
+        burden = np.where(practice.required, np.maximum(burden, self.low), burden)
         goal = float(self.goal)
         for _ in range(4):
             short = self.goal - practice.total(burden)

@@ -28,10 +28,10 @@ def enveloped(instance: Instance) -> Instance:
     """The plain instance that answers every price in the same way; NotSupported if none does."""
     practice = instance.practice
     assert practice is not None
-    if practice.has_groups or (practice.fixed > 0).any():
+    if practice.has_groups or (practice.fixed > 0).any() or practice.required.any():
         raise NotSupported(
             "posted-price: a price for everybody cannot hold groups to limits, or users to fixed "
-            "burdens; use burdens or subsidy"
+            "burdens or to being asked at all (required); use burdens or subsidy"
         )
     bare = instance.replace(contact_cost=0, payment_step=None)
     if bare.practice is None:
