@@ -18,9 +18,10 @@ import numpy as np
 from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import BoolArray, FloatArray, IntArray
-from mechopt.errors import InvalidOption, NotSupported, TooLarge
+from mechopt.errors import InvalidOption, TooLarge
 from mechopt.known.levels import infeasible, rank_candidates
 from mechopt.known.posted_price import only_offer
+from mechopt.known.practice import contracts
 from mechopt.problem.aims import MINIMISED, check_options, objective_value, worthless
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
@@ -58,11 +59,6 @@ def solve(
     Payments are made whether or not the threshold is reached. `details`: floor, payment, accepters.
     Raises TooLarge with several cost segments and more than 5,000 users.
     """
-    if instance.practice is not None:
-        raise NotSupported(
-            "posted-contract: one amount for everybody knows no least amounts, units, contact "
-            "costs, fixed burdens, steps or groups; use posted-price, subsidy or burdens"
-        )
     lowest = check_options(instance, objective, target, 0.0)
     fields: dict[str, Any] = {
         "mechanism": "posted-contract",
@@ -76,11 +72,16 @@ def solve(
     if floor is not None and payment is not None:
         if not (0 < floor < np.inf and 0 <= payment < np.inf):
             raise InvalidOption(f"floor must be > 0 and payment ≥ 0, got {floor!r} and {payment!r}")
+        if instance.practice is not None:
+            offered = (float(floor), float(payment))
+            return only_offer(contracts.given(instance, *offered, objective, fields))
         able = instance.capacity >= floor * (1 - tolerances.REACH)
         return only_offer(_plan(instance, float(floor), float(payment), able, objective, fields))
     if lowest > instance.levels:
         reason = f"no threshold gives a share of {target:g}"
         return infeasible(instance, target, reason, {"constraint": "target"}, fields)
+    if instance.practice is not None:
+        return contracts.best(instance, objective, lowest, target, fields)
     room = Room(instance)
     found = candidates(instance, room)
     best = rank_candidates(

@@ -273,3 +273,67 @@ def test_units_too_many_to_list_are_looked_at_near_the_price(
         plan = mo.solve(problem, "burdens", objective=objective)
         assert (plan.status, best.status) == ("optimal", "optimal")
         assert plan.objective == pytest.approx(best.objective, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_posted_contracts_in_whole_units_equal_every_contract_there_is(seed: int) -> None:
+    instance, oracle, options = random_case(60_000 + seed)
+    instance = instance.replace(required=0, group_least=None, group_most=None)
+    out = np.where(instance.fixed > 0, np.nan, instance.fixed)
+    instance = instance.replace(fixed=out)
+    d, n = oracle.d, instance.n
+    given = [Fraction(int(k), 8) for k in range(1, 81)]
+    values = [Fraction(0)] if options["objective"] not in ("expenditure", "social-cost") else []
+    for amount in given:
+        can = [
+            i
+            for i in range(n)
+            if out[i] != 0
+            and amount >= d["least"][i]
+            and amount <= sum(d["widths"][i])
+            and (amount / d["unit"][i]).denominator == 1
+        ]
+        for first in can:
+            pay = oracle.cost(first, amount)
+            step = d["step"]
+            pay = -(-pay // step) * step if step else pay
+            who = [i for i in can if oracle.cost(i, amount) <= pay]
+            level = oracle.level(amount * len(who))
+            contact = sum(d["contact"][i] for i in who)
+            spent = pay * len(who) + contact
+            cost = sum(oracle.cost(i, amount) for i in who)
+            if d["budget"] is not None and spent > d["budget"]:
+                continue
+            values += oracle.worth(
+                options["objective"], instance.levels, level, spent, cost, contact
+            )
+    plan = mo.solve(instance, "posted-contract", objective=options["objective"])
+    if not values:
+        assert plan.status in ("infeasible", "null")
+        return
+    best = (min if options["objective"] in ("expenditure", "social-cost") else max)(values)
+    assert plan.status in ("optimal", "null")
+    assert plan.objective == pytest.approx(float(best))
+    assert plan.burden is not None
+    assert mo.audit(instance, plan).ok
+
+
+def test_posted_contracts_without_units_say_what_is_proved() -> None:
+    plain = mo.solve(mo.Instance(**EXAMPLE), "posted-contract", objective="expenditure")
+    least = mo.Instance(**EXAMPLE, least=[5, 0, 0])
+    plan = mo.solve(least, "posted-contract", objective="expenditure")
+    assert plan.status == "optimal"
+    assert plan.burden is not None
+    assert (plan.burden[plan.burden > 0] >= 4).all()
+    contact = mo.Instance(**EXAMPLE, contact_cost=0.5, payment_step=0.25)
+    plan = mo.solve(contact, "posted-contract", objective="expenditure")
+    assert plan.status in ("optimal", "feasible")
+    assert plan.bound is not None
+    assert plan.objective is not None
+    assert plan.bound <= plan.objective
+    assert plain.objective is not None
+    assert plan.objective >= plain.objective
+    with pytest.raises(mo.NotSupported, match="required"):
+        mo.solve(mo.Instance(**EXAMPLE, required=[1, 0, 0]), "posted-contract")
+    with pytest.raises(mo.InvalidOption, match="no multiple of payment_step"):
+        mo.solve(contact, "posted-contract", floor=4, payment=8.1)

@@ -90,20 +90,23 @@ class Problem:
 
     def best(self, objective, lowest, **options):
         """The best value of an objective; None if no plan reaches what is asked for."""
-        V, everyone = self.d["provider_value"], sum(self.d["value"])
         minimised = objective in ("expenditure", "social-cost")
         values = [] if minimised else [Fraction(0)]
-        for level, spent, cost, contact in self.plans(**options):
-            if minimised and level < lowest:
-                continue
-            share = self.b[level]
-            values.append(
-                {
-                    "provider-surplus": V * share - spent,
-                    "welfare": (V + everyone) * share - cost - contact,
-                    "expenditure": spent,
-                    "social-cost": cost,
-                    "improvement": share,
-                }[objective]
-            )
+        for outcome in self.plans(**options):
+            values += self.worth(objective, lowest, *outcome)
         return min(values, default=None) if minimised else max(values)
+
+    def worth(self, objective, lowest, level, spent, cost, contact):
+        """[the objective of an outcome]; [] if it misses the level that must be reached."""
+        V, everyone, share = self.d["provider_value"], sum(self.d["value"]), self.b[level]
+        if objective in ("expenditure", "social-cost") and level < lowest:
+            return []
+        return [
+            {
+                "provider-surplus": V * share - spent,
+                "welfare": (V + everyone) * share - cost - contact,
+                "expenditure": spent,
+                "social-cost": cost,
+                "improvement": share,
+            }[objective]
+        ]
