@@ -138,12 +138,16 @@ def plan_text(plan: Plan, benchmark: Plan | None = None, remark: str = "") -> st
 
 def check_text(plan: Plan, audit: Audit) -> str:
     """What `mechopt check` prints: the verdict, its witnesses, totals and burdens."""
+    from mechopt.studies.safety import restoring
+
     page = Page()
     verdict = "every constraint holds" if audit.ok else "NOT every constraint holds"
     page.line(f"{plan.mechanism} plan for {plan.instance.n:,} users: {verdict}")
     page.line(f"claimed status: {plan.status}; protocol: {plan.protocol}")
     page.gap()
     page.line(str(audit))
+    if restore := restoring(plan):
+        page.line(restore)
     page.gap()
     _totals(page, plan, None)
     for report in reports(plan).values():

@@ -171,16 +171,24 @@ def _plan(
         else:
             column = np.where(listed, np.asarray(column, dtype=np.float64)[rows], 0.0)
         cells[name] = column
+    notes: tuple[str, ...] = ()
     if not listed.all():
-        left = int((~listed).sum())
-        note = f"{left:,} of {instance.n:,} users are not in the plan: nothing is asked of them"
-        fields = {**fields, "notes": (note,)}
+        left = np.flatnonzero(~listed)
+        who = _few(instance.ids[left])
+        notes = (
+            f"{left.size:,} of {instance.n:,} users are not in the plan: nothing is asked of them "
+            f"({who})",
+        )
     try:
         plan = Plan.from_arrays(instance, cells["burden"], cells["payment"], **fields)
     except InvalidPlan as error:
         raise InvalidPlan(f"{found.path}: {problem}" for problem in error.problems) from None
-    _check_cost(found, plan, rows)
-    return plan
+    notes += _check_cost(found, plan, rows, same=stated is not None)
+    return plan.replace(notes=(*plan.notes, *notes)) if notes else plan
+
+
+def _few(names: Any) -> str:
+    return ", ".join(map(str, names[:3])) + (", …" if len(names) > 3 else "")
 
 
 def _aligned(found: tables.Table, instance: Instance) -> Any:
@@ -238,18 +246,33 @@ def _gone(found: tables.Table, instance: Instance, rows: list[int]) -> list[str]
     return problems
 
 
-def _check_cost(found: tables.Table, plan: Plan, rows: Any) -> None:
-    """The stated costs must be those of the instance, or the plan belongs to another one."""
+def _check_cost(found: tables.Table, plan: Plan, rows: Any, *, same: bool) -> tuple[str, ...]:
+    """The stated costs must be those of the instance, or the plan belongs to another one.
+
+    `same`: it is known to be made for this instance; then whoever edited a burden left the old cost
+    beside it, which a note says.
+    """
     if "cost" not in found.columns:
-        return
+        return ()
     assert plan.burden is not None
     listed = rows >= 0
     actual = plan.instance.cost_of(plan.burden)
     stated = np.asarray(found.columns["cost"], dtype=np.float64)[rows]
     stated = np.where(listed, stated, actual)
     wrong = np.abs(stated - actual) > tolerances.MONEY * np.maximum(np.abs(actual), 1)
-    for user in np.flatnonzero(wrong | ~np.isfinite(stated))[:1].tolist():
-        raise InvalidPlan(
-            f"{found.where(int(rows[user]))}: does not match its instance: the cost is "
-            f"{stated[user]:g}, but this burden costs {plan.instance.name(user)} {actual[user]:g}"
+    edited = np.flatnonzero(wrong | ~np.isfinite(stated))
+    if not edited.size:
+        return ()
+    user = int(edited[0])
+    where = found.where(int(rows[user]))
+    if same:
+        one = edited.size == 1
+        return (
+            f"{edited.size:,} {'burden was' if one else 'burdens were'} changed by hand "
+            f"({_few(plan.instance.ids[edited])}); the cost and utility beside are old, not used",
         )
+    raise InvalidPlan(
+        f"{where}: does not match its instance: the cost is {stated[user]:g}, but this "
+        f"burden costs {plan.instance.name(user)} {actual[user]:g}; changed by hand? delete "
+        "the column `cost`"
+    )

@@ -10,7 +10,9 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.errors import MechoptError
+from mechopt.known.burdens.level_curves import payment_needed
 from mechopt.known.levels import spending
+from mechopt.problem.practice import ceiling, counted
 from mechopt.withdrawal.mistakes import Simulation, simulate_withdrawal
 
 MISTAKE, DRAWS = 0.01, 1000
@@ -73,6 +75,38 @@ def safety(plan: Plan, *, seed: int = 0) -> Safety | None:
     if kept >= 0.99 or plan.reserve or instance.n > _LARGEST or plan.objective_name is None:
         return plain
     return _with_reserve(plan, plain, found, seed)
+
+
+def restoring(plan: Plan) -> str:
+    """What brings a plan short of the first threshold back to it, in words; "" for the others.
+
+    The one person whose payment (then cost) rises least by giving all that is short; if nobody can
+    alone, what all together can.
+    """
+    instance, x = plan.instance, plan.burden
+    if x is None or plan.level or not x.any() or plan.unconditional:
+        return ""
+    practice, threshold = instance.practice, float(instance.thresholds[0]) + plan.reserve
+    short = np.full(instance.n, threshold - float(plan.total or 0.0))
+    if practice is not None:
+        whole = practice.unit > 0
+        size = np.where(whole, practice.unit, 1.0)
+        short = np.where(whole, counted(ceiling(short, size), size), short)
+    more = x + short
+    able = more <= instance.capacity * (1 + tolerances.REACH)
+    if practice is not None:
+        able &= practice.free & (more >= practice.least)
+    if not able.any():
+        room = float((instance.capacity - x).sum())
+        return f"to restore it: nobody alone can give what is missing; all have {room:g} left"
+    need = payment_needed(instance, 1, threshold, np.minimum(more, instance.capacity))
+    rise = np.where(able, np.maximum(need - plan.payment, 0.0), np.inf)
+    who = int(np.lexsort((instance.cost_of(more) - instance.cost_of(x), rise))[0])
+    paid = "no payment more" if rise[who] == 0 else f"{_n(float(rise[who]))} more of payment"
+    return (
+        f"to restore it: {instance.ids[who]} (asked for {x[who]:g} of at most "
+        f"{instance.capacity[who]:g}) can give {short[who]:g} more for {paid}; or solve again"
+    )
 
 
 def _mistakes(plan: Plan, seed: int) -> Simulation:

@@ -206,9 +206,35 @@ def test_a_list_of_those_who_are_asked(tmp_path: Path, capfd: pytest.CaptureFixt
     again = mo.read(tmp_path / "plan.csv")
     assert again.burden.tolist() == plan.burden.tolist()
     left = int((plan.burden == 0).sum())
-    assert again.notes == (f"{left} of 3 users are not in the plan: nothing is asked of them",)
+    who = ", ".join(np.array(["ana", "bo", "cy"])[plan.burden == 0])
+    said = f"{left} of 3 users are not in the plan: nothing is asked of them ({who})"
+    assert again.notes == (said,)
     assert cli.main(["check", str(tmp_path / "plan.csv")]) == 0
     assert f"{left} of 3 users are not in the plan" in capfd.readouterr().err
+
+
+def test_a_burden_changed_by_hand(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    instance = mo.Instance(
+        cost=[1, 2, 4], value=6, capacity=10, thresholds=[8], ids=["ana", "bo", "cy"]
+    )
+    mo.solve(instance, "burdens", objective="social-cost", transfers=False).write(
+        tmp_path / "plan.csv"
+    )
+    text = (tmp_path / "plan.csv").read_text()
+    assert "\nbo,2.0,0.0,4.0," in text
+    (tmp_path / "plan.csv").write_text(text.replace("\nbo,2.0,", "\nbo,1.0,"))
+    assert cli.main(["check", str(tmp_path / "plan.csv")]) == 3
+    printed = capfd.readouterr()
+    assert "1 burden was changed by hand (bo)" in printed.err
+    assert "7 of 8 data: 1 short of the first threshold" in printed.out
+    words = " ".join(printed.out.split())
+    assert "to restore it: bo (asked for 1 of at most 10) can give 1 more for no payment" in words
+    rows = [row for row in text.splitlines() if not row.startswith("bo,")]
+    (tmp_path / "plan.csv").write_text("\n".join(rows) + "\n")
+    assert cli.main(["check", str(tmp_path / "plan.csv")]) == 3
+    printed = capfd.readouterr()
+    assert "1 of 3 users are not in the plan: nothing is asked of them (bo)" in printed.err
+    assert "to restore it: bo (asked for 0 of at most 10)" in " ".join(printed.out.split())
 
 
 def test_xlsx_cells(tmp_path: Path) -> None:
