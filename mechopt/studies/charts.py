@@ -88,7 +88,7 @@ def dot_chart(dots: Sequence[Dot], name: str) -> str:
         parts.append(_text(x, height - 8, number(mark), "middle"))
     for k, dot in enumerate(dots):
         y = row * k + 26
-        parts.append(_text(12, y - 9, dot.label, "start"))
+        parts.append(_text(16, y - 9, dot.label, "start"))
         if isfinite(dot.low) and isfinite(dot.high) and dot.high > dot.low:
             parts.append(_bar(across(dot.low), y, across(dot.high), y, dot.style))
         shown = f"{dot.label}: {number(dot.mean)}"
