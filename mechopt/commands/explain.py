@@ -6,7 +6,7 @@ from typing import Annotated
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Argument
-from mechopt.commands.output import emit
+from mechopt.commands.output import Page, emit
 
 
 def explain(
@@ -25,4 +25,6 @@ def explain(
 
         emit(dumps({"id": who, "sentences": text.splitlines()}))
     else:
-        emit(text)
+        page = Page()
+        page.line(text)
+        emit(page.text())

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Option
-from mechopt.commands.output import emit
+from mechopt.commands.output import Page, emit
 
 
 def simulate(
@@ -62,4 +62,6 @@ def simulate(
         f"mean share of the improvement: {result.improvement:.4g}",
         f"mean data that stay: {result.data:,.6g} of {found.total or 0:,.6g}",
     ]
-    emit("\n".join(lines) + "\n")
+    page = Page()
+    page.line("\n".join(lines))
+    emit(page.text())

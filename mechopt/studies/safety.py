@@ -84,7 +84,7 @@ def restoring(plan: Plan) -> str:
     alone, what all together can.
     """
     instance, x = plan.instance, plan.burden
-    if x is None or plan.level or not x.any() or plan.unconditional:
+    if x is None or plan.payment is None or plan.level or not x.any() or plan.unconditional:
         return ""
     practice, threshold = instance.practice, float(instance.thresholds[0]) + plan.reserve
     short = np.full(instance.n, threshold - float(plan.total or 0.0))

@@ -299,3 +299,17 @@ def test_pages_keep_to_the_width_of_the_terminal(width: int | None) -> None:
         lines = [line for line in done.stdout.splitlines() if not line.startswith("  mechopt ")]
         assert lines
         assert max(map(len, lines)) <= (width or 80), (words, max(lines, key=len))
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_narrow_tables_wrap_words_and_cut_no_number(width: int) -> None:
+    from mechopt.commands.output import Page
+
+    page = Page(width)
+    rows = [("threshold (level 1 of 2 reached)", "1,000", "-133.25"), ("data", "123,456", "0")]
+    page.table(("", "burdens", "price"), rows)
+    text = page.text()
+    assert "…" not in text
+    for number in ("1,000", "-133.25", "123,456"):
+        assert number in text
+    assert max(map(len, text.splitlines())) <= max(width, 12 + 1 + 7 + 1 + 7)

@@ -57,7 +57,7 @@ def best(
 ) -> Plan:
     """The best contract among the floors searched. TooLarge if they are too many."""
     practice = terms(instance)
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for floor in _floors(instance, practice):
         able = _able(instance, practice, floor)
         rows += _contracts(instance, practice, floor, able)
@@ -150,7 +150,7 @@ def _contracts(
     costs = instance.cost_of(np.full(instance.n, floor))[able]
     order = np.argsort(costs, kind="stable")
     costs, contact = costs[order], practice.contact[able][order]
-    found = []
+    found: list[tuple[float, ...]] = []
     for threshold in instance.thresholds.tolist():
         needed = _number(practice, floor, threshold)
         if needed > costs.size:
