@@ -159,6 +159,8 @@ class _Users(Reader):
             raw = field.default
         if field.label:
             return self.names(field.name, raw)
+        if field.rule == "0 or 1":
+            raw = self.given[field.name] = _as_number(raw)
         if field.blank is not None and isinstance(raw, tuple):
             raw = tuple(field.blank if entry is None else entry for entry in raw)
         if isinstance(raw, np.ndarray) and raw.dtype == np.float64 and raw.ndim == 1:
@@ -386,6 +388,17 @@ def _at_least(floats: FloatArray, exact: ExactArray) -> FloatArray:
     """The smallest floats that are no less than `exact`, so that reaching them reaches T."""
     below = [Fraction(low) < high for low, high in zip(floats.tolist(), np.atleast_1d(exact))]
     return np.where(below, np.nextafter(floats, inf), floats)
+
+
+def _as_number(raw: Any) -> Any:
+    """True and false as 1 and 0."""
+    if isinstance(raw, (bool, np.bool_)):
+        return int(raw)
+    if isinstance(raw, np.ndarray) and raw.dtype == np.bool_:
+        return raw.astype(np.float64)
+    if isinstance(raw, tuple):
+        return tuple(int(one) if isinstance(one, (bool, np.bool_)) else one for one in raw)
+    return raw
 
 
 def _nameable(entry: Any) -> bool:

@@ -6,8 +6,10 @@ bit of it) but found by solving the neighbouring problem.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf, isinf
+from math import floor, inf, isinf, log10
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -324,6 +326,40 @@ def _effect(plan: Plan, spent: float, change: _Change) -> str:
     )
 
 
+_HALVINGS, _BRIEF = 20, 2.0  # of the range in which the most data lies; seconds for all of them
+
+
+def _most_data(plan: Plan, options: Mapping[str, Any]) -> list[str]:
+    """The largest threshold that these people and this budget would reach, at the first share."""
+    from mechopt.solving import solve
+
+    instance, until = plan.instance, perf_counter() + _BRIEF
+    options = {**options, "time_limit": _BRIEF}
+    first, share = float(instance.thresholds[0]), float(instance.shares[0])
+    unpaid = {"transfers": False} if plan.options.get("transfers") is False else {}
+    low, high, spent = 0.0, min(first, exact_sum(instance.capacity)), 0.0
+    for step in range(_HALVINGS):
+        middle = high if step == 0 else (low + high) / 2
+        variant = instance.replace(thresholds=[middle], shares=[share])
+        try:
+            found = solve(variant, plan.mechanism, objective="expenditure", **options, **unpaid)
+        except MechoptError:
+            return []
+        if found.has_answer and found.level:
+            low, spent = middle, spending(variant, found.burden, found.payment)
+        else:
+            high = middle
+        if low == high or perf_counter() > until:
+            break
+    if low == 0:
+        return ["As things are nothing can be bought, not even a little data."]
+    digit = 10.0 ** (floor(log10(low)) - 3)
+    return [
+        f"What can be had as things are: {_n(low)} data for {_n(spent)}, {_n(first - low)} less "
+        f"than the first threshold; try --threshold {floor(low / digit) * digit:g}."
+    ]
+
+
 def price_of_levels(plan: Plan) -> list[str]:
     """What every level costs at least, and the command to try next; for a null outcome."""
     from mechopt.solving import solve
@@ -365,6 +401,8 @@ def price_of_levels(plan: Plan) -> list[str]:
             f"What the budget does buy: level {affordable}; try --objective improvement, or "
             f"--objective expenditure --target {share:g}."
         )
-    elif cheapest < inf:
-        lines.append(f"The cheapest level needs --budget {cheapest:.6g}.")
+    else:
+        if cheapest < inf:
+            lines.append(f"The cheapest level needs --budget {cheapest:.6g}.")
+        lines += _most_data(plan, options)
     return ["What every level costs at least:", *lines]

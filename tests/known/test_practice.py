@@ -74,6 +74,14 @@ def test_who_is_required_is_asked_for_as_little_as_may_be() -> None:
     assert mo.solve(dear, "burdens", transfers=False).status == "null"
 
 
+def test_required_is_said_by_numbers_or_truth_values() -> None:
+    said = [mo.Instance(**EXAMPLE, required=one) for one in (
+        [0, 0, 1], [False, False, True], np.array([False, False, True]), np.array([0, 0, 1.0])
+    )]  # fmt: skip
+    assert all(one == said[0] for one in said)
+    assert all(one.required.tolist() == [0, 0, 1] for one in said)
+
+
 def test_a_fixed_total_above_the_threshold_leaves_nobody_pivotal() -> None:
     plan = mo.solve(
         mo.Instance(cost=[1, 1], value=6, capacity=10, thresholds=[8], fixed=[9, 9]),

@@ -159,3 +159,16 @@ def test_tables_print_small() -> None:
     table = mo.compare({"a/0": four(), "a/1": four(budget=3)}, ["burdens"], ["simultaneous"])
     assert repr(table) == "Table(2 rows)"
     assert len(str(table).splitlines()) == 2
+
+
+def test_a_short_budget_says_what_it_does_buy() -> None:
+    """By hand: unpaid 3 + 3 + 1.5 are given, 2 of money buys 2 / 1 more of the cheapest."""
+    instance = mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[20], budget=2)
+    plan = mo.solve(instance, "burdens", objective="expenditure")
+    assert plan.status == "null"
+    said = "\n".join(price_of_levels(plan))
+    assert "What can be had as things are: 12.5 data for 2, 7.5 less than the first" in said
+    again = instance.replace(thresholds=[float(said.split("--threshold ")[1].rstrip("."))])
+    assert mo.solve(again, "burdens", objective="expenditure").status == "optimal"
+    unpaid = mo.solve(instance, "burdens", objective="social-cost", transfers=False)
+    assert "10.5 data for 0" in "\n".join(price_of_levels(unpaid))
