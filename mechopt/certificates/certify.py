@@ -24,6 +24,7 @@ from mechopt.problem.aims import MARGIN, as_noticed
 from mechopt.problem.exact_data import decimal, reading, spelled
 from mechopt.problem.instance import Instance
 from mechopt.problem.population import Population
+from mechopt.problem.practice import said
 from mechopt.problem.units import natural_population
 from mechopt.status import Status
 
@@ -79,8 +80,7 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
         )
     if isinstance(problem, Instance) and problem.practice is not None:
         raise NotSupported(
-            "certify: least amounts, units, contact costs, fixed burdens, steps and groups have "
-            "bounds, but no certificates yet"
+            f"certify: plans with {said(problem)} have bounds, but no certificates yet"
         )
     if isinstance(problem, Instance) and problem.has_committed:
         raise NotSupported("certify: committed data; certify the problem of what is still open")

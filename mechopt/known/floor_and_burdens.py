@@ -26,6 +26,7 @@ from mechopt.known.posted_price import floor_response, supply_curve
 from mechopt.known.posted_price import solve as posted_price
 from mechopt.problem.aims import MINIMISED, check_options
 from mechopt.problem.instance import Instance
+from mechopt.problem.practice import refuse_with
 from mechopt.status import Status
 from mechopt.tolerances import REACH
 
@@ -54,8 +55,9 @@ def solve(
     `details`: price, floor (data, per user), floor_payment (money, in all), better_than_parts.
     """
     lowest = check_options(instance, objective, target, 0.0)
-    if instance.has_committed or instance.practice is not None:
-        raise NotSupported("floor-and-burdens: committed data, or rules of practice, of its own")
+    refuse_with(instance, "floor-and-burdens")
+    if instance.has_committed:
+        raise NotSupported("floor-and-burdens: not together with committed")
     if price is not None and not 0 <= price < inf:
         raise InvalidOption(f"price: must be ≥ 0 and finite (money per data unit), got {price!r}")
     options: dict[str, Any] = {

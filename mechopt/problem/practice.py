@@ -17,6 +17,7 @@ import numpy as np
 
 from mechopt import arrays, tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_parts, exact_sum
+from mechopt.errors import NotSupported
 
 if TYPE_CHECKING:
     from mechopt.problem.instance import Instance
@@ -197,6 +198,19 @@ def practice_of(instance: Instance) -> Practice | None:
         labels=names,
         **table,
     )
+
+
+def said(instance: Instance) -> str:
+    """The fields of section 11 that an instance has, by name: "unit, payment_step"."""
+    names = [name for name in FIELDS[:-1] if name in instance.said]
+    scalars = ("payment_step", "group_least", "group_most")
+    return ", ".join([*names, *(name for name in scalars if getattr(instance, name))])
+
+
+def refuse_with(instance: Instance, what: str) -> None:
+    """NotSupported, naming both sides, if `what` meets a term of section 11."""
+    if instance.practice is not None:
+        raise NotSupported(f"{what}: not together with {said(instance)}; take out one or the other")
 
 
 def read_limit(raw: Any) -> dict[str, tuple[str, float]]:

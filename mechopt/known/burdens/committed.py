@@ -22,6 +22,7 @@ from mechopt.errors import NotSupported
 from mechopt.known.levels import Wanted
 from mechopt.problem.aims import objective_value, required_total
 from mechopt.problem.instance import Instance
+from mechopt.problem.practice import refuse_with
 from mechopt.status import Status
 
 
@@ -42,8 +43,7 @@ def open_problem(instance: Instance) -> Open:
         raise NotSupported(
             "committed: the data given reach a threshold already, and some users can be excluded"
         )
-    if instance.practice is not None:
-        raise NotSupported("committed: not together with least amounts, units, costs or groups")
+    refuse_with(instance, "committed")
     start = np.cumsum(instance.widths, axis=1) - instance.widths
     used = np.clip(committed[:, None] - start, 0.0, instance.widths)
     widths = instance.widths - used

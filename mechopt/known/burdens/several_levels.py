@@ -25,6 +25,7 @@ from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget,
 from mechopt.known.levels import LevelAnswer, Wanted, best_level, spending
 from mechopt.problem.aims import MINIMISED, as_noticed
 from mechopt.problem.instance import Instance
+from mechopt.problem.practice import refuse_with
 from mechopt.status import Status
 
 PATIENCE = 60.0  # seconds of search if no time limit is given
@@ -102,11 +103,8 @@ def _solve_level(
     """One level by the road that is for it."""
     control: dict[str, Any] = {"transfers": wanted.transfers, "reserve": wanted.reserve}
     if instance.practice is not None:
-        if instance.has_committed or wanted.withdrawal == "part":
-            raise NotSupported(
-                "committed data, or withdrawal of a part, together with least amounts, units, "
-                "contact costs, fixed burdens, steps or groups"
-            )
+        if wanted.withdrawal == "part":
+            refuse_with(instance, "withdrawal 'part'")
         from mechopt.known.practice.level import solve_level as solve_in_practice
 
         return solve_in_practice(as_noticed(instance), level, quantity, wanted, deadline)

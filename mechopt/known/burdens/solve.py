@@ -21,6 +21,7 @@ from mechopt.known.burdens.separable import one_level, unsecured_share
 from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.known.natural import in_natural_units
 from mechopt.problem.instance import Instance
+from mechopt.problem.practice import refuse_with, said
 from mechopt.withdrawal.rights.reassign import levels_without
 
 METHODS = ("auto", "selection", "model")
@@ -84,7 +85,9 @@ def solve(
     practice = instance.practice is not None
     if dropout is not None or confidence is not None or shock is not None:
         return _safe(instance, wanted, dropout=dropout, shock=shock, confidence=confidence)
-    if protocol == "reassign" and (instance.levels > 1 or reserve or instance.practice is not None):
+    if protocol == "reassign":
+        refuse_with(instance, "protocol 'reassign'")
+    if protocol == "reassign" and (instance.levels > 1 or reserve):
         raise NotSupported("protocol 'reassign' designs for one threshold without a reserve")
     separable = protocol in ("none", "reassign") or (
         instance.levels == 1 and reserve == 0 and not _held_by_exclusion_alone(instance)
@@ -97,8 +100,8 @@ def solve(
             )
         if practice and method == "model":
             raise NotSupported(
-                "method 'model': with least amounts, units, contact costs, fixed burdens, steps or "
-                "groups use build_model(instance, 'burdens-practice') and solve_model(model)"
+                f"method 'model': with {said(instance)} use build_model(instance, "
+                "'burdens-practice') and solve_model(model)"
             )
         from mechopt.known.burdens import several_levels
 

@@ -20,6 +20,7 @@ from mechopt.known.safety.search import Safe, search
 from mechopt.known.safety.task import Task
 from mechopt.problem.aims import MINIMISED, objective_value
 from mechopt.problem.instance import Instance
+from mechopt.problem.practice import refuse_with
 from mechopt.status import Status
 
 _PATIENCE = 60.0  # seconds, without a time limit
@@ -129,11 +130,9 @@ def _check(instance: Instance, dropout: Any, confidence: Any, wanted: Wanted) ->
         raise NotSupported(
             "confidence: no order is designed with drop-outs; leave it out or give one"
         )
-    if instance.has_committed or instance.practice is not None:
-        raise NotSupported(
-            "confidence: not together with committed data, least amounts, units, contact costs, "
-            "fixed burdens, steps or limits on groups"
-        )
+    refuse_with(instance, "confidence")
+    if instance.has_committed:
+        raise NotSupported("confidence: not together with committed")
 
 
 def _solve_level(
