@@ -345,3 +345,23 @@ def test_posted_contracts_without_units_say_what_is_proved() -> None:
         mo.solve(mo.Instance(**EXAMPLE, required=[1, 0, 0]), "posted-contract")
     with pytest.raises(mo.InvalidOption, match="no multiple of payment_step"):
         mo.solve(contact, "posted-contract", floor=4, payment=8.1)
+
+
+@pytest.mark.parametrize("terms", [{"fixed": [None, 2, None]}, {"required": [0, 1, 0]}])
+def test_rights_are_compared_where_somebody_is_held_to_give(terms: dict[str, Any]) -> None:
+    table = mo.rights(mo.Instance(**EXAMPLE, **terms))
+    assert "reassign" in str(table)
+
+
+@pytest.mark.parametrize("field", ["unit", "least", "contact_cost", "payment_step"])
+def test_what_goes_with_no_such_term_names_both(field: str) -> None:
+    instance = mo.Instance(**EXAMPLE, **{field: 0.5})
+    for call in (
+        lambda: mo.solve(instance.replace(committed=[1, 0, 0]), "burdens"),
+        lambda: mo.solve(instance, "burdens", withdrawal="part"),
+        lambda: mo.solve(instance, "burdens", protocol="reassign"),
+        lambda: mo.solve(instance, "floor-and-burdens"),
+        lambda: mo.solve(instance, "burdens", dropout=0.03, confidence=0.9),
+    ):
+        with pytest.raises(mo.NotSupported, match=f"(committed|part|reassign|floor|conf).*{field}"):
+            call()

@@ -100,4 +100,11 @@ def without(instance: Instance, user: int) -> Instance | None:
     else:
         slopes = instance.exact("slopes").tolist()
         widths, committed = widths.tolist(), committed.tolist()
-    return instance.replace(segments=(widths, slopes), committed=committed)
+    freed: dict[str, Any] = {}
+    if not np.isnan(instance.fixed[user]):  # nor can he be held to anything
+        column = instance.exact("fixed") if exact else instance.fixed
+        freed["fixed"] = [one if one == one else None for one in column.tolist()]
+        freed["fixed"][user] = None
+    if instance.required[user]:
+        freed["required"] = np.where(np.arange(instance.n) == user, 0, instance.required)
+    return instance.replace(segments=(widths, slopes), committed=committed, **freed)
