@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from math import inf, isfinite
@@ -338,6 +338,27 @@ def _people(plan: Plan) -> str:
     return f"<h2>People</h2>{more}{_table(header, rows, 'people')}"
 
 
+def _losses(dropout: Mapping[str, Any]) -> str:
+    """What a plan was made for, in words."""
+    words = f"Made for people who drop out: {_spelled(dropout['hazard'], percent)}"
+    if dropout.get("shock"):
+        chance, factor = dropout["shock"]
+        words += (
+            f"; with probability {percent(chance)} a common shock multiplies that by "
+            f"{_spelled(factor, number)}"
+        )
+    return f"{words}. Training is to happen with probability {percent(dropout['confidence'])}."
+
+
+def _spelled(given: Any, say: Callable[[float], str]) -> str:
+    """A number, numbers by group, or the range of numbers by person."""
+    if isinstance(given, Mapping):
+        return ", ".join(f"{label} {say(float(value))}" for label, value in given.items())
+    column = np.atleast_1d(np.asarray(given, dtype=float))
+    low, high = float(column.min()), float(column.max())
+    return say(low) if low == high else f"{say(low)} to {say(high)}"
+
+
 def _assumptions(plan: Plan) -> str:
     instance = plan.instance
     said = [
@@ -355,9 +376,11 @@ def _assumptions(plan: Plan) -> str:
         *instance.notes,
     ]
     if plan.dropout is not None:
-        said.append(f"Made for drop-outs: {plan.dropout}.")
-    if plan.options:
-        said.append(f"Options: {dict(plan.options)}.")
+        said.append(_losses(plan.dropout))
+    options = {k: v for k, v in plan.options.items() if k not in ("dropout", "shock", "confidence")}
+    if options:
+        listed = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
+        said.append(f"Asked for: {listed}.")
     items = "".join(f"<li>{escape(text)}</li>" for text in said)
     return (
         f"<h2>Assumptions</h2><ul>{items}</ul>"

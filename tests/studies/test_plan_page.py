@@ -86,3 +86,18 @@ def test_the_command(tmp_path: Path) -> None:
     assert "96.9 %" in out.read_text()
     instance.write(tmp_path / "instance.json")
     assert cli.main(["report", str(tmp_path / "instance.json"), "-o", str(out)]) == 2
+
+
+def test_losses_are_said_in_words() -> None:
+    instance = mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[8])
+    plan = mo.solve(
+        instance,
+        objective="expenditure",
+        dropout=[0.01, 0.02, 0.02],
+        shock=(0.1, 2),
+        confidence=0.9,
+    )
+    page = plan_page(plan)
+    assert "drop out: 1.0 % to 2.0 %; with probability 10.0 % a common shock multiplies" in page
+    assert "Training is to happen with probability 90.0 %." in page
+    assert "{" not in page.split("<h2>Assumptions</h2>")[1]
