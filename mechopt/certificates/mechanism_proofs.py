@@ -8,14 +8,13 @@ from typing import Any
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.certificates.draft import Draft
 from mechopt.certificates.robust_proofs import best_guarantee
-from mechopt.checker.mechanisms import MechanismProblem, named
+from mechopt.checker.mechanisms import MOST_ROWS, MechanismProblem, named
 from mechopt.errors import NotSupported, TooLarge
 from mechopt.exact.mechanisms import Search, exact_terms
 from mechopt.problem.direct_size import predict_size
 from mechopt.problem.exact_data import population_data, spelled
 
 CERTIFIED = ("direct", "complete-information")
-MOST_ROWS = 20_000
 
 
 def draft(mechanism: DirectMechanism) -> Draft:

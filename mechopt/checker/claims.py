@@ -13,7 +13,7 @@ from .mechanisms import MechanismProblem
 from .plans import PlanProblem
 from .posted import PostedProblem
 
-_DIGITS = 1_000_000  # longest number accepted; Python's own limit of 4,300 is too low here
+_DIGITS = 100_000  # longest number accepted; Python's own limit of 4,300 is too low here
 
 
 def seal_of(document: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from .data import ONE, ZERO, Aim, Levels, User, flag, number, numbers, require, total
 from .laws import around, by_state, joint, mixed
 
+MOST_ROWS = 20_000  # more are not certified
 State = tuple[int, ...]  # how many users report each type; types are numbered group after group
 Terms = dict[Any, Fraction]  # a linear expression: variable -> coefficient
 Row = tuple[str, Terms, bool, Fraction]  # name, expression ≥ right side (True: =), right side
@@ -70,7 +71,7 @@ class MechanismProblem:
             costs, law = data["costs"], numbers(data["probabilities"])
             require(len(costs) == len(law) > 0 and all(f > 0 for f in law), "a group's types")
             require(total(law) == 1, "probabilities do not sum to 1")
-            require(type(data["size"]) is int and data["size"] > 0, "a group's size")
+            require(type(data["size"]) is int and 0 < data["size"] <= 100_000, "a group's size")
             self.user += [User(data, cost) for cost in costs]
             self.group += [g] * len(law)
             self.size += [data["size"]] * len(law)
@@ -80,6 +81,7 @@ class MechanismProblem:
         self.aim = Aim(levels, total(worth), terms)
         self.target = number(terms["target"]) if self.aim.minimised else None
         sizes = [data["size"] for data in problem["groups"]]
+        self.within_reach(sizes)
         parts = [compositions(size, self.group.count(g)) for g, size in enumerate(sizes)]
         self.states: list[State] = [sum(state, ()) for state in product(*parts)]
         self.sizes = sizes
@@ -89,6 +91,23 @@ class MechanismProblem:
         self.ball = around(self, problem, terms) if terms.get("robust") is not None else None
         self.rows = self.constraints("safe")
         self.loosest = self.rows if self.loss == "safe" else self.constraints("loosest")
+
+    def within_reach(self, sizes: list[int]) -> None:
+        """Refused before anything is written down: what a few bytes can ask for without end."""
+        types = [self.group.count(g) for g in range(len(sizes))]
+        states, digits = 1, 0
+        for g, (size, m) in enumerate(zip(sizes, types)):
+            for more in range(1, m):
+                states = states * (size + more) // more
+                require(states <= MOST_ROWS, "more states than can be checked one by one")
+            law = [self.chance[j] for j in self.types if self.group[j] == g]
+            digits += size * max(f.numerator.bit_length() + f.denominator.bit_length() for f in law)
+        require(states * digits <= 20_000 * MOST_ROWS, "probabilities with too many digits")
+        rows, segments = states, max(len(user.slopes) for user in self.user)
+        for size, m in zip(sizes, types):
+            cells = states * m * size // (size + m - 1)  # states with a user of the type
+            rows += len(self.ks) * cells * (3 * (m - 1) + 3 + segments)
+        require(rows <= 2 * MOST_ROWS, "more rows than can be checked one by one")
 
     def probability(self, state: State, chance: list[Fraction]) -> Fraction:
         """Multinomial, group by group, for users who draw independently."""

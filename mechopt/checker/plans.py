@@ -26,6 +26,10 @@ class PlanProblem:
         require(self.mechanism in ("burdens", "subsidy", "complete-information"), "mechanism?")
         require(self.protocol in ("simultaneous", "coalition", "sequential", "none"), "protocol?")
         require(self.reserve >= 0, "a negative reserve")
+        corners = max((len(user.slopes) for user in self.users), default=0)
+        corners *= corners + levels.K  # of one offer, each with its cost
+        work = corners * levels.K * len(self.users)
+        require(corners <= 200 or work <= 200_000, "more segments and thresholds than can be tried")
 
     def exactly(self, level: int) -> bool:
         """Whether (W1) with X = T_k + R is all that the withdrawal right asks.

@@ -30,6 +30,10 @@ class PostedProblem:
         self.aim = Aim(self.levels, total(user.value for user in self.users), terms)
         self.mechanism, self.offer = terms["mechanism"], terms["offer"]
         require(self.mechanism in ("posted-price", "posted-contract"), "mechanism?")
+        if self.mechanism == "posted-contract" and self.offer is None:
+            evaluations = len(self.users) ** 2 * self.levels.K
+            evaluations *= max((len(user.slopes) for user in self.users), default=1)
+            require(evaluations <= 2_000_000, "more contracts than can be compared one by one")
 
     def value(self, answer: dict[str, Any]) -> Fraction | None:
         """The objective of an offer within the budget; None if it misses the target."""

@@ -68,6 +68,7 @@ def all_stay_in_turn(levels: Levels, users: list[User], x: Column, t: Column, or
         return then[1][high], then[1][low]
 
     after: list[Steps] = [([ZERO, *levels.T], list(range(levels.K + 1)))]
+    steps = 0
     for i in reversed(places):
         shifts = (x[i], x[i] - users[i].removes(x[i]))
         changes: Column = []
@@ -79,6 +80,8 @@ def all_stay_in_turn(levels: Levels, users: list[User], x: Column, t: Column, or
                 changes.append(start)
                 outcome.append(final)
         after.append((changes, outcome))
+        steps += len(changes)
+        require(steps <= 50_000 + 50 * len(users), "too many turns of the outcome to be followed")
     before = before_all
     for i, then in zip(places, reversed(after[:-1])):
         if not stays(i, *choices(i, before, then)):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from fractions import Fraction as F
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -492,3 +493,38 @@ def _backward_induction(
 
     level, everyone = play(0, F(0))
     return everyone and level > 0
+
+
+def _hostile() -> Iterator[tuple[dict[str, Any], Any]]:
+    """Small files that ask for work without end: (document, what is changed in its problem)."""
+    instance = mo.Instance([1, 2, 4], 6, 10, [3, 8], [0.5, 1], provider_value=100)
+    plan = mo.certify(instance, mo.solve(instance, "burdens")).document
+    contract = mo.certify(instance, mo.solve(instance, "posted-contract")).document
+    group = mo.Group(2, [1, 2], [0.5, 0.5], value=1, capacity=10)
+    population = mo.Population([group], [1.25], provider_value=1)
+    mechanism = mo.certify(population, mo.solve(population, "direct")).document
+    for size in (3000, 10**5, 10**9, 10**30):
+        yield mechanism, lambda data, size=size: data["groups"][0].update(size=size)
+    law = {"costs": [str(j) for j in range(1, 7)], "probabilities": ["1/6"] * 6, "size": 20}
+    yield mechanism, lambda data: data["groups"][0].update(law)
+    yield mechanism, lambda data: data.update(groups=data["groups"] * 12)
+    many = [str(j) for j in range(1, 301)]
+    steps = {"thresholds": many, "shares": [f"{j}/300" for j in many]}
+    segments = {"widths": ["1"] * 300, "slopes": many}
+
+    def curved(data: dict[str, Any]) -> None:
+        data.update(steps, users=[{**user, **segments} for user in data["users"]])
+
+    yield plan, curved
+    yield plan, lambda data: data["users"][0].update(value="1" * 1_000_000)
+    yield contract, lambda data: data.update(steps, users=data["users"] * 100)
+
+
+def test_small_files_cannot_ask_for_work_without_end() -> None:
+    for document, change in _hostile():
+        changed = json.loads(json.dumps(document))
+        change(changed["problem"])
+        began = process_time()
+        with pytest.raises(Refuted):
+            checker.verify(sealed({k: v for k, v in changed.items() if k != "seal"}))
+        assert process_time() - began < 2

@@ -100,8 +100,10 @@ _BEYOND = 2.0**48  # so far apart, little of the smaller is left in a sum: no ru
 
 
 def far_apart(population: Population, factor: float = _FAR) -> bool:
-    """Whether what users and types have at stake lies many orders apart."""
+    """Whether what users and types have at stake lies many orders apart, or T_K from them all."""
     top = float(population.thresholds[-1])
+    if top > factor * sum(group.size * group.capacity for group in population.groups):
+        return True
     most = [group.costs * min(group.capacity, top) for group in population.groups]
     stakes = np.concatenate([*most, [group.value for group in population.groups]])
     stakes = stakes[stakes > 0]
