@@ -8,7 +8,7 @@ from typing import Annotated
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Option
-from mechopt.commands.output import check_out, emit
+from mechopt.commands.output import check_out, emit, note
 
 
 def export_model(
@@ -48,6 +48,8 @@ def export_model(
         {"plan": stage, "level": level, "goal": goal, **asdict(direct)}
     )
     written = export(problem, aim.mechanism or default_mechanism(problem), out, **said)
+    if written.warning:
+        note(written.warning, quiet=False)
     if format is cli.Format.JSON:
         labels = None if written.labels is None else str(written.labels)
         emit(dumps({**asdict(written), "path": written.path, "labels": labels}))

@@ -18,12 +18,16 @@ from mechopt.solving import problem_kind, with_defaults
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """Where the model went; `labels` is the JSON map from written names to ours, if any differ."""
+    """Where the model went; `labels` is the JSON map from written names to ours, if any differ.
+
+    `warning` says which of its numbers mean something else to a solver than to us ("" if none).
+    """
 
     path: Path
     labels: Path | None
     columns: int
     rows: int
+    warning: str = ""
 
 
 def build_model(problem: Any, name: str = "burdens", **options: Any) -> Any:
@@ -88,6 +92,7 @@ def export_model(
     if target.suffix not in (".lp", ".mps"):
         raise InvalidOption(f"{target.name}: models are written as .lp or .mps")
     model = build_model(problem, name, **options)
+    warning = _beyond_solvers(model)
     place = target.with_name(target.name + ".labels.json")
     # Pyomo takes its time to write: what a kill leaves then lies among the system's temporary files
     with tempfile.TemporaryDirectory(prefix="mechopt-") as folder:
@@ -104,7 +109,37 @@ def export_model(
         with replacing(target, binary=True) as stream, draft.open("rb") as written:
             shutil.copyfileobj(written, stream)
     counts = labels["counts"]
-    return ExportedModel(target, place, counts["columns"], counts["rows"])
+    return ExportedModel(target, place, counts["columns"], counts["rows"], warning)
+
+
+# Solvers' usual settings: coefficients below 1e-9 are dropped, bounds and sides hold to 1e-7, and
+# from 1e15 on a coefficient is refused, or a bound is none.
+_LEAST_COEFFICIENT, _LEAST_SIDE, _MOST = 1e-9, 1e-7, 1e15
+
+
+def _beyond_solvers(model: Any) -> str:
+    """Which numbers of a model a solver takes for nothing, or for no limit; in words."""
+    import numpy as np
+
+    from mechopt.solver.highs import from_pyomo
+
+    program = from_pyomo(model).program
+    sides = (program.row_lower, program.row_upper, program.lower, program.upper)
+    found = []
+    for numbers, least in (
+        (np.concatenate((program.value, program.cost)), _LEAST_COEFFICIENT),
+        (np.concatenate(sides), _LEAST_SIDE),
+    ):
+        sizes = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
+        found.append(sizes[(sizes < least) | (sizes >= _MOST)])
+    odd = np.concatenate(found)
+    if not odd.size:
+        return ""
+    return (
+        f"{odd.size:,} numbers of this model, from {odd.min():g} to {odd.max():g}, mean something "
+        "else to a solver: coefficients below 1e-9 and sides below 1e-7 count as nothing, 1e15 "
+        "and more as no limit or as an error; count data or money in other units"
+    )
 
 
 def _labels(problem: Any, model: Any, symbols: int) -> dict[str, Any]:

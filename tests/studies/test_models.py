@@ -495,3 +495,12 @@ def test_checker_refuses_holes_and_false_bounds() -> None:
     assert oracle.violations(program, {"a": Fraction(1, 2)}) == ["a = 1/2 is not an integer"]
     assert oracle.violations(program, {"a": Fraction(1)}) == ["row r does not hold: 2"]
     assert oracle.violations(program, {"c": Fraction(1)}) == ["c is no column"]
+
+
+@pytest.mark.parametrize("capacity", [1e-12, 1e15])
+def test_numbers_that_mean_something_else_to_a_solver(tmp_path: Path, capacity: float) -> None:
+    instance = mo.Instance([1, 2], 6, [capacity, 10.0], [8])
+    written = mo.export_model(instance, "burdens", tmp_path / "m.lp")
+    assert f"{capacity:g}" in written.warning
+    assert "other units" in written.warning
+    assert not mo.export_model(instance.replace(capacity=10), "burdens", tmp_path / "n.lp").warning
