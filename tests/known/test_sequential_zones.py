@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -11,11 +13,18 @@ import numpy as np
 import pytest
 
 import mechopt as mo
+from benchmarks.levels.bounds import hunt
+from benchmarks.levels.recorded import instance_of, wanted
 from mechopt.known.sequential import milp
 from mechopt.known.sequential import search as search_module
+from mechopt.known.sequential.cutoffs import sliced
+from mechopt.known.sequential.points import Box, points, within
+from mechopt.known.sequential.relaxation import Relaxation, Value, _Master, evaluate
 from mechopt.known.sequential.search import Search
 from mechopt.known.sequential.task import Task
 from mechopt.problem.aims import required_total
+from mechopt.problem.zones import zones
+from mechopt.solver import highs
 from tests.oracles import oracle_levels as oracle
 
 
@@ -134,35 +143,114 @@ def test_bounds_are_never_above_a_plan(seed: int) -> None:
         assert search.bound <= search.value
 
 
-@pytest.mark.parametrize("shares", [[0.45, 1], [0.1, 0.35, 1], [0.4, 0.65, 0.8, 0.92, 1]])
-def test_recorded_instances_designed(
-    shares: list[float], shared_data: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("shares", "order"),
+    [
+        ([0.45, 1], "designed"),
+        ([0.1, 0.35, 1], "designed"),
+        ([0.1, 0.35, 1], "small-first"),
+        ([0.4, 0.65, 0.8, 0.92, 1], "small-first"),
+    ],
+)
+def test_recorded_instances(
+    shares: list[float], order: str, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bounds at least those recorded, plans no dearer than the best known of 22 November."""
     monkeypatch.setattr(search_module, "_NODES", 20)  # effort, not time, decides how far it gets
     monkeypatch.setattr(milp, "_MODELLED", 0)
     rows = json.loads((shared_data / "sequential_zones.json").read_text())["instances"]
     row = next(row for row in rows if (row["shares"], row["n"], row["seed"]) == (shares, 200, 0))
-    rng = np.random.default_rng(row["seed"])
-    n = row["n"]
-    cost = np.round(rng.lognormal(0, 1, n), 4) + 0.01
-    value = np.round(rng.lognormal(0, 1, n), 4) + 0.01
-    capacity = np.round(rng.uniform(1, 10, n), 4)
-    reach = np.minimum(capacity, value / cost).sum()
-    instance = mo.Instance(
-        cost=cost,
-        value=value,
-        capacity=capacity,
-        thresholds=np.round(np.linspace(0.5, 1.05, len(row["shares"])) * reach, 4),
-        shares=row["shares"],
-    )
+    instance = instance_of(row)
     options = {"objective": "expenditure", "protocol": "sequential", "time_limit": 60}
-    plan = mo.solve(instance, "burdens", order="designed", **options)
+    plan = mo.solve(instance, "burdens", order=order, **options)
     assert plan.bound >= row["zone_bound"] - 1e-4
-    assert plan.objective <= row.get("designed_attained", row["designed_today"]) + 1e-4
+    assert plan.objective <= wanted(row, order) + 1e-4
     report = mo.check_withdrawal(instance, plan, protocol="sequential", order=plan.order)
     assert report.stable
     assert mo.audit(instance, plan).ok
+
+
+def test_no_bound_is_above_a_plan_that_stays() -> None:
+    """A slice of benchmarks/levels/bounds.py: full game trees of random and of changed plans."""
+    counts: Counter[str] = Counter()
+    hunt(50_000, 20, counts, limit=0.1)
+    assert counts["ABOVE"] == counts["NOT ACCEPTED"] == 0
+    assert counts["bounds compared"] > 40
+
+
+def zone_instance(seed: int, n: int = 30, levels: int = 3) -> mo.Instance:
+    rng = np.random.default_rng(seed)
+    capacity = rng.uniform(0.5, 2, n)
+    return mo.Instance(
+        cost=rng.lognormal(0, 0.5, n),
+        value=rng.lognormal(0, 0.5, n),
+        capacity=capacity,
+        thresholds=np.linspace(0.4, 0.8, levels) * capacity.sum(),
+        shares=(np.arange(1, levels + 1) / levels) ** 2,
+        removable=rng.choice([0.5, 1.0], n) if seed % 2 else 1.0,
+    )
+
+
+@pytest.mark.parametrize("order", ["small-first", "large-first", "given"])
+@pytest.mark.parametrize("seed", range(3))
+def test_slices_are_below_every_decided_cutoff(order: str, seed: int) -> None:
+    """At the same prices no cutoffs in the box have a lower bound than its slices say."""
+    instance, rng = zone_instance(seed), np.random.default_rng(seed)
+    whole = zones(instance, 0.0)
+    everything = points(whole)
+    ends = np.array([0.6, 0.9]), np.array([1.1, 1.6])
+    place = None
+    if order == "given":
+        place, ends = rng.permutation(30), (np.array([5.0, 9.0]), np.array([14.0, 21.0]))
+    if order == "large-first":
+        ends = ends[0][::-1], ends[1][::-1]
+    box = Box(order, *ends, place)
+    grid = within(everything, box)
+    task = Relaxation(whole, grid, grid.need, whole.gap - 1.0)
+    value = evaluate(task, np.array([1.3, 0.5, 0.4]))
+    bound, left = sliced(task, box, value, lambda row, box: 1.0, inf)
+    assert bound > value.bound
+    for _ in range(200):
+        at = rng.uniform(*ends)
+        at = np.sort(at)[::-1] if order == "large-first" else np.sort(at)
+        decided = within(everything, replace(box, low=at, high=at))
+        there = Relaxation(whole, decided, decided.need, whole.gap - 1.0)
+        assert evaluate(there, value.prices).bound >= bound - 1e-9
+    assert ((left.low >= box.low) & (left.high <= box.high)).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_prices_of_the_cuts_are_those_of_a_linear_program(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    size, scale = 3, np.array([1.0, 0.1, 10.0])
+    cuts = [
+        Value(
+            rng.uniform(0, 1, size) * scale, rng.normal(), rng.normal(size=size), *[np.zeros(1)] * 2
+        )
+        for _ in range(8)
+    ]
+    master = _Master(scale, cuts[0])
+    for cut in cuts[1:]:
+        master.add(cut)
+    centre, radius = scale * 0.5, 0.7
+    bound, prices, shares = master.solve(centre, radius)
+    rows = np.array([np.append(1.0, -cut.slope) for cut in cuts])
+    program = highs.LinearProgram(
+        cost=np.append(1.0, np.zeros(size)),
+        start=np.arange(0, rows.size + 1, size + 1, dtype=np.int32),
+        index=np.tile(np.arange(size + 1, dtype=np.int32), len(cuts)),
+        value=rows.reshape(-1),
+        row_lower=np.full(len(cuts), -inf),
+        row_upper=np.array([cut.bound - cut.slope @ cut.prices for cut in cuts]),
+        lower=np.append(-inf, np.maximum(centre - radius * scale, 0)),
+        upper=np.append(inf, centre + radius * scale),
+        maximize=True,
+    )
+    assert bound == pytest.approx(highs.solve(program).objective, abs=1e-9)
+    assert shares.sum() == pytest.approx(1.0)
+    assert min(cut.bound + cut.slope @ (prices - cut.prices) for cut in cuts) == pytest.approx(
+        bound
+    )
 
 
 def test_hard_cases_are_solved(shared_data: Path) -> None:
