@@ -13,6 +13,7 @@ FORMULATIONS: dict[str, str] = {
     "burdens-levels-bigm": "mechopt.formulations.burdens_levels_bigm:build",
     "burdens-practice": "mechopt.formulations.burdens_practice:build",
     "burdens-sequential": "mechopt.formulations.burdens_sequential:build",
+    "burdens-zones": "mechopt.formulations.burdens_zones:build",
     "posted-price": "mechopt.formulations.posted_price:build",
     "posted-contract": "mechopt.formulations.posted_contract:build",
     "burdens-part": "mechopt.formulations.burdens_part:build",

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from benchmarks.levels.bounds import hunt
+from benchmarks.levels.bounds import drawn, hunt
 from benchmarks.levels.recorded import instance_of, wanted
+from mechopt.formulations import burdens_zones
 from mechopt.known.sequential import milp
 from mechopt.known.sequential import search as search_module
 from mechopt.known.sequential.cutoffs import sliced
@@ -168,6 +169,23 @@ def test_recorded_instances(
     report = mo.check_withdrawal(instance, plan, protocol="sequential", order=plan.order)
     assert report.stable
     assert mo.audit(instance, plan).ok
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_the_zone_model_bounds_every_order(seed: int) -> None:
+    """models/burdens-zones: its optimum is below the plans of every order, rights included."""
+    rng = np.random.default_rng(seed)
+    instance, reserve = drawn(rng)
+    if required_total(instance, instance.levels, reserve) > instance.capacity.sum():
+        return
+    options = {"objective": "expenditure", "reserve": reserve}
+    model = highs.solve_model(burdens_zones.build(instance, **options), twice=True)
+    assert model.bound is not None
+    options |= {"protocol": "sequential", "target": float(instance.shares[-1]), "time_limit": 0.5}
+    for order in ("designed", "small-first", rng.permutation(instance.n)):
+        plan = mo.solve(instance, "burdens", order=order, **options)
+        if plan.objective is not None:
+            assert model.bound <= plan.objective + 1e-6
 
 
 def test_no_bound_is_above_a_plan_that_stays() -> None:
