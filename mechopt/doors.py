@@ -131,3 +131,19 @@ def mechanism_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
 def mechanism_summary(mechanism: DirectMechanism) -> str:
     """To `mechopt.private.direct.summary`: the mechanism in plain language."""
     return str(load("mechopt.private.direct.summary:summary")(mechanism))
+
+
+def mechanism_worth(mechanism: DirectMechanism) -> dict[str, Any]:
+    """To `mechopt.private.direct.worth`: what budget, prior and one more user are worth."""
+    found: dict[str, Any] = load("mechopt.private.direct.worth:worth")(mechanism)
+    return found
+
+
+def mechanism_explain(mechanism: DirectMechanism) -> str:
+    """To `mechopt.private.direct.worth`: the mechanism and these worths in sentences."""
+    return str(load("mechopt.private.direct.worth:explain")(mechanism))
+
+
+def mechanism_figure(mechanism: DirectMechanism) -> Any:
+    """To `mechopt.private.direct.worth`: a Matplotlib figure."""
+    return load("mechopt.private.direct.worth:figure")(mechanism)

@@ -234,9 +234,29 @@ class DirectMechanism(Answer):
         """Expected burden, payment and utility by type: Matplotlib axes."""
         return doors.plot(self, axes)
 
+    def figure(self) -> Any:
+        """Run probability against the state, burden (data) and payment (money) by type.
+
+        A Matplotlib figure; ImportError names the extra if Matplotlib is missing.
+        """
+        return doors.mechanism_figure(self)
+
     def summary(self) -> str:
         """The mechanism in plain language."""
         return doors.mechanism_summary(self)
+
+    def worth(self) -> dict[str, Any]:
+        """What the budget, the prior and one more user are worth to the objective (FORMULATION 5).
+
+        Keys `budget` and `expected_budget` (per money unit more, None without one), `prior` (per
+        group and type, None where rows contain probabilities) and `user` (per group); money, or a
+        share for "improvement". Raises NotSupported without a proved optimum for independent types.
+        """
+        return doors.mechanism_worth(self)
+
+    def explain(self) -> str:
+        """The summary, and what `worth` says, in sentences."""
+        return doors.mechanism_explain(self)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, kind `mechanism`, with the population; no states without an answer."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Argument
 from mechopt.commands.output import Page, emit
+from mechopt.errors import InvalidOption
 
 
 def explain(
@@ -18,8 +19,18 @@ def explain(
     instance: cli.InstanceOption = None,
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:
-    """Say in sentences why somebody is asked and paid this, or what binds the plan as a whole."""
-    text = terms.plan(plan, instance).explain(who)
+    """Say in sentences why somebody is asked and paid this, or what binds the plan as a whole.
+
+    Of a direct mechanism: what it does by type, and what the budget, the probabilities of the costs
+    and one more user are worth.
+    """
+    found = terms.answer(plan, instance)
+    if type(found).__name__ == "DirectMechanism":
+        if who is not None:
+            raise InvalidOption("ID: a mechanism is for all users; deploy it first (assign)")
+        text = found.explain()
+    else:
+        text = terms.plan(plan, instance).explain(who)
     if format is cli.Format.JSON:
         from mechopt.files.documents import dumps
 

@@ -47,7 +47,9 @@ class Equilibrium:
 def equilibrium(
     population: Population, rule: str, *, reports: Sequence[Sequence[float]] | None = None
 ) -> Equilibrium:
-    """Best responses from the truth on, one type at a time, until nobody gains.
+    """Best responses from the truth on, one type at a time, until nobody gains (verified).
+
+    Should they run in a circle, all strategies are looked at, if there are few enough.
 
     :reports: per group, what its users may report; default the group's costs
     """
@@ -56,7 +58,7 @@ def equilibrium(
     seen = set()
     for _ in range(MOST_ROUNDS):
         if strategy in seen:
-            return game.described(strategy, found=False)
+            break
         seen.add(strategy)
         after = strategy
         for column in range(len(strategy)):
@@ -67,6 +69,11 @@ def equilibrium(
         if after == strategy:
             return game.described(strategy, found=True)
         strategy = after
+    if game.strategies() <= MOST_STRATEGIES:  # a circle: look at all of them
+        return next(
+            iter(equilibria(population, rule, reports=reports)),
+            game.described(strategy, found=False),
+        )
     return game.described(strategy, found=False)
 
 
@@ -76,7 +83,7 @@ def equilibria(
     """All pure equilibria; TooLarge beyond MOST_STRATEGIES strategies."""
     game = _Game(population, rule, reports)
     sizes = [len(game.reports[g]) for g in population.group_of_type]
-    if prod(sizes) > MOST_STRATEGIES:
+    if game.strategies() > MOST_STRATEGIES:
         raise TooLarge(f"misreports: {prod(sizes):,} strategies, more than {MOST_STRATEGIES:,}")
     found = [game.described(one, found=True) for one in product(*map(range, sizes))]
     return [one for one in found if one.gain <= game.slack]
@@ -106,6 +113,10 @@ class _Game:
         )
         self.others = [others_of(population, g) for g in range(len(population.groups))]
         self.slack = tolerances.MONEY * max(1.0, *(group.value for group in population.groups))
+
+    def strategies(self) -> int:
+        """How many there are."""
+        return prod(len(self.reports[g]) for g in self.population.group_of_type)
 
     def truth(self) -> tuple[int, ...]:
         """The report nearest to each type's cost."""

@@ -123,3 +123,13 @@ def test_an_equilibrium_is_one_by_the_definition_and_all_are_found():
         circles += not found.found
         assert not found.found or tuple(found.reports) in stable
     assert circles < 8
+
+
+def test_best_responses_in_a_circle_do_not_hide_an_equilibrium():
+    population = mo.Population([mo.Group(3, [1, 2], [0.5, 0.5], value=3, capacity=4)], [4.0])
+    reports = [[1, 1.5, 2, 2.99]]
+    every = equilibria(population, "least-cost", reports=reports)
+    one = equilibrium(population, "least-cost", reports=reports)
+    assert one.found
+    assert one.gain <= 1e-9
+    assert one.reports.tolist() in [other.reports.tolist() for other in every]

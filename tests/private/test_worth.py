@@ -28,3 +28,21 @@ def test_worth_is_what_solving_again_gains():
     assert len(figure(answer).axes) == 2
     with pytest.raises(mo.NotSupported, match="optimal"):
         worth(answer.replace(status=mo.Status.FEASIBLE))
+
+
+def test_explain_says_it_in_sentences():
+    group = mo.Group(4, [0.5, 1.5], [0.5, 0.5], value=0.2, capacity=2.0)
+    population = mo.Population([group], [3.0], provider_value=5.0, budget=0.9)
+    answer = mo.solve(population, "direct")
+    text = answer.explain()
+    assert answer.summary() in text
+    assert (
+        f"one money unit more of budget changes the objective by {answer.worth()['budget']:.4g}"
+        in text
+    )
+    assert "one user more changes it by" in text
+    assert "higher by 0.01" in text
+    assert len(answer.figure().axes) == 2
+    assert (
+        "worth: needs an optimal mechanism" in answer.replace(status=mo.Status.FEASIBLE).explain()
+    )

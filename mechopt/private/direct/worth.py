@@ -62,6 +62,34 @@ def worth(mechanism: DirectMechanism) -> dict[str, Any]:
     return found
 
 
+def explain(mechanism: DirectMechanism) -> str:
+    """The summary and the worths in sentences, or why there are none."""
+    lines = [mechanism.summary()]
+    try:
+        found = worth(mechanism)
+    except NotSupported as why:
+        return "\n".join([*lines, str(why)])
+    unit = "" if mechanism.objective_name == "improvement" else " money"
+    population = mechanism.population
+    for name in ("budget", "expected_budget"):
+        if found[name] is not None:
+            said = name.replace("_", " ")
+            lines.append(
+                f"one money unit more of {said} changes the objective by {found[name]:.4g}"
+            )
+    for g, more in enumerate(found["user"]):
+        if more is not None:
+            place = f" in group {g + 1}" if len(population.groups) > 1 else ""
+            lines.append(f"one user more{place} changes it by {more:.4g}{unit}")
+    for g, column in enumerate(found["prior"] or ()):
+        for k, slope in enumerate(column):
+            name = population.type_name(population.first_type[g] + k)
+            lines.append(
+                f"a probability of {name} higher by 0.01 changes it by {slope / 100:.4g}{unit}"
+            )
+    return "\n".join(lines)
+
+
 def _prior(mechanism: DirectMechanism) -> list[list[float]] | None:
     """n_g (E[h | one user of the group has type k] − E[h]), h the states' values."""
     terms, space = mechanism.terms, mechanism.population.states
