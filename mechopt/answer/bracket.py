@@ -23,9 +23,10 @@ from mechopt.status import Status
 class Rule:
     """A mechanism given by few numbers, for any number of users.
 
-    :kind: "virtual-cost rule", "posted price with rationing", "unanimity" or "null"
+    :kind: "virtual-cost rule", "posted price with rationing", "unanimity", "fee for access"
+        or "null"
     :chance: probability of the lottery that decides, before any report, whether it is used
-    :base: unpaid burden x⁰_g of every user of a group, data, shape (G,)
+    :base: unpaid burden x⁰_g of every user of a group (the fee of who pays it), data, shape (G,)
     :order: position of each type column in the order of purchase, shape (M,); types that do not
         take part have −1
     :price: per data unit; None where payments are the envelope's

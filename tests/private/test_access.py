@@ -9,6 +9,8 @@ import pytest
 
 import mechopt as mo
 from mechopt.errors import NotSupported
+from mechopt.private.large.access_fee import fees
+from mechopt.private.large.assignment import rule_mechanism
 
 # two-type costs 1/4 (60 %) or 1, v = 1, cap 4, T = 0.8 of what users would give (F14)
 GOOD = {2: 0.642, 4: 0.423, 8: 0.184, 16: 0.034, 32: 0.001, 64: 0.000, 128: 0.000}
@@ -102,3 +104,76 @@ def test_files_assignment_and_metrics(tmp_path: Path) -> None:
     assert "D4" in {violation.tag for violation in mo.audit(population, wrong).violations}
     with pytest.raises(NotSupported):
         mo.certify(population, mechanism)
+
+
+# -- beyond counting ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transfers", [True, False])
+def test_bracket_with_exclusion_holds_the_optimum(transfers: bool) -> None:
+    """Random populations: the rules pass the audit of every row, and the LP lies in between."""
+    rng = np.random.default_rng(transfers)
+    kinds = set()
+    for number in range(25):
+        groups = [
+            mo.Group(
+                int(rng.integers(1, 4)),
+                np.cumsum(rng.integers(1, 9, 2) - [rng.integers(2), 0]) / 8,
+                [0.5, 0.5],
+                value=float(rng.integers(0, 9)) / 4,
+                capacity=float(rng.integers(1, 7)) / 2,
+                reversibility=float(rng.choice([0.0, 0.5, 1.0])),
+                removable=float(rng.choice([0.0, 0.5, 1.0])),
+                exclusion=float(rng.choice([0.0, 0.5, 1.0])),
+            )
+            for _ in range(int(rng.integers(1, 3)))
+        ]
+        groups[0] = groups[0].replace(exclusion=1.0)
+        total = sum(group.size * group.capacity for group in groups)
+        population = mo.Population(
+            groups, [max(0.5, round(total * rng.uniform(0.2, 0.8)) / 2)], provider_value=3.0
+        )
+        objective = ("improvement", "provider-surplus", "welfare")[number % 3]
+        found = mo.bracket(population, objective=objective, transfers=transfers)
+        options = {"objective": objective, "transfers": transfers}
+        loose = mo.solve(population, "direct", incentive="bic", participation="interim",
+                         withdrawal_rights=False, **options)  # fmt: skip
+        tight = mo.solve(population, "direct", **options)
+        assert tight.status is loose.status is mo.Status.OPTIMAL
+        assert loose.objective <= found.upper + 1e-7
+        assert found.lower <= tight.objective + 1e-7
+        for rule, worth, exact in fees(population, objective):
+            kinds.add(len(np.unique(rule.order)))
+            mechanism = rule_mechanism(population, rule, tight.terms)
+            audit = mo.audit(population, mechanism)
+            assert audit.ok, audit.violations[:3]
+            true = mechanism.metrics[objective.replace("-", "_")]
+            assert worth <= true + 1e-9
+            if exact:
+                assert worth == pytest.approx(true, abs=1e-9)
+    assert kinds == {1, 2}  # everybody pays, and some do not
+
+
+def test_the_interval_at_a_million_users() -> None:
+    """F14's asymptotics: T at 0.8 is reached almost surely with exclusion, never without."""
+    widths = {}
+    for n in (1000, 10_000, 1_000_000):
+        club = mo.bracket(example(n, exclusion=1.0), objective="improvement", transfers=False)
+        assert club.mechanism == "fee for access"
+        widths[n] = club.upper - club.lower
+    assert widths[1000] < 0.01
+    assert widths[1_000_000] < 1e-9
+    good = mo.bracket(example(1_000_000), objective="improvement", transfers=False)
+    assert good.upper < 0.01
+
+
+def test_access_of_a_deployed_fee() -> None:
+    population = example(1000, exclusion=1.0)
+    found = mo.bracket(population, objective="improvement", transfers=False)
+    reports = [0.25] * 600 + [1.0] * 400
+    plan = found.assign(reports)
+    assert plan.total == pytest.approx(2240)
+    access = np.array(plan.details["access"])
+    assert (access[:600] == 1).all()
+    assert access[600:] == pytest.approx(1 - 2240 / 2404)  # what one more payer would be left
+    assert found.metrics["regret"] == 0

@@ -28,6 +28,9 @@ def assign(population: Population, rule: Rule, reports: Any, seed: int) -> Plan:
         "details": {"chance": rule.chance, "draw": draw, "counts": counts.tolist()},
     }
     runs, burdens, payments = outcome(population, rule, counts[None])
+    entered = access(population, rule, counts[None], runs)
+    if entered is not None and draw < rule.chance and runs[0]:
+        about["details"]["access"] = entered[0][types].tolist()
     if draw >= rule.chance or not runs[0]:
         return Plan.null(
             instance, objective=None, bound=None, reason=f"{rule.kind}: not run", **about
@@ -37,6 +40,28 @@ def assign(population: Population, rule: Rule, reports: Any, seed: int) -> Plan:
     return Plan.from_arrays(
         instance, burden=given, payment=payment[types], status=Status.FEASIBLE, **about
     )
+
+
+ACCESS_FEE = "fee for access"
+
+
+def access(
+    population: Population, rule: Rule, counts: IntArray, runs: FloatArray
+) -> FloatArray | None:
+    """Access of a user of each type, (S, M), at outcomes `runs` (S,); None: nobody is excluded."""
+    if not population.has_exclusion:
+        return None
+    entered = np.where(counts > 0, runs[:, None], 0.0)
+    if rule.kind == ACCESS_FEE:
+        threshold, base = float(population.thresholds[0]), rule.base[population.group_of_type]
+        supply = counts @ np.where(rule.order == 0, base, 0.0)
+        lost = (
+            population.of_type("exclusion")
+            * threshold
+            / np.maximum(supply[:, None] + base, threshold)
+        )
+        entered = np.where((rule.order == 0) | (base == 0), entered, entered * (1 - lost))
+    return entered
 
 
 def outcome(
@@ -55,13 +80,14 @@ def outcome(
         runs = ~refused if rule.kind == "unanimity" else np.zeros(states, dtype=bool)
         burden: FloatArray = np.where(here & runs[:, None], rule.base[group], 0.0)
         return runs.astype(np.float64), burden, np.zeros(burden.shape)
-    if rule.price is not None:
-        given = np.where(rule.order == 0, capacity[group], 0.0)
+    if rule.price is not None or rule.kind == ACCESS_FEE:
+        most = rule.base if rule.kind == ACCESS_FEE else capacity
+        given = np.where(rule.order == 0, most[group], 0.0)
         supply = counts @ given
         runs = supply >= threshold * (1 - REACH)
         scale = np.where(runs, np.minimum(1.0, threshold / np.where(runs, supply, 1.0)), 0.0)
         burden = np.where(here, scale[:, None] * given, 0.0)
-        return runs.astype(np.float64), burden, rule.price * burden
+        return runs.astype(np.float64), burden, (rule.price or 0.0) * burden
     base, room = rule.base[group], (capacity - rule.base)[group]
     amount = np.maximum(0.0, threshold - counts @ base)
     offered = np.zeros((states, cost.size))
@@ -87,9 +113,9 @@ def outcome(
 
 def rule_mechanism(population: Population, rule: Rule, terms: DirectTerms) -> DirectMechanism:
     """The rule as a mechanism over all count states, its lottery included; not audited."""
-    run, burden, payment = (
-        rule.chance * array for array in outcome(population, rule, population.states.counts)
-    )
+    counts = population.states.counts
+    run, burden, payment = (rule.chance * array for array in outcome(population, rule, counts))
+    entered = access(population, rule, counts, run)
     return DirectMechanism(
         population,
         terms,
@@ -97,6 +123,7 @@ def rule_mechanism(population: Population, rule: Rule, terms: DirectTerms) -> Di
         run=run[:, None],
         burden=burden[:, None, :],
         payment=payment[:, None, :],
+        access=None if entered is None else entered[:, None, :],
         solver=f"rule: {rule.kind}",
     )
 

@@ -13,14 +13,18 @@ side. All are DSIC, ex-post individually rational and withdrawal proof (D1–D6 
     base is constant, and the burden falls in the own report: if user i's pool e is rationed,
     x_e = cap L/(cap + O) with L what is left for the pool and O the others' supply in it; moving
     behind it leaves him at most (L − O)⁺ ≤ x_e. So the envelope payments are DSIC. *Withdrawal*:
-    Σ x = T, hence all who give are pivotal, and u ≥ 0 is obedience (F9).
+    Σ x = T, hence all who give are pivotal, and u ≥ 0 is obedience (F9). Users whose data would
+    stay (δ = 0) have no base: what they are paid covers their cost.
 *posted price with rationing*: price s per unit; it runs iff those with cost ≤ s can supply T, and
     then buys T from them in proportion to capacity, for s T in all. *Incentives*: for cost ≤ s
     refusing only lowers the chance to earn. Someone dearer could make it run by accepting; he is
     then pivotal, S < T + cap_g, and gives more than cap_g T / (T + cap_g); it is not worth v_g
-    if v_g ≤ (c − s) cap_g T / (T + cap_g), and prices that fail this are not offered.
+    if v_g ≤ (c − s) cap_g T / (T + cap_g), and prices that fail this are not offered (where δ = 0
+    he may also leave with what is reversible: (1 − ρ) c if that is less than c − s).
 *unanimity* (no payments): fixed burdens with Σ x = T; it runs iff nobody's report makes
     c x_g > v_g.
+*fee for access* (no payments, users who can be excluded): see `access_fee`. The other rules give
+    everybody access, whoever could be excluded or not.
 
 Deployment is in `large_assignment`, expected supply in `supply_law`.
 """
@@ -37,10 +41,11 @@ from mechopt import words
 from mechopt.answer.bracket import Bracket, Rule
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
+from mechopt.private.large.access_fee import fees
 from mechopt.private.large.assignment import group_arrays, type_arrays
 from mechopt.private.large.fluid_bound import upper_bound
 from mechopt.private.large.interim_bound import interim_bound
-from mechopt.private.large.pools import order_of_pools, unpaid_base
+from mechopt.private.large.pools import most_unpaid, order_of_pools, unpaid_base
 from mechopt.private.large.supply_law import ROUNDING, reaches, shortfall
 from mechopt.problem.cost_curves import bought
 from mechopt.problem.population import Population
@@ -70,14 +75,9 @@ def bracket(
         raise NotSupported("bracket: only for one threshold and linear costs (one segment)")
     if population.law is not None:
         raise NotSupported("bracket: only for independent types; this population has a law=")
-    if any(group.exclusion for group in population.groups):
-        raise NotSupported(
-            "bracket: its upper bound takes the improvement as a public good; "
-            "with exclusion it would be too low"
-        )
     began = perf_counter()
     upper = upper_bound(population, objective=objective, transfers=transfers)
-    if state_count(population) <= COUNTED:
+    if state_count(population) <= COUNTED and not population.has_exclusion:
         counted = interim_bound(population, objective=objective, transfers=transfers)
         upper = min(upper, counted)
     rule, lower, exact = _null(population), 0.0, True
@@ -105,6 +105,8 @@ def rules(
 ) -> Iterator[tuple[Rule, float, bool]]:
     """Rules with a value they reach at least, and whether it is their exact value."""
     yield from _unanimous(population, objective)
+    if population.has_exclusion:
+        yield from fees(population, objective)
     if not transfers:
         return
     for by in ("welfare", "provider-surplus"):
@@ -186,11 +188,13 @@ def _posted(population: Population, objective: str) -> Iterator[tuple[Rule, floa
     threshold, share = float(population.thresholds[0]), float(population.shares[0])
     size, capacity, value = group_arrays(population)
     group, law, cost = type_arrays(population)
+    remain = np.array([one.removable == 0 for one in population.groups])
+    sunk = np.array([1 - one.reversibility for one in population.groups])
     for price in np.unique(cost):
         willing = cost <= price
+        loses = np.where(remain[group], np.minimum(cost - price, sunk[group] * cost), cost - price)
         tempted = ~willing & (
-            value[group] * share
-            > (cost - price) * (capacity * threshold / (threshold + capacity))[group]
+            value[group] * share > loses * (capacity * threshold / (threshold + capacity))[group]
         )
         if tempted.any() or price * threshold > population.budget:
             continue
@@ -223,12 +227,12 @@ def _posted(population: Population, objective: str) -> Iterator[tuple[Rule, floa
 
 def _unanimous(population: Population, objective: str) -> Iterator[tuple[Rule, float, bool]]:
     threshold, share = float(population.thresholds[0]), float(population.shares[0])
-    size, capacity, value = group_arrays(population)
+    size, _, value = group_arrays(population)
     group, law, cost = type_arrays(population)
     for level in np.unique(cost):
         dearest = np.full(size.size, -1.0)
         np.maximum.at(dearest, group, np.where(cost <= level, cost, -1.0))
-        most = np.where(dearest >= 0, bought(value * share, np.abs(dearest), capacity), 0.0)
+        most = bought(value * share, np.abs(dearest), most_unpaid(population)) * (dearest >= 0)
         total = float(size @ most)
         if total < threshold * (1 - REACH) or total == 0:
             continue

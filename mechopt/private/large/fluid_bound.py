@@ -9,15 +9,16 @@ overall run probability. Then
     Σ_k f_gk q_gk = P                          law of total probability                    (L1)
     Σ_g n_g Σ_k f_gk X_gk = T P                expectation of D1: the fluid relaxation      (L2)
     0 ≤ X_gk ≤ cap_g q_gk                      expectation of D2                            (L3)
-    t_gk = u_gk − v_g q_gk + c_gk X_gk ≥ 0     (= 0 without transfers)                      (L4)
+    t_gk = u_gk − v_g A_gk + c_gk X_gk ≥ 0     (= 0 without transfers)                      (L4)
     Σ_g n_g Σ_k f_gk t_gk ≤ min(β P, expected budget)                                      (L5)
     u_gk ≥ u_gl + (c_gl − c_gk) X_gl, u_gk ≥ 0 D3 and D4                                    (L6)
     Σ_g n_g Σ_k f_gk (q_gk − P)² ≤ P − P²      nobody decides much                          (L7)
 
 L7: costs are independent, so the E[p | θ_i] − P are orthogonal projections of p − P, and Bessel's
 inequality gives Σ_i Var E[p | θ_i] ≤ Var p ≤ E[p] − P², because 0 ≤ p ≤ 1. It is what makes
-pivotality vanish (Mailath and Postlewaite 1990). The maximum over L1–L7 therefore bounds every
-such mechanism; L7, which is convex, is replaced by tangents, which only raises the bound.
+pivotality vanish (Mailath and Postlewaite 1990). A_gk is the access expected, q_gk for users who
+cannot be excluded, else (1 − η_g) q_gk ≤ A_gk ≤ q_gk (F14). The maximum over L1–L7 therefore
+bounds every such mechanism; L7, which is convex, is replaced by tangents, which only raises it.
 
 The program has a few columns per type however many users there are. The bound returned is the
 dual one, recomputed from the multipliers, so it does not rest on the solver's tolerances.
@@ -57,7 +58,7 @@ def upper_bound(population: Population, *, objective: str, transfers: bool = Tru
 
 
 class _Relaxation:
-    """L1–L7 per user: columns P, then d_gk, X_gk, u_gk with q = P + d / √n."""
+    """L1–L7 per user: columns P; d_gk, X_gk, u_gk with q = P + d / √n; A_gk where η > 0."""
 
     def __init__(self, population: Population, objective: str, transfers: bool) -> None:
         n, groups = population.n, population.groups
@@ -69,6 +70,9 @@ class _Relaxation:
         self.cost = np.concatenate([group.costs * group.slopes[0] for group in groups])
         self.value = population.of_type("value")
         self.capacity = population.of_type("capacity")
+        self.eta = population.of_type("exclusion")
+        self.barred = np.flatnonzero(self.eta > 0)
+        self.columns = 1 + 3 * self.types + self.barred.size
         self.rows: list[FloatArray] = []
         self.low: list[float] = []
         self.high: list[float] = []
@@ -83,8 +87,10 @@ class _Relaxation:
 
     def _row(self, low: float, high: float, **parts: FloatArray | float) -> None:
         d, burden, utility = self._columns()
-        row = np.zeros(1 + 3 * self.types)
+        row = np.zeros(self.columns)
+        access = slice(1 + 3 * self.types, None)
         places = {"run": slice(0, 1), "d": d, "burden": burden, "utility": utility}
+        places["access"] = access
         for name, entries in parts.items():
             row[places[name]] = entries
         self.rows.append(row)
@@ -100,6 +106,13 @@ class _Relaxation:
             mine = population.group_of_type == g
             self._row(0.0, 0.0, d=np.where(mine, self.law, 0.0))  # L1
         self._row(0.0, 0.0, run=-float(population.thresholds[0]) / n, burden=self.weight)  # L2
+        for place, j in enumerate(self.barred):  # (1 − η) q ≤ A ≤ q
+            own, least = np.eye(self.barred.size)[place], 1 - self.eta[j]
+            self._row(0.0, inf, run=1.0, d=unit[j] / root, access=-own)
+            self._row(0.0, inf, run=-least, d=-least / root * unit[j], access=own)
+        enjoys = np.where(self.eta > 0, 0.0, worth)  # of the run itself, and of access to it
+        enters = np.zeros((m, self.barred.size))
+        enters[self.barred, np.arange(self.barred.size)] = worth[self.barred]
         for j in range(m):
             held = self.capacity[j]
             self._row(0.0, inf, run=held, d=held / root * unit[j], burden=-unit[j])  # L3
@@ -108,15 +121,17 @@ class _Relaxation:
             self._row(  # L4
                 0.0,
                 inf if transfers else 0.0,
-                run=-worth[j],
-                d=-worth[j] / root * unit[j],
+                run=-enjoys[j],
+                d=-enjoys[j] / root * unit[j],
+                access=-enters[j],
                 burden=self.cost[j] * unit[j],
                 utility=unit[j],
             )
         w = self.weight
         paid = {
-            "run": -float(w @ worth),
-            "d": -w * worth / root,
+            "run": -float(w @ enjoys),
+            "d": -w * enjoys / root,
+            "access": -w @ enters,
             "burden": w * self.cost,
             "utility": w,
         }
@@ -138,7 +153,7 @@ class _Relaxation:
         utilities only lower payments.
         """
         d, burden, utility = self._columns()
-        self.lower, self.upper = np.zeros(1 + 3 * self.types), np.ones(1 + 3 * self.types)
+        self.lower, self.upper = np.zeros(self.columns), np.ones(self.columns)
         self.lower[d] = -sqrt(self.n)
         self.upper[d] = sqrt(self.n)
         self.upper[burden] = self.capacity
@@ -149,19 +164,20 @@ class _Relaxation:
     def _objective(self, population: Population, objective: str) -> FloatArray:
         """What a user contributes on average; times `scale` it is the objective."""
         d, burden, utility = self._columns()
-        gain = np.zeros(1 + 3 * self.types)
+        gain, access = np.zeros(self.columns), slice(1 + 3 * self.types, None)
         share = float(population.shares[0])
         if objective == "improvement":
             gain[0] = share
             return gain
         worth = population.provider_value * share / self.n
         if objective == "welfare":
-            gain[0] = worth + float(self.weight @ self.value) * share
-            gain[burden] = -self.weight * self.cost
+            enjoyed = self.weight * self.value * share
+            gain[0] = worth + float(enjoyed @ (self.eta == 0))
+            gain[burden], gain[access] = -self.weight * self.cost, enjoyed[self.barred]
             return gain
         gain[0] = worth - float(self.paid["run"])
         gain[d], gain[burden] = -self.paid["d"], -self.paid["burden"]
-        gain[utility] = -self.paid["utility"]
+        gain[utility], gain[access] = -self.paid["utility"], -self.paid["access"]
         return gain
 
     def program(self) -> LinearProgram:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechopt.private.large.assignment import group_arrays, outcome, type_arrays
+from mechopt.private.large.assignment import access, group_arrays, outcome, type_arrays
 
 if TYPE_CHECKING:
     from mechopt.answer.bracket import Bracket
@@ -22,10 +22,9 @@ def rule_metrics(bracket: Bracket) -> dict[str, Any]:
     """
     population, rule = bracket.population, bracket.rule
     threshold, share = float(population.thresholds[0]), float(population.shares[0])
-    size, _, value = group_arrays(population)
+    _, _, value = group_arrays(population)
     group, _, cost = type_arrays(population)
     sunk = np.array([one.reversibility for one in population.groups])[group]
-    worth = population.provider_value + float(size @ value)
     random = np.random.default_rng(bracket.seed)
     laws = [one.probabilities / one.probabilities.sum() for one in population.groups]
     counts = np.concatenate(
@@ -36,7 +35,9 @@ def rule_metrics(bracket: Bracket) -> dict[str, Any]:
         axis=1,
     )
     runs, burden, payment = outcome(population, rule, counts)
-    slack = value[group] * share + payment - sunk * cost * burden
+    entered = access(population, rule, counts, runs)
+    enjoyed = runs[:, None] if entered is None else entered
+    slack = value[group] * share * enjoyed + payment - sunk * cost * burden
     asked = (counts > 0) & (burden > 0) & (rule.chance > 0)
     margin = float(slack[asked].min(initial=np.inf))
     run = rule.chance * runs
@@ -49,7 +50,9 @@ def rule_metrics(bracket: Bracket) -> dict[str, Any]:
         "expenditure": paid,
         "leakage": (1 - share) * paid,
         "provider_surplus": population.provider_value * share * run - paid,
-        "welfare": worth * share * run - spent,
+        "welfare": population.provider_value * share * run
+        + rule.chance * share * (counts * enjoyed) @ value[group]
+        - spent,
     }
     stable = {"stable": True, "margin": margin if np.isfinite(margin) else 0.0}
     return {

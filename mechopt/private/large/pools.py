@@ -45,8 +45,12 @@ def unpaid_base(population: Population) -> FloatArray:
     """The most that all types of a group give unpaid, min(cap, v b / dearest cost), (G,) data."""
     dearest = np.array([group.costs[-1] * group.slopes[0] for group in population.groups])
     value = np.array([group.value for group in population.groups]) * float(population.shares[0])
-    capacity = np.array([group.capacity for group in population.groups])
-    return bought(value, dearest, capacity)
+    return bought(value, dearest, most_unpaid(population))
+
+
+def most_unpaid(population: Population) -> FloatArray:
+    """The most that may go unpaid, data, (G,): nothing of data that stay although users leave."""
+    return np.array([one.capacity * (one.removable > 0) for one in population.groups])
 
 
 @dataclass(frozen=True, eq=False)
