@@ -84,10 +84,6 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
         )
     if isinstance(problem, Instance) and problem.has_committed:
         raise NotSupported("certify: committed data; certify the problem of what is still open")
-    if isinstance(problem, Population) and problem.has_exclusion:
-        raise NotSupported(
-            "certify: populations from which users can be excluded have no proof yet"
-        )
     if isinstance(answer, Plan) and (answer.right == "part" or answer.protocol == "reassign"):
         raise NotSupported(
             "certify: plans held against withdrawing a part, or re-assignment, have no proof yet"

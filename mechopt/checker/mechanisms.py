@@ -45,6 +45,7 @@ def compositions(count: int, parts: int) -> list[State]:
 class MechanismProblem:
     """Variables: ("p", k, ω) run probability of level k; ("y", k, ω, j, s) burden of a user of
     type j on segment s of his curve and ("t", k, ω, j) payment, both times p; all ≥ 0; and
+    ("a", k, ω, j) access times p, where a user of type j can be excluded; and
     ("m", k, ω, true, told), free: what a user of type `true` who reports `told` gets at best,
     staying or leaving (D6). In state ω the reported types have the counts ω.
     """
@@ -77,7 +78,9 @@ class MechanismProblem:
             self.size += [data["size"]] * len(law)
             self.chance += law
         self.types = range(len(self.user))
-        worth = (u.value * n * f for u, n, f in zip(self.user, self.size, self.chance))
+        self.barred = [u.eta > 0 and u.value > 0 for u in self.user]
+        worth = (u.value * n * f for u, n, f, barred
+                 in zip(self.user, self.size, self.chance, self.barred) if not barred)  # fmt: skip
         self.aim = Aim(levels, total(worth), terms)
         self.target = number(terms["target"]) if self.aim.minimised else None
         sizes = [data["size"] for data in problem["groups"]]
@@ -129,20 +132,24 @@ class MechanismProblem:
         """p g(x/p), the burden weighted by the slopes of the cost curve."""
         return {("y", k, w, told, s): slope for s, slope in enumerate(self.user[told].slopes)}
 
+    def access(self, k: int, w: State, j: int) -> Any:
+        return ("a", k, w, j) if self.barred[j] else ("p", k, w)
+
     def stay(self, k: int, w: State, true: int, told: int) -> Terms:
-        """v b_k p + t − θ g."""
+        """v b_k a + t − θ g, with a = p for who cannot be excluded."""
         user = self.user[true]
         paid = {("t", k, w, told): ONE} if self.transfers else {}
-        enjoyed = {("p", k, w): user.value * self.levels.b[k]}
+        enjoyed = {self.access(k, w, told): user.value * self.levels.b[k]}
         return plus((1, enjoyed), (1, paid), (-user.theta, self.effort(k, w, told)))
 
     def leave(self, k: int, w: State, true: int, told: int, loss: str) -> Terms:
-        """v b_m p − (1 − ρ) θ g, m the level left after withdrawing: at most k − 1 ("safe": what
+        """(1 − η) v b_m p − (1 − ρ) θ g, m the level left after withdrawing: at most k − 1 ("safe": what
         satisfies this row satisfies the exact one), at least 0 ("loosest": the converse)."""
         user, b = self.user[true], self.levels.b
         left = b[k] if user.delta == 0 else b[k - 1] if loss == "safe" else b[0]
         sunk = (1 - user.rho) * user.theta
-        return plus((1, {("p", k, w): user.value * left}), (-sunk, self.effort(k, w, told)))
+        kept = (1 - user.eta) * user.value * left
+        return plus((1, {("p", k, w): kept}), (-sunk, self.effort(k, w, told)))
 
     # -- every constraint, named ----------------------------------------------------------------
 
@@ -170,6 +177,10 @@ class MechanismProblem:
             if self.transfers and budget is None:
                 most = {("p", k, w): self.most_paid(k, j), ("t", k, w, j): -ONE}
                 add(f"D2 null {k} {w} {j}", most)
+            if self.barred[j]:
+                a, run, eta = self.access(k, w, j), ("p", k, w), self.user[j].eta
+                add(f"F14 most {k} {w} {j}", {run: ONE, a: -ONE})
+                add(f"F14 least {k} {w} {j}", {a: ONE, run: eta - 1})
             stay = self.stay(k, w, j, j)
             if self.participation == "ex-post":
                 add(f"D4 {k} {w} {j}", stay)
@@ -236,6 +247,9 @@ class MechanismProblem:
         minus, law = [], law or self.law
         for k, (w, j) in product(self.ks, self.cells()):
             weight = -law[w] * w[j]
+            if self.aim.objective == "welfare" and self.barred[j]:
+                enjoyed = self.user[j].value * self.levels.b[k]
+                minus.append((-weight, {self.access(k, w, j): enjoyed}))
             if self.aim.counts_cost:
                 minus.append((weight * self.user[j].theta, self.effort(k, w, j)))
             elif self.transfers:

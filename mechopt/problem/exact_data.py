@@ -63,8 +63,6 @@ def instance_data(instance: Instance) -> dict[str, Any]:
         name: getattr(instance, name).tolist() if _is_label(name) else typed(instance, name)
         for name in names
     }
-    if instance.has_exclusion:
-        columns["exclusion"] = typed(instance, "exclusion")
     return spelled(
         {
             "kind": "instance",
@@ -86,6 +84,7 @@ def _is_label(name: str) -> bool:
 
 def _group(group: Group) -> dict[str, Any]:
     fields = ("costs", "probabilities", "value", "reversibility", "removable", "widths", "slopes")
+    fields += ("exclusion",) * bool(group.exclusion)
     data = {field: typed(group, field) for field in fields}
     law = data["probabilities"]
     law[law.index(max(law))] += 1 - sum(law)  # what rounding left open (at most 1e-9)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt.errors import NotSupported
+from mechopt import checker
 from mechopt.private.large.access_fee import fees
 from mechopt.private.large.assignment import rule_mechanism
 
@@ -102,8 +104,39 @@ def test_files_assignment_and_metrics(tmp_path: Path) -> None:
         assert len(plan.details["access"]) == 4
     wrong = mechanism.replace(access=mechanism.access * 0)
     assert "D4" in {violation.tag for violation in mo.audit(population, wrong).violations}
-    with pytest.raises(NotSupported):
-        mo.certify(population, mechanism)
+
+
+@pytest.mark.parametrize("incentive", ["dsic", "bic"])
+@pytest.mark.parametrize("objective", ["improvement", "welfare", "provider-surplus"])
+def test_certified_in_exact_arithmetic(incentive: str, objective: str) -> None:
+    for eta, removable in ((1, 1), (0.5, 1), (0.5, 0)):
+        group = mo.Group(3, [0.25, 1.0], [0.6, 0.4], 1.0, 4.0, exclusion=eta, removable=removable)
+        population = mo.Population([group], [6.72], provider_value=3.0)
+        for transfers in (True, False):
+            mechanism = best(
+                population, objective=objective, incentive=incentive, transfers=transfers
+            )
+            certificate = mo.certify(population, mechanism)
+            assert certificate.status == "optimal"
+            assert certificate.agrees, certificate.remark
+            document = json.loads(json.dumps(certificate.document))
+            group_data = document["problem"]["groups"][0]
+            assert Fraction(group_data["exclusion"]) == Fraction(eta)
+            group_data["exclusion"] = 0  # forged: the proof does not hold for a public good
+            document["seal"] = checker.seal_of(document)
+            if certificate.optimum != mo.certify(
+                population.replace(groups=[group.replace(exclusion=0)]),
+                best(
+                    population.replace(groups=[group.replace(exclusion=0)]),
+                    objective=objective, incentive=incentive, transfers=transfers,
+                ),
+            ).optimum:  # fmt: skip
+                with pytest.raises(checker.Refuted):
+                    checker.verify(document)
+    two = mo.Population([mo.Group(2, [0.25, 1.0], [0.6, 0.4], 1.0, 4.0, exclusion=1.0)], [4, 6],
+                        shares=[0.5, 1])  # fmt: skip
+    mechanism = best(two, transfers=False)
+    assert mo.certify(two, mechanism).agrees
 
 
 # -- beyond counting ------------------------------------------------------------------------------
