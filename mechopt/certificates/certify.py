@@ -82,17 +82,14 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
         raise NotSupported(
             f"certify: plans with {said(problem)} have bounds, but no certificates yet"
         )
-    if isinstance(problem, Instance) and problem.has_committed:
-        raise NotSupported("certify: committed data; certify the problem of what is still open")
-    if isinstance(answer, Plan) and (answer.right == "part" or answer.protocol == "reassign"):
-        raise NotSupported(
-            "certify: plans held against withdrawing a part, or re-assignment, have no proof yet"
-        )
+    if isinstance(problem, Instance) and isinstance(answer, Plan):
+        _refuse_rights(problem, answer)
     if isinstance(problem, Instance) and isinstance(answer, Plan):
         if answer.instance != problem:
             raise InvalidOption("certify: the plan is one of another instance")
         draft = plan_proofs.DRAFTS[answer.mechanism](problem, answer)
         unit = _rounding_of(problem, answer)
+        original, answer = answer, plan_proofs.on_top(problem, answer)
     elif isinstance(problem, Population) and isinstance(answer, DirectMechanism):
         if answer.population != problem and answer.population != problem.individual():
             raise InvalidOption("certify: the mechanism is one of another population")
@@ -107,8 +104,29 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
     judged = _judged(answer, claim, unit, document, draft.problem.aim.minimised)
     if judged.agrees or problem.is_exact or not isinstance(problem, Instance):
         return judged
-    assert isinstance(answer, Plan)
-    return _up_to_rounding(problem, answer, unit, judged)
+    return _up_to_rounding(problem, original, unit, judged)
+
+
+def _refuse_rights(instance: Instance, plan: Plan) -> None:
+    """NotSupported for the rights (section 10) whose optimum has no proof."""
+    if instance.has_committed and (
+        plan.mechanism != "burdens" or plan.protocol in ("sequential", "reassign")
+    ):
+        raise NotSupported(
+            "certify: with committed data there are proofs of burdens, under the simultaneous "
+            "protocol or none"
+        )
+    if plan.right == "part" and plan.protocol not in ("simultaneous", "sequential", "none"):
+        raise NotSupported(
+            "certify: parts have proofs for the simultaneous and sequential protocols"
+        )
+    paid = plan.options.get("transfers") is not False and instance.budget > 0
+    worth = plan.objective_name in ("provider-surplus", "welfare") or instance.budget < inf
+    if plan.protocol == "reassign" and paid and worth:
+        raise NotSupported(
+            "certify: under 'reassign' there are proofs without payments, and with payments for "
+            "expenditure, social-cost and improvement without a budget"
+        )
 
 
 def _rounding_of(instance: Instance, plan: Plan) -> float:
@@ -149,7 +167,8 @@ def _up_to_rounding(
     )
     draft = plan_proofs.DRAFTS[plan.mechanism](near, plan)
     claim = _claim(draft)
-    other = _judged(plan, claim, unit, _document(draft, claim, plan), draft.problem.aim.minimised)
+    answer = plan_proofs.on_top(instance, plan)
+    other = _judged(answer, claim, unit, _document(draft, claim, plan), draft.problem.aim.minimised)
     if not other.agrees:
         return judged
     return replace(judged, agrees=True, remark="the answer is reached up to rounding")

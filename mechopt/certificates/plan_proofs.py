@@ -5,12 +5,17 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from mechopt.answer.plan import Plan
+from mechopt.arrays import exact_sum
 from mechopt.certificates.draft import Draft
 from mechopt.checker.plans import PlanProblem
 from mechopt.checker.posted import PostedProblem
-from mechopt.errors import InvalidOption, TooLarge
+from mechopt.errors import InvalidOption, NotSupported, TooLarge
 from mechopt.exact.prices import LevelProblem
+from mechopt.known.burdens.committed import open_problem
+from mechopt.problem.aims import objective_value
 from mechopt.problem.exact_data import decimal, instance_data, spelled, target_share
 from mechopt.problem.instance import Instance
 
@@ -41,21 +46,24 @@ def _terms(instance: Instance, plan: Plan) -> dict[str, Any]:
         "order": order,
         "transfers": plan.options.get("transfers", True),
         "reserve": decimal(plan.reserve),
+        **({"withdrawal": "part"} if plan.right == "part" else {}),
     }
 
 
 def plan_draft(instance: Instance, plan: Plan) -> Draft:
     """The best exact plan over all levels, with a proof for each level that matters."""
     terms, data = _terms(instance, plan), instance_data(instance)
+    plan = on_top(instance, plan)
     problem = PlanProblem(data, spelled(terms))
     aim = problem.aim
     proof: dict[str, Any] = {}
     best: tuple[Fraction, dict[str, Any]] | None = None
     # all levels that count, down to the first reached if only the share counts
-    last = instance.levels + 1 if aim.minimised and aim.lowest == 0 else max(1, aim.lowest)
-    for level in range(instance.levels, last - 1, -1):
+    levels = problem.levels.K
+    last = levels + 1 if aim.minimised and aim.lowest == 0 else max(1, aim.lowest)
+    for level in range(levels, last - 1, -1):
         one = LevelProblem(problem, level)
-        if instance.levels > 1 or problem.reserve > 0:
+        if levels > 1 or problem.reserve > 0:
             if problem.protocol == "sequential":
                 _suggest_simultaneous(one, data, terms)
             _suggest(one, plan)
@@ -76,6 +84,25 @@ def plan_draft(instance: Instance, plan: Plan) -> Draft:
     if problem.protocol == "sequential":
         remark += " (sequential: where steps grow it counts participation only)"
     return Draft(data, terms, problem, answer, proof, remark)
+
+
+def on_top(instance: Instance, plan: Plan) -> Plan:
+    """The plan as one for what is open beside the data committed: `plan` where there are none."""
+    if not instance.has_committed:
+        return plan
+    rest = open_problem(instance)
+    if rest.instance is None:
+        raise NotSupported("certify: the data committed reach every threshold, or nothing is open")
+    spent = exact_sum(instance.cost_of(instance.committed))
+    share, name = instance.share_at(rest.level), plan.objective_name or ""
+    nothing = objective_value(instance, name, share, 0.0, spent)
+
+    def less(number: float | None) -> float | None:
+        return None if number is None else number - nothing
+
+    burden = None if plan.burden is None else np.maximum(plan.burden - instance.committed, 0.0)
+    changes = {"objective": less(plan.objective), "bound": less(plan.bound), "burden": burden}
+    return plan.replace(instance=rest.instance, _given={}, **changes)
 
 
 def _suggest_simultaneous(

@@ -143,8 +143,8 @@ class MechanismProblem:
         return plus((1, enjoyed), (1, paid), (-user.theta, self.effort(k, w, told)))
 
     def leave(self, k: int, w: State, true: int, told: int, loss: str) -> Terms:
-        """(1 − η) v b_m p − (1 − ρ) θ g, m the level left after withdrawing: at most k − 1 ("safe": what
-        satisfies this row satisfies the exact one), at least 0 ("loosest": the converse)."""
+        """(1 − η) v b_m p − (1 − ρ) θ g, m the level left after withdrawing: at most k − 1 ("safe":
+        what satisfies this row satisfies the exact one), at least 0 ("loosest": the converse)."""
         user, b = self.user[true], self.levels.b
         left = b[k] if user.delta == 0 else b[k - 1] if loss == "safe" else b[0]
         sunk = (1 - user.rho) * user.theta

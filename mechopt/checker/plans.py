@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from .data import ONE, ZERO, Aim, Levels, User, flag, number, numbers, require, total
+from .rights import all_keep, all_take_part, opened, part_offers, replaced
 from .withdrawal import verdicts
 
 Offer = tuple[Fraction, Fraction, Fraction]  # burden x, cost C(x), payment needed
@@ -17,6 +18,8 @@ class PlanProblem:
     """Burdens x and payments t for a level k of the improvement, under terms that are stated."""
 
     def __init__(self, problem: dict[str, Any], terms: dict[str, Any]) -> None:
+        self.on_top = any(number(user.get("committed", 0)) for user in problem["users"])
+        problem, terms = opened(problem, terms)
         self.levels = levels = Levels(problem)
         self.users = [User(data) for data in problem["users"]]
         self.aim = Aim(levels, total(user.value for user in self.users), terms)
@@ -24,10 +27,24 @@ class PlanProblem:
         self.order, self.transfers = terms["order"], flag(terms["transfers"])
         self.reserve = number(terms["reserve"])
         require(self.mechanism in ("burdens", "subsidy", "complete-information"), "mechanism?")
-        require(self.protocol in ("simultaneous", "coalition", "sequential", "none"), "protocol?")
+        protocols = ("simultaneous", "coalition", "sequential", "none", "reassign")
+        require(self.protocol in protocols, "protocol?")
         require(self.reserve >= 0, "a negative reserve")
+        right = terms.get("withdrawal", "whole")
+        require(right in ("whole", "part"), "withdrawal?")
+        self.part = right == "part" and self.protocol != "none"
+        require(not self.part or self.protocol in ("simultaneous", "sequential"), "part?")
+        self.replaceable = [False] * len(self.users)
+        if self.protocol == "reassign":
+            require(levels.K == 1 and self.reserve == 0, "re-assignment: one threshold, no reserve")
+            paid = self.transfers and levels.budget != 0
+            worth = self.aim.objective in ("provider-surplus", "welfare")
+            known = levels.budget is None and not worth
+            require(known or not paid, "whether it pays to run it again is not dealt with")
+            self.replaceable = replaced(levels, self.users, paid)
         corners = max((len(user.slopes) for user in self.users), default=0)
         corners *= corners + levels.K  # of one offer, each with its cost
+        corners *= (levels.K + 3) ** 2 if self.part else 1  # where two claims meet
         work = corners * levels.K * len(self.users)
         require(corners <= 200 or work <= 200_000, "more segments and thresholds than can be tried")
 
@@ -38,6 +55,8 @@ class PlanProblem:
         if somebody withdraws. For coalitions the constraint is the same, and in sequence as well if
         nobody's last step exceeds the one before and nobody's data bridge it (F11).
         """
+        if self.part:
+            return self.protocol == "simultaneous" or (level == 1 and self.reserve == 0)
         if self.protocol != "sequential" or level == 1:
             return self.protocol != "none"
         b, room = self.levels.b, self.amount(level) - self.levels.T[level - 2]
@@ -83,6 +102,12 @@ class PlanProblem:
         require(levels.affords(total(t)), "(A4) the budget is exceeded")
         require(self.transfers or not any(t), "there are payments although transfers are off")
         stays = verdicts(levels, self.users, x, t, self.order)
+        if self.part:  # then nobody takes anything back in any order either
+            stays = {"part": all_keep(levels, self.users, x, t), **stays}
+            require(stays["part"], "(A5) somebody takes a part back")
+        elif self.protocol == "reassign":
+            again = all_take_part(levels, self.users, x, t, self.replaceable)
+            stays = {"reassign": again, **stays}
         require(stays.get(self.protocol, True), f"(A5) somebody leaves, {self.protocol}")
         if self.aim.counts_cost:
             return level, total(u.curve.cost(given) for u, given in zip(self.users, x)), stays
@@ -144,7 +169,7 @@ class PlanProblem:
         pay_weight = budget_price + (ONE if minimise and not self.aim.counts_cost else ZERO)
         dual = data_price * self.amount(level) - budget_price * (self.levels.budget or ZERO)
         for i, user in enumerate(self.users):
-            corners = self.offers(user, level, *boxes.get(i, (ZERO, user.curve.capacity)))
+            corners = self.offers(i, level, *boxes.get(i, (ZERO, user.curve.capacity)))
             if not corners:
                 return None  # nothing he may give goes without payment
             dual += min(
@@ -153,15 +178,20 @@ class PlanProblem:
         require(minimise or dual > 0, "the prices do not show that the level is out of reach")
         return dual if minimise else None
 
-    def offers(self, user: User, level: int, low: Fraction, high: Fraction) -> list[Offer]:
-        """Corners of (burden, cost, payment needed) over low ≤ x ≤ high if `level` is reached.
+    def offers(self, i: int, level: int, low: Fraction, high: Fraction) -> list[Offer]:
+        """Corners of user i's (burden, cost, payment needed) over low ≤ x ≤ high at `level`.
 
         Between neighbouring corners cost and need are linear; where the need jumps, both limits
         are listed: the least of cost, payment and −x, in any mix, is found at a corner. The need
         is participation (A3) and what the withdrawal right adds. Simultaneous (W1, X = T_k + R):
         ρ C − t ≤ v (b_k − (1 − η) b_m), m the level of X − δ x. Sequential: whoever leaves nothing
         missing (δ = 0) must be paid ρ C − η v b_k; of others nothing is asked: a bound only.
+        Re-assignment: C − t ≤ v (b_k − (1 − η) b_m), m = k for who can be replaced.
         """
+        user = self.users[i]
+        if self.part and self.exactly(level):
+            found = part_offers(user, self.levels, level, self.amount(level), (low, high))
+            return [one for one in found if self.transfers or one[2] == 0]
         b, curve, exactly = self.levels.b, user.curve, self.exactly(level)
         gain = ZERO if self.mechanism == "subsidy" else user.value * b[level]
         cuts = {low, high, curve.inverse(gain)}
@@ -169,12 +199,14 @@ class PlanProblem:
         for width, _ in curve.pieces:
             edge += width
             cuts.add(edge)
+        again = self.protocol == "reassign"
+        rho = ONE if again else user.rho
         for m in range(level + 1) if exactly else (level,):  # where W1 takes over, or jumps
             loss = user.loss(b[level], b[m])
-            if user.rho > 0:
-                cuts.add(curve.inverse(loss / user.rho))
-            if user.rho < 1:
-                cuts.add(curve.inverse((gain - loss) / (1 - user.rho)))
+            if rho > 0:
+                cuts.add(curve.inverse(loss / rho))
+            if rho < 1:
+                cuts.add(curve.inverse((gain - loss) / (1 - rho)))
             if user.delta > 0 and m > 0:
                 cuts.add((self.amount(level) - self.levels.T[m - 1]) / user.delta)
 
@@ -184,7 +216,8 @@ class PlanProblem:
             need = max(ZERO, cost - gain)
             if exactly:
                 m = min(level, self.levels.level(self.amount(level) - user.delta * inside))
-                need = max(need, user.rho * cost - user.loss(b[level], b[m]))
+                m = level if self.replaceable[i] else m
+                need = max(need, rho * cost - user.loss(b[level], b[m]))
             elif self.protocol == "sequential" and user.delta == 0:
                 need = max(need, user.rho * cost - user.loss(b[level], b[level]))
             return x, cost, need

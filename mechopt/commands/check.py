@@ -19,6 +19,7 @@ def check(
     instance: cli.InstanceOption = None,
     protocol: cli.Protocol = None,
     order: cli.Order = None,
+    withdrawal: cli.Withdrawal = None,
     out: cli.Out = None,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
@@ -52,7 +53,8 @@ def check(
         verdict = mo.audit(found.population, found)
         _say(dumps(audit_dict(verdict)), answer_check_text(found, verdict), out, format, quiet)
         raise SystemExit(0 if verdict.ok else 3)
-    found = found.replace(**cli.given({"protocol": protocol, "order": cli.positions(order)}))
+    said = {"protocol": protocol, "order": cli.positions(order), "right": withdrawal}
+    found = found.replace(**cli.given(said))
     audit = mo.audit(found.instance, found)
     _say(dumps(check_dict(found, audit)), check_text(found, audit), out, format, quiet)
     raise SystemExit(0 if audit.ok else 3)

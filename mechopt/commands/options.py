@@ -60,6 +60,10 @@ Protocol = Annotated[
     str | None,
     Option(help="simultaneous (default), sequential, coalition, none, reassign."),
 ]
+Withdrawal = Annotated[
+    str | None,
+    Option(help="What may be withdrawn: whole (default), or part: any amount."),
+]
 Order = Annotated[
     str | None,
     Option(help="Sequential: small-first (default), large-first, or positions such as 2,0,1."),

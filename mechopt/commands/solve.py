@@ -17,9 +17,7 @@ def solve(
     aim: cli.Aim,
     terms: cli.Terms,
     direct: cli.Direct,
-    withdrawal: Annotated[
-        str | None, Option(help="What may be taken back: whole (default), or part of it.")
-    ] = None,
+    withdrawal: cli.Withdrawal = None,
     set_: Annotated[
         list[str] | None,
         Option(

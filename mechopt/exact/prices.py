@@ -80,16 +80,16 @@ class LevelProblem:
 
     def _offers(self, boxes: Boxes) -> list[list[Offer]]:
         return [
-            self.provider.offers(user, self.level, *self._box(boxes, i))
-            for i, user in enumerate(self.provider.users)
+            self.provider.offers(i, self.level, *self._box(boxes, i))
+            for i in range(len(self.provider.users))
         ]
 
     def consider_burdens(self, burden: list[Fraction]) -> None:
         """Try burdens with the payments they really need."""
         provider = self.provider
         payment = []
-        for user, x in zip(provider.users, burden):
-            corner = provider.offers(user, self.level, x, x)
+        for i, x in enumerate(burden):
+            corner = provider.offers(i, self.level, x, x)
             if not corner:
                 return
             payment.append(corner[0][2])
@@ -110,8 +110,8 @@ class LevelProblem:
     ) -> tuple[int, Fraction] | None:
         """The user whose payment is most understated, and where to cut her range."""
         worst: tuple[Fraction, int, Fraction] | None = None
-        for i, (user, point) in enumerate(zip(self.provider.users, mix.points)):
-            true = self.provider.offers(user, self.level, point[0], point[0])
+        for i, point in enumerate(mix.points):
+            true = self.provider.offers(i, self.level, point[0], point[0])
             missing = true[0][2] - point[2] if true else ONE
             missing += (true[0][1] - point[1]) if true else ZERO
             low, high = self._box(boxes, i)

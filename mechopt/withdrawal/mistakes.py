@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mechopt import memory, words
-from mechopt.arrays import BoolArray, FloatArray, IntArray
+from mechopt.arrays import FloatArray, IntArray
 from mechopt.draws import wilson
-from mechopt.errors import InvalidOption
+from mechopt.errors import InvalidOption, TooLarge
 from mechopt.withdrawal.check import check_withdrawal
+from mechopt.withdrawal.moves import order_of
+from mechopt.withdrawal.rights.part import in_turn
 from mechopt.withdrawal.sequential import FinalLevels, final_levels
 from mechopt.withdrawal.stage import Stage, stage_of
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from mechopt.answer.plan import Plan
     from mechopt.problem.instance import Instance
 
+MOST_REPLIES = 1_000_000  # decisions about parts, one by one: about half a minute
 BATCH = 4_000_000  # draws × users that are held at a time
 
 
@@ -62,6 +65,7 @@ def simulate_withdrawal(
     protocol: str = "simultaneous",
     *,
     order: Any = "small-first",
+    withdrawal: str = "whole",
     mistake: float = 0.01,
     draws: int = 1000,
     seed: int = 0,
@@ -73,10 +77,16 @@ def simulate_withdrawal(
     recursion F3, expecting no more mistakes; then his decision goes wrong or not. Users with
     x_i = 0 decide nothing. Vectorised over draws; memory O(draws + users).
 
+    :withdrawal: "part" if any amount may be taken back (simultaneous and sequential). Whoever means
+        to keep everything then takes all of it back by mistake, and whoever means to take something
+        back keeps everything
+
     Raises InvalidOption if `mistake` is outside [0, 1] or `draws` is not a positive integer,
-    TooLarge if the draws do not fit into memory.
+    TooLarge if the draws do not fit into memory, or parts in sequence ask for more than
+    `MOST_REPLIES` decisions.
     """
     words.choose("protocol", protocol, words.PROTOCOLS)
+    words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
     if isinstance(mistake, bool) or not isinstance(mistake, (int, float)) or not 0 <= mistake <= 1:
         raise InvalidOption(f"mistake: must be a probability in [0, 1], got {mistake!r}")
     if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)) or draws < 1:
@@ -86,11 +96,18 @@ def simulate_withdrawal(
     memory.refuse_beyond("simulate_withdrawal", f"{draws:,} draws", 100.0 * draws, "Ask for fewer.")
     stage = stage_of(instance, plan, exact=False)
     rng = np.random.default_rng(seed)
-    report = check_withdrawal(instance, plan, protocol, order)
-    if report.path is not None:
-        totals = _sequential(stage, report.path.movers, float(mistake), int(draws), rng)
+    report = check_withdrawal(instance, plan, protocol, order, withdrawal=withdrawal)
+    many = (float(mistake), int(draws), rng)
+    if withdrawal == "part" and protocol == "sequential":
+        totals = _parts_in_turn(instance, stage, order_of(instance, stage, order), *many)
+    elif report.path is not None:
+        totals = _sequential(stage, report.path.movers, *many)
     else:
-        totals = _at_once(stage, report.outcome.stay, float(mistake), int(draws), rng)
+        outcome = report.outcome
+        meant = np.where(outcome.stay, stage.x, stage.x - stage.removed)
+        if outcome.kept is not None:
+            meant = stage.x - instance.removable * (stage.x - outcome.kept)
+        totals = _at_once(stage, meant, outcome.total, *many)
     reached = stage.level_of(totals)
     counts = np.bincount(reached, minlength=stage.levels + 1)
     crossed = int(draws - counts[0])
@@ -109,18 +126,53 @@ def simulate_withdrawal(
 
 
 def _at_once(
-    stage: Stage, stay: BoolArray, mistake: float, draws: int, rng: np.random.Generator
+    stage: Stage,
+    meant: FloatArray,
+    total: float,
+    mistake: float,
+    draws: int,
+    rng: np.random.Generator,
 ) -> FloatArray:
-    """Totals (draws,) when the decisions in `stay` go wrong independently."""
+    """Totals (draws,) when what each means to leave in the pool, (n,), goes wrong independently."""
     users = stage.movers
-    meant = stage.total_of(stay)
-    change = np.where(stay[users], -stage.removed[users], stage.removed[users])
-    totals = np.full(draws, float(meant))
+    stays = meant[users] >= stage.x[users]
+    wrongly = np.where(stays, (stage.x - stage.removed)[users], stage.x[users])
+    change = wrongly - meant[users]
+    totals = np.full(draws, float(total))
     batch = max(1, BATCH // max(users.size, 1))
     for begin in range(0, draws, batch):
         end = min(begin + batch, draws)
         wrong = rng.random((end - begin, users.size)) < mistake
         totals[begin:end] += wrong @ change
+    return totals
+
+
+def _parts_in_turn(
+    instance: Instance,
+    stage: Stage,
+    order: IntArray,
+    mistake: float,
+    draws: int,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Totals (draws,) when every mover takes back what is best after what he sees, or errs."""
+    movers = order[stage.able[order]]
+    players, finals = in_turn(instance, stage, movers)
+    totals = np.full(draws, float(stage.settled))
+    replies = 0
+    for player, final in zip(players, finals):
+        seen, where = np.unique(totals, return_inverse=True)
+        replies += seen.size
+        if replies > MOST_REPLIES:
+            raise TooLarge(
+                f"simulate_withdrawal: more than {MOST_REPLIES:,} decisions about parts; ask for "
+                "fewer draws"
+            )
+        chosen = [player.reply(final, player.number(total)) for total in seen.tolist()]
+        meant = np.array([float(one.left) for one in chosen])
+        keeps = np.array([one.kept == player.x for one in chosen])
+        wrongly = np.where(keeps, float(player.least), float(player.x))
+        totals += np.where(rng.random(draws) < mistake, wrongly[where], meant[where])
     return totals
 
 

@@ -13,6 +13,7 @@ import mechopt as mo
 from mechopt.errors import InvalidOption
 from mechopt.withdrawal import check_withdrawal, simulate_withdrawal
 from mechopt.withdrawal.mistakes import wilson
+from tests.oracles import oracle_rights
 from tests.oracles import oracle_withdrawal as oracle
 from tests.oracles.withdrawal_agreement import instance_and_plan
 
@@ -113,3 +114,70 @@ def test_draws_and_seed_are_checked() -> None:
             simulate_withdrawal(instance, plan, draws=draws)
     with pytest.raises(InvalidOption, match="seed: "):
         simulate_withdrawal(instance, plan, seed=-1)
+
+
+def part_law(game: oracle.Game, order: list[int], mistake: float) -> np.ndarray:
+    """Exact probabilities of the levels where any amount may be taken back, on the grid of 1/4."""
+    law = np.zeros(len(game["T"]) + 1)
+    sequence = [i for i in order if game["x"][i] > game["y"][i]]
+
+    def amounts(i: int) -> list[Fraction]:
+        return [
+            game["y"][i] + Fraction(k, 4) for k in range(int(4 * (game["x"][i] - game["y"][i])) + 1)
+        ]
+
+    def reply(position: int, kept: list[Fraction]) -> list[Fraction]:
+        if position == len(sequence):
+            return kept
+        i = sequence[position]
+        ends = [reply(position + 1, [*kept[:i], one, *kept[i + 1 :]]) for one in amounts(i)]
+
+        def rank(end: list[Fraction]) -> tuple:  # whoever lets it fail takes everything back
+            trained = sum(end) >= game["T"][0]
+            most = end[i] if trained or end[i] == game["x"][i] else -end[i]
+            return oracle_rights.part_payoff(game, i, end), most
+
+        return max(ends, key=rank)
+
+    def go(position: int, kept: list[Fraction], weight: float) -> None:
+        if position == len(sequence):
+            law[sum(sum(kept) >= threshold for threshold in game["T"])] += weight
+            return
+        i = sequence[position]
+        means = reply(position, kept)[i]
+        slips = game["y"][i] if means == game["x"][i] else game["x"][i]
+        for does, chance in ((means, 1 - mistake), (slips, mistake)):
+            go(position + 1, [*kept[:i], does, *kept[i + 1 :]], weight * chance)
+
+    go(0, list(game["x"]), 1.0)
+    return law
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_parts_in_turn_follow_the_exact_law(levels: int) -> None:
+    for seed in range(12):
+        rng = Random(4000 * levels + seed)
+        game = oracle_rights.part_game(rng, levels=levels)
+        order = rng.sample(range(len(game["x"])), len(game["x"]))
+        instance, plan = instance_and_plan(game)
+        options = {"order": order, "withdrawal": "part", "seed": seed}
+        sure = simulate_withdrawal(instance, plan, "sequential", mistake=0, draws=3, **options)
+        report = check_withdrawal(instance, plan, "sequential", order, withdrawal="part")
+        assert sure.levels[report.outcome.level] == 1
+        found = simulate_withdrawal(
+            instance, plan, "sequential", mistake=0.3, draws=4000, **options
+        )
+        assert found.levels == pytest.approx(part_law(game, order, 0.3), abs=0.04)
+        together = simulate_withdrawal(instance, plan, withdrawal="part", mistake=0, draws=3)
+        assert (
+            together.levels[check_withdrawal(instance, plan, withdrawal="part").outcome.level] == 1
+        )
+
+
+def test_parts_at_once_go_wrong_independently() -> None:
+    instance = mo.Instance(cost=1, value=[4, 3], capacity=10, thresholds=[6])
+    plan = mo.Plan.from_arrays(instance, burden=[4, 2])
+    found = simulate_withdrawal(instance, plan, withdrawal="part", mistake=0.1, draws=20_000)
+    assert found.crossing == pytest.approx(
+        0.81, abs=0.01
+    )  # both keep everything, or nothing trains

@@ -122,6 +122,7 @@ def solve(
         again = {"objective": objective, "target": target, "transfers": transfers}
         plain = Plan.null(instance, mechanism="burdens", options=again)
         replaced = levels_without(instance, plain, np.arange(instance.n)) > 0
+        replaced |= instance.removable == 0  # his data stay, so nobody has to replace him
 
     def solve_level(level: int, quantity: str) -> LevelAnswer:
         gain = instance.value * instance.share_at(level)

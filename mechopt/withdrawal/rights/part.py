@@ -95,6 +95,9 @@ def best_amounts(instance: Instance, stage: Stage) -> tuple[Array, Array, IntArr
 # -- players one by one ---------------------------------------------------------------------------
 
 
+Steps = tuple[list[Any], list[int]]  # totals at which the final level changes, and the levels
+
+
 class Option(NamedTuple):
     """A choice: payoff, data kept, data left in the pool, and the level reached."""
 
@@ -157,6 +160,35 @@ class Player:
         if self.rho == 0:
             return self.left_of(self.x)
         return self.left_of(self.affords(self.outside * self.shares[1] / self.rho))
+
+    def number(self, amount: Any) -> Any:
+        """An amount as the kind of number that he counts in."""
+        return Fraction(amount) if isinstance(self.x, Fraction) else float(amount)
+
+    def keeps(self, keep: Option, other: Option) -> bool:
+        """Whether he keeps everything; an indifferent user does."""
+        return bool(keep.pays - other.pays >= -self.tolerance)
+
+    def choice(self, final: Steps, total: Any) -> tuple[Option, Option]:
+        """Keeping everything, and his best alternative, when those before have left `total`.
+
+        :final: the final level by what is in the pool after his decision
+        """
+
+        def level(left: Any) -> int:
+            return final[1][bisect_right(final[0], total + left)]
+
+        others = [self.trimming(self.y, level(self.least))]
+        if self.delta > 0:
+            for start, reached in zip(final[0], final[1][1:]):
+                if self.least < start - total < self.x:
+                    others.append(self.trimming(self.kept_for(start - total), reached))
+        return self.keeping(level(self.x)), self.best(others)
+
+    def reply(self, final: Steps, total: Any) -> Option:
+        """What he does."""
+        keep, other = self.choice(final, total)
+        return keep if self.keeps(keep, other) else other
 
     def best(self, options: list[Option]) -> Option:
         """The best of them; an indifferent user keeps the most."""
@@ -243,59 +275,56 @@ def sequential(instance: Instance, stage: Stage, order: IntArray) -> Choices:
     thresholds and curved costs, TooLarge where the recursion takes more than `MOST_STEPS` steps.
     """
     movers = order[stage.able[order]]
-    if stage.levels == 1:
-        decide = _one_threshold(stage, _players(instance, stage, movers))
-    else:
-        try:
-            decide = _several_thresholds(instance, stage, movers)
-        except (NotSupported, TooLarge):
-            together = simultaneous(instance, stage)
-            if together.level and not (together.kept != stage.x).any():
-                return together
-            raise
+    try:
+        players, finals = in_turn(instance, stage, movers)
+    except (NotSupported, TooLarge):
+        together = simultaneous(instance, stage)
+        if together.level and not (together.kept != stage.x).any():
+            return together
+        raise
+    total = players[0].number(stage.settled) if players else stage.settled
     kept = stage.x.copy()
     slack = np.empty(movers.size, dtype=stage.x.dtype)
     taken, after = slack.copy(), np.empty(movers.size, dtype=np.int64)
     level = int(stage.level_of(stage.total))
-    for place, (user, (keep, other)) in enumerate(zip(movers.tolist(), decide)):
+    for place, (user, player, final) in enumerate(zip(movers.tolist(), players, finals)):
+        keep, other = player.choice(final, total)
         slack[place] = keep.pays - other.pays
         taken[place], after[place] = keep.kept - other.kept, other.level
-        indifferent = keep.pays - other.pays >= -stage.money_tolerance[user]
-        chosen = keep if indifferent else other
+        chosen = keep if player.keeps(keep, other) else other
         kept[user], level = chosen.kept, chosen.level
+        total = total + chosen.left
     return Choices(movers, slack, taken, after, kept, level)
 
 
-Decisions = list[tuple[Option, Option]]  # per mover: keeping everything, and his best alternative
+def in_turn(instance: Instance, stage: Stage, movers: IntArray) -> tuple[list[Player], list[Steps]]:
+    """The movers, and for each the final level by what is in the pool after his decision.
+
+    Raises NotSupported and TooLarge as `sequential` does.
+    """
+    if stage.levels > 1:
+        return _several_thresholds(instance, stage, movers)
+    players = _players(instance, stage, movers)
+    return players, _one_threshold(stage, players)
 
 
-def _one_threshold(stage: Stage, players: list[Player]) -> Decisions:
+def _one_threshold(stage: Stage, players: list[Player]) -> list[Steps]:
     """F16: it trains iff Σ e_i ≥ T, e_i the most each would leave in the pool rather than fail.
 
     By induction from the last mover: those after i reach T iff what is there suffices together with
     their Σ e. Whoever moves while the rest is more than enough takes that back for himself.
     """
-    holds = [player.holds() for player in players]
-    spare = stage.settled + sum(holds) - stage.reached[0]
-    found: Decisions = []
-    for player, most in zip(players, holds):
-        keep = player.keeping(int(spare + player.x - most >= 0))
-        others = [player.trimming(player.y, int(spare + player.least - most >= 0))]
-        wanted = most - spare  # the least that still lets it train
-        if player.least < wanted < player.x:
-            kept = player.kept_for(wanted) if player.delta > 0 else player.x
-            others.append(player.trimming(kept, 1))
-        other = player.best(others)
-        chosen = keep if keep.pays - other.pays >= -player.tolerance else other
-        spare = spare + chosen.left - most
-        found.append((keep, other))
-    return found
+    finals: list[Steps] = []
+    needed = stage.reached[0]
+    for player in reversed(players):
+        finals.append(([needed], [0, 1]))
+        needed = needed - player.holds()
+    return finals[::-1]
 
 
-Steps = tuple[list[Any], list[int]]  # totals at which the final level changes, and the levels
-
-
-def _several_thresholds(instance: Instance, stage: Stage, movers: IntArray) -> Decisions:
+def _several_thresholds(
+    instance: Instance, stage: Stage, movers: IntArray
+) -> tuple[list[Player], list[Steps]]:
     """The final level as a step function of what the movers so far left, mover by mover back."""
     if not instance.linear:
         raise NotSupported(
@@ -316,44 +345,16 @@ def _several_thresholds(instance: Instance, stage: Stage, movers: IntArray) -> D
                 "the simultaneous protocol, which is enough for every order, or fewer users"
             )
         first = starts[0] - 1 if starts else Fraction(0)
-        level = _chosen(player, after, first).level
+        level = player.reply(after, first).level
         breaks: list[Any] = []
         levels = [level]
         for start in starts:
-            level = _chosen(player, after, start).level
+            level = player.reply(after, start).level
             if level != levels[-1]:
                 breaks.append(start)
                 levels.append(level)
         steps.append((breaks, levels))
-    total = Fraction(stage.settled)
-    found: Decisions = []
-    for player, after in zip(players, reversed(steps[:-1])):
-        keep, others = _options(player, after, total)
-        other = player.best(others)
-        chosen = keep if keep.pays - other.pays >= -player.tolerance else other
-        total = total + chosen.left
-        found.append((keep, other))
-    return found
-
-
-def _options(player: Player, after: Steps, total: Any) -> tuple[Option, list[Option]]:
-    """Keeping everything, and the alternatives, when those before have left `total`."""
-
-    def level(left: Any) -> int:
-        return after[1][bisect_right(after[0], total + left)]
-
-    others = [player.trimming(player.y, level(player.least))]
-    if player.delta > 0:
-        for start, reached in zip(after[0], after[1][1:]):
-            if player.least < start - total < player.x:
-                others.append(player.trimming(player.kept_for(start - total), reached))
-    return player.keeping(level(player.x)), others
-
-
-def _chosen(player: Player, after: Steps, total: Any) -> Option:
-    keep, others = _options(player, after, total)
-    other = player.best(others)
-    return keep if keep.pays - other.pays >= -player.tolerance else other
+    return players, steps[-2::-1]
 
 
 def _starts(player: Player, after: Steps) -> list[Any]:
