@@ -49,7 +49,9 @@ class Frontier(Sequence[dict[str, Any]]):
     Columns in money (expenditure, provider_surplus, social_cost, welfare, objective, bound), shares
     in [0, 1] (share, gap), status and the value of `over` in its own unit.
 
-    `plot(path)` draws it, `write(path)` writes .csv or .json.
+    `breakpoints`: where the level changes; `straight`: (from, to) of neighbouring rows between
+    which payments and cost are known to be straight. `plot(path)` draws it, `write(path)` writes .csv
+    or .json.
     """
 
     over: str
@@ -57,6 +59,7 @@ class Frontier(Sequence[dict[str, Any]]):
     rows: tuple[dict[str, Any], ...]
     plans: tuple[Plan, ...]
     breakpoints: tuple[float, ...] = ()
+    straight: frozenset[tuple[float, float]] = frozenset()
 
     def __repr__(self) -> str:
         return f"Frontier({len(self.rows)} rows over {self.over}, {self.mechanism})"
@@ -155,6 +158,8 @@ class Frontier(Sequence[dict[str, Any]]):
 
     def _same(self, one: dict[str, Any], other: dict[str, Any], column: str) -> bool:
         """Whether the line between two rows is known."""
+        if (one[self.over], other[self.over]) in self.straight:
+            return True
         if {one["status"], other["status"]} - {"optimal", "null"} or one["share"] != other["share"]:
             return False
         moved = abs(one["expenditure"] - other["expenditure"])

@@ -39,6 +39,8 @@ from mechopt.studies.frontier_table import COLUMNS, OVER, Frontier
 _FEWER_WITH_RIGHTS = ("burdens", "subsidy", "complete-information")
 _CLOSE = 1e-9  # relative: how near the two rows beside a breakpoint are
 _MOST_HALVINGS = 60  # solves spent on one breakpoint
+_MOST_SOLVES, _APART = 3_000, 1e-7  # for all kinks; relative: kinks nearer than that are not told
+_KINKED = 20_000  # users of a problem whose kinks are looked for
 
 
 def frontier(
@@ -57,7 +59,8 @@ def frontier(
 
     :breakpoints: also the values at which the level reached changes, and rows on both sides of
         each, 1e-9 apart: over the budget what the better level costs, over the provider's value
-        where two levels are worth the same, else by halving
+        where two levels are worth the same, else by halving; and, over budget or threshold with one
+        level, rows at the kinks of payments and cost, which are straight between them
 
     :values: money, or shares in [0, 1] for the reversibility and the exclusion (the same for every
         user) and the confidence; for the budget None or inf is no limit. Further options are those
@@ -111,8 +114,13 @@ def frontier(
             return plan.replace(options={**options, "objective": objective})
 
         numbers, plans, jumps = _with_breakpoints(over, numbers, plans, solve_at)
+    kinks: _Kinks | None = None
+    if breakpoints and _is_convex(instance, mechanism, over, options):
+        kinks = _Kinks(dict(zip(numbers, plans)), solve_at)
+        numbers, plans = kinks.rows()
     rows = tuple(_row(over, number, plan) for number, plan in zip(numbers, plans))
-    return Frontier(over, mechanism, rows, tuple(plans), jumps)
+    straight = frozenset() if kinks is None else frozenset(kinks.straight)
+    return Frontier(over, mechanism, rows, tuple(plans), jumps, straight)
 
 
 def _variant(instance: Instance, over: str, number: float) -> Instance:
@@ -150,6 +158,104 @@ def _with_breakpoints(
             kept |= {one, other}
     numbers = sorted(kept)
     return numbers, [found[number] for number in numbers], tuple(sorted(jumps))
+
+
+def _is_convex(instance: Instance, mechanism: str, over: str, options: dict[str, Any]) -> bool:
+    """Whether least payments and cost at the level are convex in `over` (one level: an LP)."""
+    return (
+        mechanism in ("burdens", "subsidy")
+        and over in ("budget", "threshold")
+        and instance.levels == 1
+        and instance.practice is None
+        and not instance.has_committed
+        and instance.n <= _KINKED
+        and not options.get("reserve")
+        and options.get("protocol") != "reassign"
+        and not {"dropout", "confidence", "shock", "withdrawal"} & set(options)
+    )
+
+
+class _Kinks:
+    """Rows at the kinks of (payments, cost) inside a level; between which rows both are straight.
+
+    A convex function whose value in the middle is the mean of its ends is straight between them.
+    Else the lines at both ends meet at the kink, if it is the only one; if it is not, what they
+    meet at splits the range, and so on.
+    """
+
+    def __init__(self, plans: dict[float, Plan], solve_at: Callable[[float], Plan]) -> None:
+        self.plans, self.solve_at = plans, solve_at
+        self.given = set(plans)
+        self.straight: set[tuple[float, float]] = set()
+        self.left = _MOST_SOLVES
+        for a, b in pairwise(sorted(plans)):
+            if isfinite(b):
+                self._between(a, b)
+
+    def rows(self) -> tuple[list[float], list[Plan]]:
+        """The values and plans of all rows, without those that split a straight line."""
+        numbers = sorted(self.plans)
+        for place in range(len(numbers) - 2, 0, -1):
+            a, x, b = numbers[place - 1 : place + 2]
+            sides = {(a, x), (x, b)}
+            if x not in self.given and sides <= self.straight and self._on_line(a, x, b):
+                self.straight = (self.straight - sides) | {(a, b)}
+                del numbers[place]
+        return numbers, [self.plans[number] for number in numbers]
+
+    def _at(self, number: float) -> Any:
+        if number not in self.plans:
+            self.left -= 1
+            self.plans[number] = self.solve_at(number)
+        return np.array(_outcome(self.plans[number])[1:3])
+
+    def _level(self, number: float) -> int | None:
+        plan = self.plans[number]
+        return plan.level if plan.status in (Status.OPTIMAL, Status.NULL) else None
+
+    def _on_line(self, a: float, x: float, b: float) -> bool:
+        one, middle, other = self._at(a), self._at(x), self._at(b)
+        if not one.size == middle.size == other.size == 2:
+            return False
+        meant = one + (x - a) / (b - a) * (other - one)
+        size = np.abs(one) + np.abs(other)
+        return bool((np.abs(middle - meant) <= _CLOSE * size).all())
+
+    def _between(self, a: float, b: float) -> None:
+        open_ = [(a, b)]
+        while open_ and self.left > 0:
+            a, b = open_.pop()
+            if self._level(a) is None or self._level(a) != self._level(b):
+                continue
+            trial = (a + b) / 2
+            on_line = self._on_line(a, trial, b)
+            middle = self._level(trial)
+            self._forget(trial)
+            near = b - a <= _APART * max(abs(a), abs(b))  # kinks so near are taken for one
+            if near or (on_line and middle == self._level(a)):
+                self.straight.add((a, b))
+            else:
+                kink = self._meeting(a, b)
+                self._at(kink)
+                open_ += [(a, kink), (kink, b)]
+
+    def _meeting(self, a: float, b: float) -> float:
+        """Where the lines at both ends meet; the middle if they do not."""
+        step = 1e-3 * (b - a)
+        ends = [self._at(number) for number in (a, a + step, b - step, b)]
+        self._forget(a + step)
+        self._forget(b - step)
+        if not all(end.size == 2 for end in ends):
+            return (a + b) / 2
+        rise, fall = (ends[1] - ends[0]) / step, (ends[3] - ends[2]) / step
+        of = int(np.argmax(np.abs(fall - rise) / (np.abs(fall) + np.abs(rise) + 1e-300)))
+        turn = float(fall[of] - rise[of])
+        x = a + float(ends[3][of] - ends[0][of] - fall[of] * (b - a)) / -turn if turn else a
+        return x if a + step < x < b - step else (a + b) / 2
+
+    def _forget(self, number: float) -> None:
+        if number not in self.given:
+            self.plans.pop(number, None)
 
 
 def _candidate(over: str, a: float, b: float, low: Plan, high: Plan) -> float:

@@ -116,3 +116,32 @@ def test_invalid_options(instance: mo.Instance) -> None:
         mo.frontier(instance, over="budget", values=[])
     with pytest.raises(mo.InvalidOption, match=r"values\[1\]"):
         mo.frontier(instance, over="budget", values=[1, "two"])
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    ("over", "objective"), [("threshold", "expenditure"), ("budget", "social-cost")]
+)
+def test_kinks_inside_a_level_are_exact(seed: int, over: str, objective: str) -> None:
+    rng = np.random.default_rng(seed)
+    n = 6
+    cost, value, capacity = rng.uniform(0.5, 3, n), rng.uniform(0, 3, n), rng.uniform(1, 4, n)
+    free = float(np.minimum(capacity, value / cost).sum())
+    instance = mo.Instance(
+        cost=cost, value=value, capacity=capacity, thresholds=[0.5 * (free + capacity.sum())]
+    )
+    if over == "threshold":
+        ends = [0.5 * free, 0.9 * float(capacity.sum())]
+    else:
+        least = mo.solve(instance, "burdens", objective="expenditure").objective
+        ends = [1.01 * least, 2.5 * least + 1]
+    found = mo.frontier(instance, over=over, values=ends, objective=objective, breakpoints=True)
+    at = [row[over] for row in found]
+    assert {(a, b) for a, b in pairwise(at)} == found.straight  # all of it is known
+    assert len(at) <= 2 * n + 4
+    for x in rng.uniform(*ends, 25).tolist():
+        change = {"thresholds": [x]} if over == "threshold" else {"budget": x}
+        plan = mo.solve(instance.replace(**change), "burdens", objective=objective)
+        for column in ("expenditure", "social_cost"):
+            line = np.interp(x, at, [row[column] for row in found])
+            assert plan.metrics[column] == pytest.approx(line, rel=1e-7, abs=1e-9)
