@@ -50,8 +50,8 @@ class Frontier(Sequence[dict[str, Any]]):
     in [0, 1] (share, gap), status and the value of `over` in its own unit.
 
     `breakpoints`: where the level changes; `straight`: (from, to) of neighbouring rows between
-    which payments and cost are known to be straight. `plot(path)` draws it, `write(path)` writes .csv
-    or .json.
+    which payments and cost are known to be straight. `plot(path)` draws it, `write(path)`
+    writes .csv or .json.
     """
 
     over: str
@@ -74,6 +74,14 @@ class Frontier(Sequence[dict[str, Any]]):
         if self.breakpoints:
             jumps = ", ".join(f"{jump:.9g}" for jump in self.breakpoints)
             lines.append(f"the level changes at {self.over.replace('_', ' ')} {jumps}")
+        pairs = pairwise(self.rows)
+        open_ = {
+            (one[self.over], other[self.over])
+            for one, other in pairs
+            if one["share"] == other["share"]
+        }
+        if self.straight and open_ <= self.straight:
+            lines.append("between neighbouring rows of one share, payments and cost are straight")
         return "\n".join(lines)
 
     def __len__(self) -> int:
