@@ -16,6 +16,7 @@ from time import process_time
 from typing import Any
 
 import mechopt as mo
+import mechopt.known.sequential.solve
 from mechopt.explorer import answers
 from mechopt.explorer.terms import HURRY, MECHANISMS, ORDERS, PROTOCOLS, RIGHTS, Terms, sliders_of
 
@@ -72,7 +73,7 @@ def main() -> None:
         ):
             instance = mo.generate("lognormal", n=n, seed=1, levels=levels, **more)
             instance = instance.replace(provider_value=worth)
-            for protocol in PROTOCOLS:  # modules are loaded
+            for protocol in PROTOCOLS:  # modules are loaded, as they are when the server starts
                 answers.answer(instance, Terms({}, {"protocol": protocol}), "x", patience=HURRY)
             for chosen in switches():
                 row = timed(instance, chosen, every)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechopt import arrays
+from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.files.plans import written
@@ -54,7 +54,8 @@ class TopUp:
         rows: list[dict[str, Any]] = []
         if self.plan is not None and self.plan.burden is not None and self.plan.payment is not None:
             ids = self.plan.instance.ids
-            for user in np.flatnonzero((self.more > 0) | (self.extra > 0)).tolist():
+            noticed = self.more > tolerances.DATA * self.missing  # not the ulps
+            for user in np.flatnonzero(noticed | (self.extra > 0)).tolist():
                 rows.append(
                     {
                         "id": str(ids[user]),
