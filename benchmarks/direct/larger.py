@@ -5,7 +5,7 @@
 `structure` is a whole `mo.solve` (states, bound, mechanism, audit); a `gap` is certified by it. The
 LPs are those of `direct` on the smaller cases, arrays built before the clock starts, each with the
 time limit; PDLP and interior point without crossover stop at HiGHS' default tolerances.
-Writes larger.json.
+Seconds on the clock and of the processor. Writes larger.json.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -60,13 +60,9 @@ CASES = {
     "4 types, n = 16": (one_group(16, 4, 0.6, 0.5), {}),
     "2 groups x 3 types, n = 8 + 8": (groups(8, 3, 2), {}),
     "2 types, n = 10,000": (one_group(10_000, 2, 0.6, 0.5), {}),
-    "3 types, n = 400": (one_group(400, 3, 0.6, 0.5), {}),
     "3 types, n = 400, scarce": (one_group(400, 3, 0.9, 0.6), {}),
-    "4 types, n = 80": (one_group(80, 4, 0.6, 0.5), {}),
     "4 types, n = 80, scarce": (one_group(80, 4, 0.9, 0.6), {}),
-    "5 types, n = 40": (one_group(40, 5, 0.6, 0.5), {}),
     "2 groups x 2 types, n = 300 + 300": (groups(300, 2, 2), {}),
-    "3 groups x 2 types, n = 40 + 40 + 40": (groups(40, 2, 3), {}),
     "2 groups x 3 types, n = 30 + 30": (groups(30, 3, 2), {}),
     "2 groups x 3 types, n = 30 + 30, Bayesian": (groups(30, 3, 2), BAYES),
 }
@@ -77,7 +73,7 @@ def main(limit: float) -> None:
     record = []
     mo.solve(one_group(3, 2, 0.6, 0.5), "direct")  # imports
     for name, (population, options) in CASES.items():
-        began = perf_counter()
+        began, busy = perf_counter(), process_time()
         answer = mo.solve(population, "direct", **options)
         row = {
             "case": name,
@@ -87,13 +83,14 @@ def main(limit: float) -> None:
             "gap": answer.gap,
             "by": answer.solver,
             "seconds": round(perf_counter() - began, 1),
+            "cpu": round(process_time() - busy, 1),
         }
         built = None
         if len(population.states) < WITH_LP and not options:
             built = build_for(population, DirectTerms())
             row["rows"] = built.program.rows
         for way, settings in WAYS.items() if built is not None else ():
-            began = perf_counter()
+            began, busy = perf_counter(), process_time()
             try:
                 found = highs.solve(built.program, time_limit=limit, **settings)
                 said, value = str(found.status), found.objective
@@ -101,12 +98,13 @@ def main(limit: float) -> None:
                 said, value = str(error), None
             row[way] = {
                 "seconds": round(perf_counter() - began, 1),
+                "cpu": round(process_time() - busy, 1),
                 "said": said,
                 "off": None if value is None else abs(value / answer.objective - 1),
             }
         record.append(row)
         print(row, flush=True)
-    Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+        Path(__file__).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt.private.large.assignment import Rule
+from mechopt.private.direct.extract import objective_of
+from mechopt.private.large.assignment import Rule, rule_mechanism
 from mechopt.private.large.assignment import outcome as rule_outcome
 from mechopt.private.large.bracket import OBJECTIVES, rules
 from mechopt.private.large.fluid_bound import upper_bound
 from mechopt.private.large.interim_bound import interim_bound
 from mechopt.private.large.supply_law import shortfall
+from mechopt.problem.direct_terms import DirectTerms
 from tests.populations import draw
 
 
@@ -306,3 +308,21 @@ def test_at_a_limit_the_answer_is_the_best_known_rule_with_a_bound() -> None:
     assert answer.objective > 7
     assert answer.bound < 8.1
     assert mo.audit(population, answer).ok
+
+
+@pytest.mark.parametrize("n", [40, 10**3, 10**4, 10**5, 10**6, 10**7])
+def test_the_rules_value_is_what_draws_and_counting_say(n: int) -> None:
+    """Means over 1,000 drawn profiles lie within four standard errors of the value claimed."""
+    groups = [
+        mo.Group(n // 2, [1, 2, 4], [0.3, 0.3, 0.4], value=0.5, capacity=3.0),
+        mo.Group(n // 2, [0.5, 3], [0.5, 0.5], capacity=1.0),
+    ]
+    population = mo.Population(groups, [0.8 * n], provider_value=3.0 * n)
+    found = mo.bracket(population)
+    assert found.exact
+    drawn = found.metrics
+    error = drawn["standard_error"]["provider_surplus"]
+    assert abs(drawn["provider_surplus"] - found.lower) <= 4 * error + 1e-9 * n
+    if n == 40:
+        counted = rule_mechanism(population, found.rule, DirectTerms())
+        assert objective_of(counted) == pytest.approx(found.lower, rel=1e-9)
