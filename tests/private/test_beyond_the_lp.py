@@ -126,3 +126,12 @@ def test_two_groups_of_three_types_are_proved_without_an_lp():
     known = best_known(population, DirectTerms())
     assert known.gap <= 1e-4
     assert mo.audit(population, known).ok
+
+
+def test_what_was_known_before_the_lp_is_not_lost_when_it_ends_early():
+    population = one_group(12, 5, 0.9, 0.6)
+    answer = mo.solve(population, "direct", time_limit=6)
+    known = best_known(population, DirectTerms(), seconds=20)
+    assert answer.objective >= 0.999 * known.objective
+    assert answer.bound <= known.bound * 1.01
+    assert mo.audit(population, answer).ok

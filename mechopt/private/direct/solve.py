@@ -150,7 +150,18 @@ def _nominal(
         )
         seconds = 0.0
     within = seconds if time_limit is None else min(seconds, left() or 0.0)
-    return best_known(population, terms, answer, seconds=within) or answer
+    return _better(known, best_known(population, terms, answer, seconds=within) or answer)
+
+
+def _better(known: DirectMechanism | None, found: DirectMechanism) -> DirectMechanism:
+    """The answer of more value; what was `known` before the LP may be it, with the least bound."""
+    if known is None or known.objective is None:
+        return found
+    sound = found.has_answer and found.status is not Status.UNKNOWN
+    if sound and found.objective is not None and found.objective >= known.objective:
+        return found
+    bounds = [one.bound for one in (known, found) if one.bound is not None]
+    return known.replace(bound=max(known.objective, min(bounds)), seed=found.seed)
 
 
 def _few_profiles(population: Population) -> bool:
