@@ -109,7 +109,8 @@ def _lines(path: Path) -> list[str]:
 
 
 def _rows(path: Path) -> list[str]:
-    address = f"file:{path.resolve().as_uri().removeprefix('file://')}?mode=ro"
+    # rw: what a writer that was killed left half-written has to be rolled back first
+    address = f"file:{path.resolve().as_uri().removeprefix('file://')}?mode=rw"
     with closing(sqlite3.connect(address, uri=True, timeout=_PATIENCE)) as database:
         known = database.execute("SELECT name FROM sqlite_master WHERE name = 'log'").fetchone()
         if known is None:

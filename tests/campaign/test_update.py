@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -214,6 +216,24 @@ def test_payments_and_go() -> None:
 def test_killed_writers_lose_nothing(suffix: str, tmp_path: Path) -> None:
     events, _ = faulty_logs.one(1, tmp_path, suffix, size=18)
     assert events == 18
+
+
+def test_a_database_left_half_written_is_read(tmp_path: Path) -> None:
+    """A writer that dies in the middle leaves a journal to be rolled back by whoever comes next."""
+    log = tmp_path / "log.sqlite"
+    mo.append_event(log, {"id": "ana", "event": "gave"})
+    dies = (
+        "import os, sqlite3, sys\n"
+        "one = sqlite3.connect(sys.argv[1])\n"
+        "one.execute('PRAGMA cache_size = 1')\n"
+        "one.executemany('INSERT INTO log (line) VALUES (?)', [('x' * 2000,)] * 500)\n"
+        "os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", dies, str(log)], check=False)
+    assert (tmp_path / "log.sqlite-journal").exists()
+    assert [json.loads(line)["id"] for line in mo.read_log(log)] == ["ana"]
+    log.chmod(0o444)
+    assert len(mo.read_log(log)) == 1
 
 
 def test_files_and_database_mean_the_same(tmp_path: Path) -> None:
