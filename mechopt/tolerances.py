@@ -42,3 +42,16 @@ SOLVER = 1e-6
 
 # Probabilities must sum to one within this (they are then used as given, not rescaled).
 PROBABILITY = 1e-9
+
+# What a handful of additions and products leave of a difference of equals, relative to the money
+# in it: some fifty ulps. A need below it is none; a supporting line that gains less gains nothing.
+ULPS = 1e-14
+
+# For divisors that may be 0 where 0 / 0 is to be 0: below every product of two quantities that are
+# taken (`problem.arguments` takes 1e-60 to 1e60), and above the subnormal numbers.
+TINY = 1e-300
+
+# How near below T_m a total may lie and still be counted as reaching it by those who leave, as a
+# part of what leaving surely costs (`problem.aims.noticed`). Between the half that checks forgive and the whole that plans keep:
+# so neither the rounding of a plan nor that of its check turns the decision.
+FORGIVEN = 0.75

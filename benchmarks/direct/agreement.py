@@ -13,7 +13,7 @@ import numpy as np
 import mechopt as mo
 from mechopt.problem.direct_terms import payment_bounds
 from tests.oracles.oracle_direct import optimum
-from tests.populations import RIGHTS, draw
+from tests.problems import RIGHTS, random_population
 
 NAMES = ("objective", "incentive", "participation", "withdrawal_rights", "transfers")
 COMBINATIONS = list(
@@ -32,7 +32,7 @@ def main() -> None:
     random = np.random.default_rng(seed)
     worst, verdicts = 0.0, Counter[str]()
     for number in range(count):
-        population = draw(random)
+        population = random_population(random)
         combination = COMBINATIONS[number % len(COMBINATIONS)]
         most = payment_bounds(population, 0)[population.group_of_user]
         expected = optimum(population, *combination, payment_bounds=most)

@@ -19,7 +19,7 @@ import numpy as np
 import mechopt as mo
 from mechopt.problem.direct_terms import payment_bounds
 from tests.oracles import oracle_robust
-from tests.populations import draw
+from tests.problems import random_population
 
 OBJECTIVES = ("provider-surplus", "welfare", "improvement", "social-cost", "expenditure")
 DISTANCES = ("total-variation", "wasserstein")
@@ -29,7 +29,7 @@ def main(problems: int) -> None:
     random, began = np.random.default_rng(2026), perf_counter()
     worst, counts = 0.0, {"agree": 0, "infeasible": 0, "wrong": 0}
     for trial in range(problems):
-        population = draw(random, users=3, types=3, segments=False)
+        population = random_population(random, users=3, types=3, segments=False)
         population = population.replace(
             groups=[g.replace(removable=1, reversibility=1) for g in population.groups]
         ).individual()

@@ -260,7 +260,7 @@ def _outcome_rows(numbers: _Numbers) -> Iterator[Family]:
     for name, table in (("burden", numbers.x), ("payment", numbers.t)):
         null = (table > 0) & ((p[:, :, None] == 0) | absent[:, None, :])
         excess = np.where(null, table, 0.0).max(axis=(1, 2))
-        tiny = np.full(excess.size, 1e-300)  # exactly zero is asked for
+        tiny = np.full(excess.size, tolerances.TINY)  # exactly zero is asked for
         yield Family("A6", excess, tiny, states, f"a null outcome carries a {name}")
     cap = numbers.cap * p[:, :, None]
     where = _cell_states(numbers)

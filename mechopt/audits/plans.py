@@ -311,7 +311,7 @@ def _claims(
         "social-cost": (social, social),
         "improvement": (share, 1.0),
     }[plan.objective_name]
-    allowed = tolerances.SOLVER * max(scale, 1e-300)
+    allowed = tolerances.SOLVER * max(scale, tolerances.TINY)
     ledger.one(
         "objective",
         abs(mine - plan.objective),

@@ -124,7 +124,7 @@ def top_up(campaign: Campaign) -> TopUp | None:
                 held, burden, promised + extra, protocol="simultaneous", mechanism="top-up"
             )
     bound = float(found.bound or 0.0)
-    proved = arrays.exact_sum(extra) <= bound * (1 + 1e-9) + 1e-12
+    proved = arrays.exact_sum(extra) <= bound * (1 + tolerances.MONEY) + tolerances.REACH
     status = Status.OPTIMAL if proved else Status.FEASIBLE
     asked = [float(x) for x in spelled(plan, "burden")]
     before = [*plan.details.get("topped_up", ()), {"lines": campaign.lines, "burden": asked}]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.commands.output import Page
@@ -230,7 +231,7 @@ def _clear(plan: Plan, value: Any) -> Any:
     if not isinstance(value, float) or plan.burden is None or plan.payment is None:
         return value
     money = float(plan.instance.cost_of(plan.burden).sum() + plan.payment.sum())
-    return 0.0 if abs(value) <= 1e-12 * money else value
+    return 0.0 if abs(value) <= tolerances.REACH * money else value
 
 
 def _of_levels(plan: Plan) -> str:

@@ -129,7 +129,7 @@ def paid(plan: Plan) -> FloatArray:
     assert plan.payment is not None
     budget, payment = plan.instance.budget, plan.payment
     total = fsum(payment.tolist()) if budget < inf and plan.instance.payment_step == 0 else 0.0
-    if total < budget * (1 - 1e-14) or total > budget * (1 + tolerances.REACH):
+    if total < budget * (1 - tolerances.ULPS) or total > budget * (1 + tolerances.REACH):
         return payment  # well within, or beyond by itself
     exact = Fraction(plan.instance.exact("budget").item())
     contact = Fraction(0)

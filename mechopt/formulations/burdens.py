@@ -6,12 +6,14 @@ Equations: models/burdens/README.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pyomo.environ as pyo
 
 from mechopt.errors import NotSupported
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.problem.aims import MINIMISED, check_options
 from mechopt.problem.instance import Instance
 
 
@@ -33,16 +35,15 @@ def build(
             "the formulation 'burdens' has one threshold and no reserve (fact F7); "
             "use 'burdens-levels' or 'burdens-levels-bigm'"
         )
-    lowest = check_options(instance, objective, target, reserve)
     model = parts.new_model(instance, "burdens")
     parts.add_burdens(model, instance)
     parts.add_payments(model, instance, transfers=transfers)
-    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_levels(model, instance, objective, target, reserve)
     parts.add_threshold(model, instance, reserve)
     add_participation(model, instance)
     parts.add_budget(model, instance)
     if protocol != "none":
-        add_obedience(model, instance)
+        add_obedience(model, instance, lambda i: model.cost[i])
     parts.add_no_leakage(model, instance)
     parts.add_objective(model, instance, objective)
     return model
@@ -57,8 +58,11 @@ def add_participation(model: Model, instance: Instance) -> None:
     )
 
 
-def add_obedience(model: Model, instance: Instance) -> None:
-    """Users whose data stay behind anyway must be paid what leaving would give back."""
+def add_obedience(model: Model, instance: Instance, cost: Callable[[int], Any]) -> None:
+    """Users whose data stay behind anyway must be paid what leaving would give back.
+
+    :cost: of what user i may take back, money, as an expression of the model
+    """
     model.REMAINING = pyo.Set(
         initialize=[i for i in range(instance.n) if instance.removable[i] == 0],
         within=model.USERS,
@@ -69,10 +73,10 @@ def add_obedience(model: Model, instance: Instance) -> None:
         rule=lambda m, i: (
             (
                 m.pay[i] + float(instance.exclusion[i] * instance.value[i]) * m.share
-                >= float(instance.reversibility[i]) * m.cost[i]
+                >= float(instance.reversibility[i]) * cost(i)
             )
             if instance.exclusion[i]
-            else m.pay[i] >= float(instance.reversibility[i]) * m.cost[i]
+            else m.pay[i] >= float(instance.reversibility[i]) * cost(i)
         ),
         doc="(A5) obedience",
     )

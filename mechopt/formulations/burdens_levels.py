@@ -13,7 +13,7 @@ import pyomo.environ as pyo
 from mechopt import memory
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.problem.aims import MINIMISED, check_options, leaving_loss
+from mechopt.problem.aims import leaving_loss
 from mechopt.problem.instance import Instance
 
 
@@ -26,9 +26,8 @@ def build(
     reserve: float = 0.0,
 ) -> Model:
     """The MILP for all levels. Options as for `burdens.solve`; InvalidOption if they are not."""
-    lowest = check_options(instance, objective, target, reserve)
     model = parts.new_model(instance, "burdens-levels")
-    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_levels(model, instance, objective, target, reserve)
     add_intervals(model, instance, reserve)
     add_payments(model, instance, transfers=transfers)
     add_threshold(model, instance, reserve)

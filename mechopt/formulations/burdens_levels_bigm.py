@@ -16,7 +16,6 @@ from mechopt import memory
 from mechopt.formulations import parts
 from mechopt.formulations.burdens import add_participation
 from mechopt.formulations.parts import Model
-from mechopt.problem.aims import MINIMISED, check_options
 from mechopt.problem.instance import Instance
 
 
@@ -29,12 +28,11 @@ def build(
     reserve: float = 0.0,
 ) -> Model:
     """The MILP for all levels. Options as for `burdens.solve`; InvalidOption if they are not."""
-    lowest = check_options(instance, objective, target, reserve)
     refuse_large(instance)
     model = parts.new_model(instance, "burdens-levels-bigm")
     parts.add_burdens(model, instance)
     parts.add_payments(model, instance, transfers=transfers)
-    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_levels(model, instance, objective, target, reserve)
     parts.add_threshold(model, instance, reserve)
     add_level_above(model, instance, reserve)
     add_participation(model, instance)

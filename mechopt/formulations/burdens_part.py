@@ -12,7 +12,7 @@ import pyomo.environ as pyo
 from mechopt.errors import NotSupported
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.problem.aims import MINIMISED, check_options, leaving_loss
+from mechopt.problem.aims import leaving_loss
 from mechopt.problem.instance import Instance
 
 
@@ -26,9 +26,8 @@ def build(
     """The MILP for all levels. Options as for `burdens.solve`; NotSupported for curved costs."""
     if not instance.linear:
         raise NotSupported("the formulation 'burdens-part' has linear costs; `solve` has any")
-    lowest = check_options(instance, objective, target, 0.0)
     model = parts.new_model(instance, "burdens-part")
-    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_levels(model, instance, objective, target)
     rate = (instance.cost * instance.slopes[:, 0]).tolist()
     cap = instance.capacity.tolist()
     model.give = pyo.Var(

@@ -17,7 +17,7 @@ from mechopt.formulations import burdens_levels_bigm as bigm
 from mechopt.formulations import parts
 from mechopt.formulations.burdens import add_participation
 from mechopt.formulations.parts import Model
-from mechopt.problem.aims import MARGIN, MINIMISED, check_options
+from mechopt.problem.aims import MARGIN
 from mechopt.problem.instance import Instance
 
 
@@ -30,12 +30,11 @@ def build(
     reserve: float = 0.0,
 ) -> Model:
     """The MILP for all levels. Options as for `burdens.solve`; InvalidOption if they are not."""
-    lowest = check_options(instance, objective, target, reserve)
     bigm.refuse_large(instance)
     model = parts.new_model(instance, "burdens-practice")
     parts.add_burdens(model, instance)
     parts.add_payments(model, instance, transfers=transfers)
-    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_levels(model, instance, objective, target, reserve)
     parts.add_threshold(model, instance, reserve)
     bigm.add_level_above(model, instance, reserve)
     add_participation(model, instance)

@@ -67,7 +67,7 @@ class Terms:
         self.slopes = [group.slopes.tolist() for group in self.groups]
         self.first = [int(column) for column in population.first_type]  # column of a group
         self.thoughtful = [
-            terms.second_thoughts(group, population.levels) for group in population.groups
+            terms.double_deviation(group, population.levels) for group in population.groups
         ]
         self.worth = [[group.value * share for group in self.groups] for share in self.shares]
         self.payments: dict[tuple[int, int, int], Form] = {}

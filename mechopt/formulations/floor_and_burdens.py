@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 
-from mechopt.errors import NotSupported, TooLarge
+from mechopt.errors import NotSupported
 from mechopt.formulations import parts
+from mechopt.formulations.burdens import add_obedience
 from mechopt.formulations.parts import Model
-from mechopt.formulations.posted_price import MOST_USERS
-from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.formulations.posted_price import refuse_large
 from mechopt.problem.instance import Instance
 
 
@@ -31,16 +31,11 @@ def build(
     """
     if instance.levels > 1:
         raise NotSupported("the formulation has one threshold; `solve` takes several")
-    if instance.n > MOST_USERS:
-        raise TooLarge(
-            f"the floor-and-burdens model has {instance.n:,}² coefficients; the limit is "
-            f"{MOST_USERS:,} users. `solve` needs no model"
-        )
-    lowest = check_options(instance, objective, target, 0.0)
+    refuse_large(instance, "floor-and-burdens")
     model = parts.new_model(instance, "floor-and-burdens")
     parts.add_burdens(model, instance)
     parts.add_payments(model, instance, transfers=transfers)
-    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_levels(model, instance, objective, target)
     parts.add_threshold(model, instance, 0.0)
     add_floors(model, instance)
     add_rights(model, instance)
@@ -105,16 +100,4 @@ def add_rights(model: Model, instance: Instance) -> None:
         ),
         doc="(A3) participation beyond the floor",
     )
-    model.REMAINING = pyo.Set(
-        initialize=[i for i in range(instance.n) if instance.removable[i] == 0],
-        within=model.USERS,
-        doc="users whose data stay when they leave",
-    )
-    model.obedience = pyo.Constraint(
-        model.REMAINING,
-        rule=lambda m, i: (
-            float(instance.exclusion[i] * instance.value[i]) * m.share + m.pay[i]
-            >= float(instance.reversibility[i]) * (m.cost[i] - m.floor_cost[i])
-        ),
-        doc="(A5) obedience",
-    )
+    add_obedience(model, instance, lambda i: model.cost[i] - model.floor_cost[i])

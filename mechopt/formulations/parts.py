@@ -12,6 +12,7 @@ import pyomo.environ as pyo
 
 from mechopt import memory
 from mechopt.errors import InvalidOption
+from mechopt.problem.aims import MINIMISED, check_options
 from mechopt.problem.instance import Instance
 
 Model = Any  # pyomo.environ.ConcreteModel
@@ -64,8 +65,14 @@ def add_payments(model: Model, instance: Instance, *, transfers: bool) -> None:
     )
 
 
-def add_levels(model: Model, instance: Instance, lowest: int | None) -> None:
-    """reach[k] ∈ {0, 1}: at most one level is chosen; from `lowest` up one must be."""
+def add_levels(
+    model: Model, instance: Instance, objective: str, target: float | None, reserve: float = 0.0
+) -> None:
+    """reach[k] ∈ {0, 1}: at most one level is chosen, and one that meets the target if any is.
+
+    InvalidOption if the options are none.
+    """
+    lowest = check_options(instance, objective, target, reserve)
     model.reach = pyo.Var(model.LEVELS, domain=pyo.Binary, doc="level k is the one reached")
     model.one_level = pyo.Constraint(
         expr=sum(model.reach[k] for k in model.LEVELS) <= 1, doc="(A6) one level, or none"
@@ -74,7 +81,9 @@ def add_levels(model: Model, instance: Instance, lowest: int | None) -> None:
         expr=sum(float(instance.shares[k - 1]) * model.reach[k] for k in model.LEVELS),
         doc="share of the improvement reached",
     )
-    if lowest is not None and lowest > instance.levels:
+    if objective not in MINIMISED:
+        return
+    if lowest > instance.levels:
         raise InvalidOption(f"target: the highest share is {float(instance.shares[-1]):g}")
     if lowest:
         model.target = pyo.Constraint(

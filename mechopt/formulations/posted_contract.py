@@ -17,11 +17,10 @@ from __future__ import annotations
 import numpy as np
 import pyomo.environ as pyo
 
-from mechopt.errors import TooLarge
+from mechopt import tolerances
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.formulations.posted_price import MOST_USERS, add_offer, add_offer_budget
-from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.formulations.posted_price import add_offer, add_offer_budget, refuse_large
 from mechopt.problem.instance import Instance
 
 
@@ -29,18 +28,13 @@ def build(
     instance: Instance, *, objective: str = "provider-surplus", target: float | None = None
 ) -> Model:
     """The MILP over even-split contracts. Raises TooLarge above 1,000 users."""
-    if instance.n > MOST_USERS:
-        raise TooLarge(
-            f"the posted-contract model has {instance.n:,}² coefficients; the limit is "
-            f"{MOST_USERS:,} users. `solve` finds the best contract without a model"
-        )
-    lowest = check_options(instance, objective, target, 0.0)
+    refuse_large(instance, "posted-contract")
     floors, pays, accepts, costs = [0.0], [0.0], [np.zeros(instance.n, dtype=bool)], [0.0]
     for threshold in instance.thresholds.tolist():
         for m in range(1, instance.n + 1):
             floor = threshold / m
             cost = instance.cost_of(np.full(instance.n, floor))
-            able = instance.capacity >= floor * (1 - 1e-12)
+            able = instance.capacity >= floor * (1 - tolerances.REACH)
             if able.sum() < m:
                 continue
             pay = float(np.sort(cost[able])[m - 1])
@@ -53,7 +47,7 @@ def build(
     model.choose = pyo.Var(model.CONTRACTS, domain=pyo.Binary, doc="contract c is posted")
     model.give = pyo.Var(
         model.USERS,
-        bounds=lambda _, i: (0, float(instance.capacity[i]) * (1 + 1e-12)),
+        bounds=lambda _, i: (0, float(instance.capacity[i]) * (1 + tolerances.REACH)),
         doc="(A2) data user i gives",
     )
     model.acceptance = pyo.Constraint(
@@ -71,7 +65,7 @@ def build(
         spent=[pay * int(who.sum()) for pay, who in zip(pays, accepts)],
         cost=costs,
     )
-    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_levels(model, instance, objective, target)
     parts.add_threshold(model, instance, 0.0)
     add_offer_budget(model, instance)
     parts.add_objective_of(model, instance, objective)

@@ -21,7 +21,6 @@ import pyomo.environ as pyo
 from mechopt.errors import TooLarge
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.problem.aims import MINIMISED, check_options
 from mechopt.problem.instance import Instance
 
 MOST_USERS = 1_000  # floor[i, p] is dense: n² numbers
@@ -31,12 +30,7 @@ def build(
     instance: Instance, *, objective: str = "provider-surplus", target: float | None = None
 ) -> Model:
     """The MILP of FORMULATION 4.1. Raises TooLarge above 1,000 users (solve needs no model)."""
-    if instance.n > MOST_USERS:
-        raise TooLarge(
-            f"the posted-price model has {instance.n:,}² coefficients; the limit is "
-            f"{MOST_USERS:,} users. `solve` finds the best price without a model"
-        )
-    lowest = check_options(instance, objective, target, 0.0)
+    refuse_large(instance, "posted-price")
     model = parts.new_model(instance, "posted-price")
     rate = instance.cost[:, None] * instance.slopes
     prices = np.append(0.0, np.unique(rate[instance.widths > 0]))
@@ -67,11 +61,20 @@ def build(
         spent=[float(price * part.sum()) for price, part in zip(prices, supplied)],
         cost=[float((rate * instance.widths)[rate <= price].sum()) for price in prices],
     )
-    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_levels(model, instance, objective, target)
     parts.add_threshold(model, instance, 0.0)
     add_offer_budget(model, instance)
     parts.add_objective_of(model, instance, objective)
     return model
+
+
+def refuse_large(instance: Instance, name: str) -> None:
+    """TooLarge where every user meets every candidate offer too often."""
+    if instance.n > MOST_USERS:
+        raise TooLarge(
+            f"the {name} model has {instance.n:,}² coefficients; the limit is "
+            f"{MOST_USERS:,} users. `solve` needs no model"
+        )
 
 
 def add_offer(model: Model, *, spent: list[float], cost: list[float]) -> None:

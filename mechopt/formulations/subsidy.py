@@ -12,7 +12,6 @@ import pyomo.environ as pyo
 
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
-from mechopt.problem.aims import MINIMISED, check_options
 from mechopt.problem.instance import Instance
 
 
@@ -24,11 +23,10 @@ def build(
     reserve: float = 0.0,
 ) -> Model:
     """The MILP of FORMULATION 4.2; at fixed `reach` an LP. Options as for `subsidy.solve`."""
-    lowest = check_options(instance, objective, target, reserve)
     model = parts.new_model(instance, "subsidy")
     parts.add_burdens(model, instance)
     parts.add_payments(model, instance, transfers=True)
-    parts.add_levels(model, instance, lowest if objective in MINIMISED else None)
+    parts.add_levels(model, instance, objective, target, reserve)
     parts.add_threshold(model, instance, reserve)
     model.compensation = pyo.Constraint(
         model.USERS, rule=lambda m, i: m.pay[i] >= m.cost[i], doc="(S1) compensation"

@@ -161,7 +161,7 @@ def cheapest_within_budget(
         key = cost + price * pay
         taken = _take(length, (key, pay), amount)
         line = _dot(key, over)
-        if _dot(key, taken) >= line - 1e-14 * abs(line):
+        if _dot(key, taken) >= line - tolerances.ULPS * abs(line):
             break
         if _dot(pay, taken) > budget:
             over = taken

@@ -17,6 +17,7 @@ from math import inf
 from time import perf_counter
 from typing import Any
 
+from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, exact_sum, freeze
 from mechopt.errors import InvalidOption, NotSupported
@@ -24,11 +25,10 @@ from mechopt.known.burdens.committed import open_problem
 from mechopt.known.burdens.solve import solve as burdens
 from mechopt.known.posted_price import floor_response, supply_curve
 from mechopt.known.posted_price import solve as posted_price
-from mechopt.problem.aims import MINIMISED, check_options
+from mechopt.problem.aims import MINIMISED, check_options, objective_value
 from mechopt.problem.instance import Instance
 from mechopt.problem.practice import refuse_with
 from mechopt.status import Status
-from mechopt.tolerances import REACH
 
 PATIENCE = 60.0  # seconds over all prices if no time limit is given
 
@@ -100,7 +100,8 @@ class _Search:
             floor = floor_response(self.instance, price)
             paid = price * exact_sum(floor)
             limit = self._limit(paid)
-            if paid > self.instance.budget * (1 + REACH) or (place and self._worse(limit)):
+            within = paid <= self.instance.budget * (1 + tolerances.REACH)
+            if not within or (place and self._worse(limit)):
                 break
             if place and perf_counter() > until:
                 self.stopped = True
@@ -112,14 +113,7 @@ class _Search:
     def _limit(self, paid: float) -> float:
         """What no plan with floors paid so much, or more, can beat."""
         top = float(self.instance.shares[-1])
-        best = {
-            "provider-surplus": self.instance.provider_value * top - paid,
-            "welfare": (self.instance.provider_value + exact_sum(self.instance.value)) * top,
-            "expenditure": paid,
-            "social-cost": 0.0,
-            "improvement": top,
-        }
-        return best[self.objective]
+        return objective_value(self.instance, self.objective, top, paid, 0.0)
 
     def _worse(self, limit: float) -> bool:
         """Whether nothing within `limit` improves on the best plan."""
@@ -142,7 +136,7 @@ class _Search:
         level = wanted - rest.level
         gain = rest.instance.value * rest.instance.share_at(level)
         reach = exact_sum(rest.instance.affordable(gain))
-        return reach >= float(rest.instance.thresholds[level - 1]) * (1 - REACH)
+        return reach >= float(rest.instance.thresholds[level - 1]) * (1 - tolerances.REACH)
 
     def _consider(self, price: float, floor: FloatArray, paid: float, seconds: float) -> None:
         instance = self.instance
@@ -191,7 +185,7 @@ class _Search:
         if not plan.level and best.level:
             return False
         gain = best.objective - plan.objective if self.minimise else plan.objective - best.objective
-        return gain > 1e-12 * max(abs(best.objective), abs(plan.objective))
+        return gain > tolerances.REACH * max(abs(best.objective), abs(plan.objective))
 
     def answer(self, *, whole: bool) -> Plan:
         """The best plan with the bound over all prices."""
@@ -200,7 +194,7 @@ class _Search:
         if self.best is None or plan.objective is None or plan.bound is None:
             return plan
         bound = min(self.bounds) if self.minimise else max(self.bounds)
-        within = abs(bound - plan.objective) <= 1e-9 * max(1.0, abs(plan.objective))
+        within = abs(bound - plan.objective) <= tolerances.MONEY * max(1.0, abs(plan.objective))
         status = plan.status
         if plan.status is Status.FEASIBLE and within:
             status = Status.OPTIMAL
@@ -218,4 +212,4 @@ class _Search:
         if other.objective is None or not other.level:
             return True
         gain = plan.objective - other.objective
-        return (-gain if self.minimise else gain) > 1e-9 * max(1.0, abs(plan.objective))
+        return (-gain if self.minimise else gain) > tolerances.MONEY * max(1.0, abs(plan.objective))

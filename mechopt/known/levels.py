@@ -90,14 +90,8 @@ def rank_candidates(
     share) and lower social cost. None if no candidate qualifies; place −1 if there are none at all.
     """
     share = np.append(0.0, instance.shares)[level]
-    everyone = arrays.exact_sum(instance.value)
-    score = {
-        "provider-surplus": instance.provider_value * share - spent,
-        "welfare": (instance.provider_value + everyone) * share - cost,
-        "expenditure": -spent,
-        "social-cost": -cost,
-        "improvement": share,
-    }[objective]
+    score = objective_value(instance, objective, share, spent, cost)
+    score = -score if objective in MINIMISED else score
     within = instance.budget * (1 + tolerances.REACH)
     allowed = np.flatnonzero((spent <= within) & (level >= lowest))
     if allowed.size == 0:

@@ -260,13 +260,13 @@ def _supports(
     for m in range(base, k):
         drop = gap if m == base else float(instance.thresholds[k - 1] - instance.thresholds[m - 1])
         high = np.minimum(high, excess.longest(instance.value * (b[k] - b[m]), drop))
-    if arrays.exact_sum(high) < gap * (1 - 1e-12):
+    if arrays.exact_sum(high) < gap * (1 - tolerances.REACH):
         return False
     low = np.zeros(instance.n)
     for m in range(k + 1, instance.levels + 1):
         rise = float(instance.thresholds[m - 1] - instance.thresholds[k - 1])
         low = np.maximum(low, excess.least(instance.value * (b[m] - b[k]), rise))
-    return bool((low <= high).all()) and arrays.exact_sum(low) <= gap * (1 + 1e-12)
+    return bool((low <= high).all()) and arrays.exact_sum(low) <= gap * (1 + tolerances.REACH)
 
 
 class _Excess:

@@ -25,6 +25,7 @@ from time import perf_counter
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import TooLarge
 from mechopt.problem.population import Group, Population
@@ -88,7 +89,7 @@ class _Search:
         self.groups = population.groups
         shape = [comb(g.size + g.types - 1, g.types - 1) for g in self.groups]
         self.table = values.reshape(shape)
-        self.slack = CLOSED * max(float(np.abs(values).max(initial=0.0)), 1e-300)
+        self.slack = CLOSED * max(float(np.abs(values).max(initial=0.0)), tolerances.TINY)
         self.at = np.ix_(*(_corners(group.size, group.types) for group in self.groups))
         self.best, self.laws = inf, tuple(group.probabilities for group in self.groups)
         self.queue: list[tuple[float, int, tuple[FloatArray, ...], FloatArray]] = []

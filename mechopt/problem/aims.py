@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import fsum, inf
 from numbers import Integral, Real
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -43,10 +43,13 @@ def check_limits(time_limit: object, seed: object) -> None:
         raise InvalidOption(f"seed: must be a whole number ≥ 0, got {seed!r}")
 
 
+Number = TypeVar("Number", float, FloatArray)
+
+
 def objective_value(
-    instance: Instance, objective: str, share: float, spent: float, cost: float
-) -> float:
-    """The objective of section 4 at a share b, payments and social cost (money)."""
+    instance: Instance, objective: str, share: Number, spent: Number, cost: Number
+) -> Number:
+    """The objective of section 4 at a share b, payments and social cost (money), or at arrays."""
     if objective == "improvement":
         return share
     if objective == "expenditure":

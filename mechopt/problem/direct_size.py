@@ -53,7 +53,7 @@ def predict_size(population: Population, terms: DirectTerms) -> Size:
         rows += levels * mine * (terms.obedient and not implied)
         pairs = group.types * (group.types - 1)
         thoughtful = terms.honest_and_obedient and group.reversibility > 0
-        if terms.second_thoughts(group, levels):  # w, stay, withdraw
+        if terms.double_deviation(group, levels):  # w, stay, withdraw
             columns += levels * others * pairs
             rows += (2 * levels + (terms.incentive == "dsic")) * others * pairs
         elif terms.incentive == "dsic":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -64,7 +64,7 @@ class DirectTerms:
         """Whether D6 is imposed."""
         return self.withdrawal_rights is True and self.incentive != "none"
 
-    def second_thoughts(self, group: Group, levels: int) -> bool:
+    def double_deviation(self, group: Group, levels: int) -> bool:
         """Whether D6 needs the variables w: a misreporter's max{stay, withdraw}.
 
         Not if nothing is recovered (ρ = 0: staying is always better), and not under DSIC with one
@@ -109,54 +109,31 @@ class DirectTerms:
         return terms
 
 
-def read_terms(
-    population: Population,
-    *,
-    objective: object,
-    incentive: object,
-    participation: object,
-    withdrawal_rights: object,
-    randomized: object,
-    transfers: object,
-    target: object,
-    levels: object = "safe",
-    robust: object = None,
-    radius: object = None,
-    protocol: object = "simultaneous",
-) -> DirectTerms:
+def read_terms(population: Population, **said: Any) -> DirectTerms:
     """Validated terms; raises InvalidOption naming the option, its value and what it may be."""
-    words.choose("objective", objective, words.OBJECTIVES)
-    words.choose("incentive", incentive, INCENTIVES)
-    words.choose("participation", participation, PARTICIPATIONS)
-    if withdrawal_rights not in (True, False, "truthful") or isinstance(withdrawal_rights, int) != (
-        isinstance(withdrawal_rights, bool)
-    ):
+    terms = DirectTerms(**said)
+    words.choose("objective", terms.objective, words.OBJECTIVES)
+    words.choose("incentive", terms.incentive, INCENTIVES)
+    words.choose("participation", terms.participation, PARTICIPATIONS)
+    words.choose("levels", terms.levels, LEVELS)
+    words.choose("protocol", terms.protocol, PROTOCOLS)
+    rights = terms.withdrawal_rights
+    if not (isinstance(rights, bool) or rights == "truthful"):
         raise InvalidOption(
             "withdrawal_rights: must be True (D5 and D6), 'truthful' (D5 alone) or False, "
-            f"got {withdrawal_rights!r}"
+            f"got {rights!r}"
         )
-    for name, flag in (("randomized", randomized), ("transfers", transfers)):
+    for name, flag in (("randomized", terms.randomized), ("transfers", terms.transfers)):
         if not isinstance(flag, bool):
             raise InvalidOption(f"{name}: must be True or False, got {flag!r}")
-    distance, within = read_robust(population, robust, radius)
-    if distance is not None and (incentive, participation) != ("dsic", "ex-post"):
+    distance, within = read_robust(population, terms.robust, terms.radius)
+    if distance is not None and (terms.incentive, terms.participation) != ("dsic", "ex-post"):
         raise InvalidOption(
             "robust: needs incentive='dsic' and participation='ex-post', which hold whatever the "
-            f"law of costs is; got {incentive!r} and {participation!r}"
+            f"law of costs is; got {terms.incentive!r} and {terms.participation!r}"
         )
-    return DirectTerms(
-        objective=str(objective),
-        incentive=str(incentive),
-        participation=str(participation),
-        withdrawal_rights=withdrawal_rights,
-        randomized=bool(randomized),
-        transfers=bool(transfers),
-        target=read_target(population, str(objective), target),
-        levels=words.choose("levels", levels, LEVELS),
-        robust=distance,
-        radius=within,
-        protocol=words.choose("protocol", protocol, PROTOCOLS),
-    )
+    target = read_target(population, terms.objective, terms.target)
+    return replace(terms, target=target, robust=distance, radius=within)
 
 
 def read_robust(

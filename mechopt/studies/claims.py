@@ -191,42 +191,34 @@ def _small_first_survives_mistakes(case: Case) -> Verdict | None:
 
 
 def _sustainable_share(case: Case) -> Verdict | None:
-    shares = {}
-    proved = True
-    for protocol in ("simultaneous", "sequential"):
-        plan = solve(
-            case.problem,
-            "burdens",
-            objective="improvement",
-            protocol=protocol,
-            transfers=False,
-            time_limit=PATIENCE,
-        )
-        if not plan.has_answer:
-            return None
-        shares[protocol] = plan.metrics["improvement"]
-        proved &= plan.status in (Status.OPTIMAL, Status.NULL)
+    found = _by_protocol(case, "improvement", (Status.OPTIMAL, Status.NULL), transfers=False)
+    if found is None:
+        return None
+    shares, proved = found
     more = shares["sequential"] - shares["simultaneous"]
     return more >= 0, more, proved, shares
 
 
-def _small_first_pays_less(case: Case) -> Verdict | None:
-    paid = {}
-    proved = True
+def _by_protocol(
+    case: Case, objective: str, proofs: tuple[Status, ...], **options: Any
+) -> tuple[dict[str, float], bool] | None:
+    """What the best burdens of either protocol reach, and whether both are proved."""
+    options |= {"objective": objective, "time_limit": PATIENCE}
+    found, proved = {}, True
     for protocol in ("simultaneous", "sequential"):
-        plan = solve(
-            case.problem,
-            "burdens",
-            objective="expenditure",
-            protocol=protocol,
-            time_limit=PATIENCE,
-        )
+        plan = solve(case.problem, "burdens", protocol=protocol, **options)
         if not plan.has_answer:
             return None
-        paid[protocol] = plan.metrics["expenditure"]
-        proved &= plan.status is Status.OPTIMAL
-    if paid["simultaneous"] == 0:
+        found[protocol] = plan.metrics[objective]
+        proved &= plan.status in proofs
+    return found, proved
+
+
+def _small_first_pays_less(case: Case) -> Verdict | None:
+    found = _by_protocol(case, "expenditure", (Status.OPTIMAL,))
+    if found is None or found[0]["simultaneous"] == 0:
         return None
+    paid, proved = found
     saved = (paid["simultaneous"] - paid["sequential"]) / paid["simultaneous"]
     return saved >= -tolerances.SOLVER, saved, proved, paid
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.answer.plan import Plan
-from mechopt.arrays import exact_sum
+from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import InvalidOption, InvalidPlan, MechoptError
 from mechopt.known.levels import spending
 from mechopt.problem.instance import Instance
@@ -93,7 +93,7 @@ def _of_person(plan: Plan, i: int) -> list[str]:
 def _marginal(instance: Instance, i: int, x: float) -> float:
     """Cost of the next unit of data, money per data unit; of the last one at capacity."""
     ends = np.cumsum(instance.widths[i])
-    piece = min(int(np.searchsorted(ends, x * (1 + 1e-12), side="right")), ends.size - 1)
+    piece = min(int(np.searchsorted(ends, x * (1 + tolerances.REACH), side="right")), ends.size - 1)
     return float(instance.cost[i] * instance.slopes[i, piece])
 
 
@@ -101,7 +101,8 @@ def _price(plan: Plan) -> float:
     """The dearest unit of data that is asked of anybody, money per data unit."""
     assert plan.burden is not None
     asked = np.flatnonzero(plan.burden > 0)
-    last = [_marginal(plan.instance, int(i), float(plan.burden[i]) * (1 - 1e-9)) for i in asked]
+    below = plan.burden * (1 - tolerances.DATA)
+    last = [_marginal(plan.instance, int(i), float(below[i])) for i in asked]
     return max(last, default=0.0)
 
 
@@ -130,17 +131,17 @@ def _why_amount(
     instance = plan.instance
     if not np.isnan(instance.fixed[i]):
         return "The burden was fixed beforehand."
-    room = tolerances.DATA * max(cap, 1e-300)
+    room = tolerances.DATA * max(cap, tolerances.TINY)
     if x >= cap - room:
         return "That is everything there is to ask for: the capacity binds."
     if instance.least[i] > 0 and abs(x - instance.least[i]) <= room:
         return f"That is the least that may be asked of anybody who is asked ({_n(x)})."
-    if t == 0 and abs(cost - worth) <= 1e-6 * max(cost, worth):
+    if t == 0 and abs(cost - worth) <= tolerances.SOLVER * max(cost, worth):
         return (
             "That is as much as is given without being paid: one more unit would cost "
             f"{_n(_marginal(instance, i, x))} and would have to be paid for."
         )
-    if t == 0 and _margin(plan, i) <= 1e-6 * max(cost, 1e-300):
+    if t == 0 and _margin(plan, i) <= tolerances.SOLVER * max(cost, tolerances.TINY):
         return (
             "That is as much as is given without being paid and not withdrawn again: one more unit "
             f"would cost {_n(_marginal(instance, i, x))} and would have to be paid for."
@@ -185,7 +186,7 @@ def _pivotality(plan: Plan, i: int, who: str) -> list[str]:
     return [
         f"{who} is {kind}: leaving takes back {_n(back)} of the cost and gives up {_n(lost)} of "
         f"benefit and {_n(pay)} of payment, so staying is better by {_n(verdict)}"
-        + (" (just enough)." if abs(verdict) <= 1e-9 * max(1.0, back) else ".")
+        + (" (just enough)." if abs(verdict) <= tolerances.MONEY * max(1.0, back) else ".")
     ]
 
 
@@ -231,6 +232,13 @@ def _of_plan(plan: Plan) -> list[str]:
     return lines + _neighbours(plan, spent)
 
 
+def _full(plan: Plan) -> IntArray:
+    """Who gives all that he has."""
+    assert plan.burden is not None
+    able = plan.instance.capacity * (1 - tolerances.DATA)
+    return np.flatnonzero((plan.burden >= able) & (plan.burden > 0))
+
+
 def _binding(plan: Plan, spent: float) -> str:
     instance = plan.instance
     assert plan.burden is not None
@@ -238,10 +246,9 @@ def _binding(plan: Plan, spent: float) -> str:
     parts = []
     if excess <= tolerances.DATA * (plan.total or 1.0):
         parts.append("the threshold" + (" with its reserve" if plan.reserve else ""))
-    if instance.budget < inf and spent >= instance.budget * (1 - 1e-9):
+    if instance.budget < inf and spent >= instance.budget * (1 - tolerances.DATA):
         parts.append("the budget")
-    full = int(((plan.burden >= instance.capacity * (1 - 1e-9)) & (plan.burden > 0)).sum())
-    if full:
+    if full := _full(plan).size:
         parts.append(f"the capacity of {full:,} people")
     loose = "" if excess <= 0 else f"; {_n(excess)} data are more than is needed"
     return f"What binds: {', '.join(parts) or 'nothing exactly'}{loose}."
@@ -278,7 +285,7 @@ def _changes(plan: Plan) -> list[_Change]:
     if instance.budget < inf:
         more = instance.replace(budget=instance.budget + 1)
         changes.append(_Change("One more unit of money in the budget", more))
-    full = np.flatnonzero((plan.burden >= instance.capacity * (1 - 1e-9)) & (plan.burden > 0))
+    full = _full(plan)
     if full.size and instance.linear:
         dearest = int(full[np.argmax(instance.cost[full] * instance.slopes[full, 0])])
         capacity = instance.capacity.copy()
@@ -317,7 +324,7 @@ def _effect(plan: Plan, spent: float, change: _Change) -> str:
     )
     if other.level != plan.level:
         return f"{change.words} would change the level reached from {plan.level} to {other.level}."
-    if abs(paid) <= 1e-9 * max(1.0, spent) and abs(cost) <= 1e-9 * max(1.0, spent):
+    if max(abs(paid), abs(cost)) <= tolerances.MONEY * max(1.0, spent):
         return f"{change.words} would change nothing."
     sign, other_sign = ("more" if moved > 0 else "less" for moved in (paid, cost))
     return (

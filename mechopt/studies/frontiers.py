@@ -30,7 +30,7 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.errors import InvalidOption
 from mechopt.known.levels import spending
-from mechopt.problem.aims import MINIMISED
+from mechopt.problem.aims import MINIMISED, objective_value
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 from mechopt.studies.frontier_table import COLUMNS, OVER, Frontier
@@ -369,18 +369,10 @@ def _moved(plan: Plan, row: Plan) -> Plan:
     instance, share = row.instance, plan.share or 0.0
     spent = spending(instance, plan.burden, plan.payment)
     cost = exact_sum(instance.cost_of(plan.burden))
-    worth = instance.provider_value * share
-    amount = {
-        "provider-surplus": worth - spent,
-        "welfare": worth + exact_sum(instance.value) * share - cost,
-        "improvement": share,
-        "expenditure": spent,
-        "social-cost": cost,
-    }[str(row.objective_name)]
     return plan.replace(
         instance=instance,
         status=Status.FEASIBLE,
-        objective=amount,
+        objective=objective_value(instance, str(row.objective_name), share, spent, cost),
         bound=row.bound,
         options=row.options,
         seconds=row.seconds,
@@ -411,12 +403,11 @@ def _row(over: str, number: float, plan: Plan) -> dict[str, Any]:
     paid = share or plan.unconditional
     spent = spending(instance, plan.burden, plan.payment) if paid else 0.0
     cost = exact_sum(instance.cost_of(plan.burden))
-    worth = instance.provider_value * share
     row.update(
         share=share,
         expenditure=spent,
-        provider_surplus=worth - spent,
+        provider_surplus=objective_value(instance, "provider-surplus", share, spent, cost),
         social_cost=cost,
-        welfare=worth + exact_sum(instance.value) * share - cost,
+        welfare=objective_value(instance, "welfare", share, spent, cost),
     )
     return row

@@ -287,7 +287,7 @@ def _groups(plan: Plan) -> str:
         labels = names[np.searchsorted(edges, instance.cost, side="left")]
     cost = instance.cost_of(plan.burden)
     gain = instance.value * (plan.share or 0.0) + plan.payment - cost
-    all_cost = max(float(cost.sum()), 1e-300)
+    all_cost = max(float(cost.sum()), tolerances.TINY)
     rows = []
     for name in np.unique(labels).tolist():
         of = labels == name

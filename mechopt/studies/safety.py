@@ -139,7 +139,7 @@ def _with_reserve(plan: Plan, plain: Safety, found: Simulation, seed: int) -> Sa
         options.pop("protocol", None)
         options.pop("order", None)
         options.pop("transfers", None)
-    digits = 10 ** np.floor(np.log10(max(reserve, 1e-300)) - 1)
+    digits = 10 ** np.floor(np.log10(max(reserve, tolerances.TINY)) - 1)
     for factor in (1.0, 1.5):
         wanted = float(np.ceil(factor * reserve / digits) * digits)
         try:

@@ -421,7 +421,7 @@ def _cover_only(stage: Stage, users: IntArray, base: float) -> Intervals:
     alone = r - stage.lost[users] * stage.shares[1]
     willing = stage.v[users] * stage.shares[1] - r >= -tolerance
     low = np.array([max(float(stage.reached[0]), base)])
-    high = np.array([float(stage.total) * (1 + 1e-9) + 1e-300])
+    high = np.array([float(stage.total) * (1 + tolerances.DATA) + tolerances.TINY])
     return Intervals(low, high, willing[None, :], (alone >= -tolerance)[None, :])
 
 

@@ -103,7 +103,7 @@ def _solve(
     amount = np.cumsum(d[order])
     last = int(np.searchsorted(amount, low))
     if last >= d.size:
-        if not d.size or amount[-1] < low * (1 - 1e-12):
+        if not d.size or amount[-1] < low * (1 - tolerances.REACH):
             return Cover(None, Status.INFEASIBLE, None)
         last = d.size - 1
     price = float(c[order[last]] / d[order[last]])
@@ -115,7 +115,7 @@ def _solve(
         taken = _pruned(d, c, taken, low)
     reach = cutoff if taken is None else min(cutoff, float(c[taken].sum()))
     reduced = np.where(cheap, price * d - c, c - price * d)
-    core = np.flatnonzero(reduced <= (reach - bound) * (1 + 1e-9))
+    core = np.flatnonzero(reduced <= (reach - bound) * (1 + tolerances.MONEY))
     fixed = cheap.copy()
     fixed[core] = False
     given = float(c[fixed].sum())
@@ -220,8 +220,9 @@ def _by_solver(
             return np.zeros(0, dtype=np.int64), Status.OPTIMAL, 0.0
         return None, Status.INFEASIBLE, inf
     until = perf_counter() + time_limit
-    scale = 1e4 / max(float(d.sum()), 1e-300)  # the solver's 1e-9 is then 1e-13 of the total
-    money = 1e4 / max(float(c.sum()), 1e-300) if c.any() else 1.0
+    # the solver's 1e-9 is then 1e-13 of the total
+    scale = 1e4 / max(float(d.sum()), tolerances.TINY)
+    money = 1e4 / max(float(c.sum()), tolerances.TINY) if c.any() else 1.0
     shift, bound, start = 0.0, -inf, low
     for _ in range(REPAIRS):
         program = highs.LinearProgram(

@@ -210,6 +210,7 @@ class FinalLevels:
 
 MOST_PIECES = 5_000_000  # of all step functions together; random plans need a few K per mover
 CHUNK = 4096  # movers whose preference tables are held at a time …
+KEPT_ASIDE = 2.0**-10  # of the total, beyond the pieces that can be reached: far above rounding
 PAIRS = 8_000_000  # … and entries of these tables: some 200 MB
 
 
@@ -228,7 +229,7 @@ def final_levels(stage: Stage, movers: IntArray, *, most: int | None = None) -> 
         for column in (stays, leaves)
     )
     pieces = 0
-    margin = top[-1] / 1024  # sums in another order may differ by their rounding
+    margin = top[-1] * KEPT_ASIDE
     breaks: list[Array] = [stage.reached] * (count + 1)
     levels: list[LevelArray] = [np.arange(width, dtype=np.int32)] * (count + 1)
     at, level = stage.reached, levels[count]

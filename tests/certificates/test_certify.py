@@ -19,7 +19,7 @@ from mechopt.exact import lp as exact_lp
 from tests import populations
 from tests.oracles import brute_force
 from tests.oracles.known_answers import direct_cases
-from tests.strategies import random_instance
+from tests.problems import random_instance
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
 

@@ -15,7 +15,7 @@ from mechopt import checker
 from mechopt.certificates import plan_proofs
 from mechopt.checker import data, withdrawal
 from tests.oracles import oracle_levels, oracle_posted
-from tests.strategies import random_instance
+from tests.problems import random_instance
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
 

@@ -26,7 +26,7 @@ from mechopt.checker.data import _NUMBER, Levels, User
 from mechopt.checker.withdrawal import all_stay_in_turn
 from mechopt.exact.prices import LevelProblem
 from tests.oracles import oracle_posted
-from tests.strategies import random_instance
+from tests.problems import random_instance
 
 
 def sealed(document: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import checker
-from tests.strategies import random_instance
+from tests.problems import random_instance
 
 ALLOWED = 1.0  # seconds beyond 110 % of a time limit
 

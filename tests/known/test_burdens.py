@@ -12,7 +12,7 @@ import pytest
 
 import mechopt as mo
 from tests.oracles import brute_force
-from tests.strategies import random_instance
+from tests.problems import random_instance
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
 

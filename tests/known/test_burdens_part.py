@@ -16,45 +16,15 @@ from mechopt.known.burdens import simultaneous_level
 from mechopt.known.burdens.simultaneous_level import solve_level
 from tests.oracles import oracle_levels
 from tests.oracles import oracle_rights as rights
+from tests.problems import instance_of, small_game
 
 F = Fraction
-
-
-def small_game(rng: Random) -> dict:
-    n, levels = rng.randint(2, 3), rng.randint(1, 3)
-    cap = [F(rng.randint(1, 6), 2) for _ in range(n)]
-    cuts = rng.sample(range(1, max(int(2 * sum(cap)), levels) + 1), levels)
-    return {
-        "cap": cap,
-        "theta": [F(rng.choice([0, 1, 2])) for _ in cap],
-        "rho": [rng.choice([F(1), F(1), F(1, 2)]) for _ in cap],
-        "delta": [rng.choice([F(1), F(1), F(1), F(0)]) for _ in cap],
-        "eta": [rng.choice([F(0), F(0), F(1)]) for _ in cap],
-        "v": [F(rng.randint(0, 8)) for _ in cap],
-        "T": [F(cut, 2) for cut in sorted(cuts)],
-        "b": sorted(rng.sample([F(1, 4), F(1, 2), F(3, 4), F(1)], levels)),
-        "f": F(0),
-        "unconditional": False,
-    }
-
-
-def instance_of(game: dict) -> mo.Instance:
-    return mo.Instance(
-        cost=game["theta"],
-        value=game["v"],
-        capacity=game["cap"],
-        thresholds=game["T"],
-        shares=game["b"],
-        reversibility=game["rho"],
-        removable=game["delta"],
-        exclusion=game["eta"],
-    )
 
 
 def test_the_grid_is_never_better_and_mostly_equal() -> None:
     equal = compared = 0
     for seed in range(30):
-        game = small_game(Random(seed))
+        game = small_game(Random(seed), eta=(0, 0, 1), costs=(0, 1, 2))
         instance = instance_of(game)
         for level in range(1, instance.levels + 1):
             grid = rights.part_design(game, level, F(1, 4))

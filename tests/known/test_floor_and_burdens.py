@@ -13,40 +13,9 @@ import mechopt as mo
 from mechopt.errors import NotSupported
 from tests.oracles import oracle_rights as rights
 from tests.oracles import oracle_withdrawal as oracle
+from tests.problems import instance_of, small_game
 
 F = Fraction
-
-
-def small_game(rng: Random, *, levels: int, eta: bool = True, costs: tuple = (1, 2)) -> dict:
-    n = rng.randint(2, 3)
-    cap = [F(rng.randint(1, 6), 2) for _ in range(n)]
-    cuts = rng.sample(range(1, max(int(2 * sum(cap)), levels) + 1), levels)
-    return {
-        "cap": cap,
-        "theta": [F(rng.choice(costs)) for _ in cap],
-        "rho": [rng.choice([F(1), F(1), F(1, 2)]) for _ in cap],
-        "delta": [rng.choice([F(1), F(1), F(1), F(0)]) for _ in cap],
-        "eta": [rng.choice([F(0), F(1)]) if eta else F(0) for _ in cap],
-        "v": [F(rng.randint(0, 8)) for _ in cap],
-        "T": [F(cut, 2) for cut in sorted(cuts)],
-        "b": sorted(rng.sample([F(1, 4), F(1, 2), F(3, 4), F(1)], levels)),
-        "f": F(0),
-        "unconditional": False,
-    }
-
-
-def instance_of(game: dict, **more: object) -> mo.Instance:
-    return mo.Instance(
-        cost=game["theta"],
-        value=game["v"],
-        capacity=game["cap"],
-        thresholds=game["T"],
-        shares=game["b"],
-        reversibility=game["rho"],
-        removable=game["delta"],
-        exclusion=game["eta"],
-        **more,
-    )
 
 
 def grid_least(game: dict, y: list[Fraction], grid: Fraction, *, free: bool) -> float:
@@ -109,7 +78,7 @@ def test_the_price_is_best_among_all_prices_and_no_worse_than_its_parts() -> Non
     strictly = 0
     for seed in range(60):  # the last third with users who give gladly
         rng, costs = Random(seed), (1, 2) if seed < 40 else (0, 1, 2)
-        game = small_game(rng, levels=1 + seed % 2, eta=False, costs=costs)
+        game = small_game(rng, levels=1 + seed % 2, eta=(), costs=costs)
         instance = instance_of(game, provider_value=rng.randint(0, 20))
         for objective in ("provider-surplus", "expenditure"):
             options = {"objective": objective, "transfers": False}

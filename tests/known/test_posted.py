@@ -12,7 +12,7 @@ import mechopt as mo
 from mechopt.known import posted_contract, posted_price
 from mechopt.solver import highs
 from tests.oracles import brute_force
-from tests.strategies import random_instance
+from tests.problems import random_instance
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
 

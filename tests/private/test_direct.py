@@ -15,7 +15,7 @@ from mechopt.private.direct.optimise import optimise
 from mechopt.private.direct.sweep import sweep_provider_value
 from mechopt.problem.direct_terms import DirectTerms, payment_bounds
 from tests.oracles.oracle_direct import brute_force_deterministic, optimum
-from tests.populations import RIGHTS, draw
+from tests.problems import RIGHTS, random_population
 
 NO_PAY = {"objective": "improvement", "transfers": False}
 COMBINATIONS = list(
@@ -49,7 +49,7 @@ def close(one, other):
 def test_full_profile_lp_without_counting_agrees(seed):
     random = np.random.default_rng(seed)
     for combination in COMBINATIONS:
-        population = draw(random)
+        population = random_population(random)
         answer = solve(population, combination)
         expected = optimum(population, *combination, payment_bounds=bounds_of(population))
         assert close(answer.objective, expected), (population.to_dict(), combination)
@@ -61,7 +61,7 @@ def test_targets_agree_with_the_full_profile_lp():
     random = np.random.default_rng(11)
     infeasible = 0
     for i in range(36):
-        population = draw(random)
+        population = random_population(random)
         objective = ("expenditure", "social-cost")[i % 2]
         combination = (objective, *COMBINATIONS[(7 * i) % 72][1:])
         target = 0.5 * float(population.shares[0])
@@ -82,7 +82,7 @@ def test_targets_agree_with_the_full_profile_lp():
 def test_deterministic_by_brute_force_over_all_run_decisions():
     random = np.random.default_rng(5)
     for i in range(36):
-        population = draw(random, users=2, types=2)
+        population = random_population(random, users=2, types=2)
         combination = COMBINATIONS[2 * i]
         answer = solve(population, combination, randomized=False)
         expected = brute_force_deterministic(
@@ -97,7 +97,7 @@ def test_deterministic_by_brute_force_over_all_run_decisions():
 def test_adjacent_rows_imply_all_pairs():
     random = np.random.default_rng(6)
     for i in range(100):
-        population = draw(random, types=4, levels=1 + i % 2)
+        population = random_population(random, types=4, levels=1 + i % 2)
         terms = DirectTerms(
             objective=("provider-surplus", "welfare", "improvement")[i % 3],
             participation=("ex-post", "interim")[i % 2],
@@ -113,7 +113,7 @@ def test_adjacent_rows_imply_all_pairs():
 def test_levels_and_segments_pass_the_audit():
     random = np.random.default_rng(7)
     for i in range(72):
-        population = draw(random, segments=True, levels=1 + i % 3)
+        population = random_population(random, segments=True, levels=1 + i % 3)
         answer = solve(population, COMBINATIONS[i])
         assert answer.status == "optimal"
         audit = mo.audit(population, answer)
@@ -231,7 +231,7 @@ def test_known_answers(shared_data):
 def test_closed_form_is_the_lp_optimum():
     random = np.random.default_rng(12)
     for i in range(60):
-        population = draw(random, users=4, types=4, values=False, budgets=False)
+        population = random_population(random, users=4, types=4, values=False, budgets=False)
         terms = DirectTerms(incentive=("dsic", "bic")[i % 2])
         assert virtual_cost.applies(population, terms)
         answer = virtual_cost.mechanism(population, terms)
@@ -255,7 +255,7 @@ def test_ironing_pools_what_falls():
 def test_full_reversibility_under_interim_is_ex_post_participation():
     random = np.random.default_rng(13)
     for i in range(60):
-        population = draw(random)
+        population = random_population(random)
         groups = [g.replace(reversibility=1, removable=1) for g in population.groups]
         population = population.replace(groups=groups)
         combination = COMBINATIONS[i]
@@ -268,7 +268,7 @@ def test_full_reversibility_under_interim_is_ex_post_participation():
 def test_nothing_recovered_is_no_right_at_all():
     random = np.random.default_rng(14)
     for i in range(72):
-        population = draw(random, levels=1 + i % 2)
+        population = random_population(random, levels=1 + i % 2)
         groups = [g.replace(reversibility=0) for g in population.groups]
         population = population.replace(groups=groups)
         objective, incentive, participation, _, transfers = COMBINATIONS[i]
@@ -284,7 +284,7 @@ def test_improvement_does_not_rise_with_reversibility():
     random = np.random.default_rng(15)
     fell = 0
     for i in range(25):
-        population = draw(random)
+        population = random_population(random)
         values = []
         for rho in (0, 0.25, 0.5, 0.75, 1):
             groups = [g.replace(reversibility=rho) for g in population.groups]
@@ -301,7 +301,7 @@ def test_improvement_does_not_rise_with_reversibility():
 def test_more_rights_and_stronger_terms_never_help():
     random = np.random.default_rng(16)
     for i in range(24):
-        population = draw(random)
+        population = random_population(random)
         transfers = bool(i % 2)
         best = mo.solve(
             population, "complete-information", objective="improvement", transfers=transfers
@@ -317,7 +317,7 @@ def test_more_rights_and_stronger_terms_never_help():
 def test_null_states_are_exactly_zero_and_nothing_leaks():
     random = np.random.default_rng(17)
     for i in range(40):
-        population = draw(random)
+        population = random_population(random)
         answer = solve(population, COMBINATIONS[i])
         null = answer.run[:, 0] == 0
         assert (answer.burden[null] == 0).all()
@@ -516,7 +516,7 @@ def test_exact_levels_lie_between_safe_ones_and_no_rights():
     random = np.random.default_rng(32)
     gained = 0
     for i in range(40):
-        population = draw(random, users=2, types=2, levels=2 + i % 2)
+        population = random_population(random, users=2, types=2, levels=2 + i % 2)
         objective, incentive, participation, _, transfers = COMBINATIONS[i]
         terms = (objective, incentive, participation)
         safe = solve(population, (*terms, True, transfers))

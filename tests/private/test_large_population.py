@@ -18,7 +18,7 @@ from mechopt.private.large.fluid_bound import upper_bound
 from mechopt.private.large.interim_bound import interim_bound
 from mechopt.private.large.supply_law import shortfall
 from mechopt.problem.direct_terms import DirectTerms
-from tests.populations import draw
+from tests.problems import random_population as draw
 
 
 def random_population(rng: np.random.Generator, valued: bool) -> mo.Population:

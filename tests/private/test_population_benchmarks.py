@@ -13,8 +13,8 @@ import mechopt as mo
 from mechopt.private.benchmarks import contract_amounts, price_amounts, supply_law
 from mechopt.private.rule_regret import rule_regret
 from mechopt.private.rules import RULES
-from tests.populations import draw
 from tests.private.test_direct import population_of
+from tests.problems import random_population
 
 
 def profiles(population):
@@ -49,7 +49,7 @@ def test_posted_price_known_answers(shared_data):
 def test_posted_metrics_by_enumeration():
     random = np.random.default_rng(21)
     for i in range(40):
-        population = draw(random, segments=True, levels=1 + i % 2)
+        population = random_population(random, segments=True, levels=1 + i % 2)
         price = float(random.integers(0, 10)) / 2
         answer = mo.solve(population, "posted-price", price=price)
         amounts = np.concatenate([price_amounts(g, price) for g in population.groups])
@@ -71,7 +71,7 @@ def test_posted_metrics_by_enumeration():
 def test_no_offer_on_a_grid_beats_the_best(mechanism):
     random = np.random.default_rng(22)
     for _ in range(12):
-        population = draw(random)
+        population = random_population(random)
         best = mo.solve(population, mechanism, objective="provider-surplus")
         assert best.status == "optimal"
         assert best.objective >= 0
@@ -113,7 +113,7 @@ def test_contract_is_taken_by_whom_it_pays():
     ],
 )
 def test_bad_offers(mechanism, options, words):
-    population = draw(np.random.default_rng(1))
+    population = random_population(np.random.default_rng(1))
     with pytest.raises(mo.InvalidOption) as caught:
         mo.solve(population, mechanism, **options)
     assert words in str(caught.value)
@@ -130,7 +130,7 @@ def test_impossible_target_of_a_posted_price():
 def test_first_best_bounds_every_mechanism_and_matches_each_state():
     random = np.random.default_rng(23)
     for i in range(20):
-        population = draw(random, budgets=False)
+        population = random_population(random, budgets=False)
         transfers = bool(i % 2)
         objective = ("provider-surplus", "improvement")[i // 2 % 2]
         first = mo.solve(
@@ -153,7 +153,9 @@ def test_rules_are_sustainable_and_their_regret_exact(rule):
     random = np.random.default_rng(24)
     some = 0
     for i in range(25):
-        population = draw(random, segments=rule == "least-cost", levels=1 + i % 2, budgets=False)
+        population = random_population(
+            random, segments=rule == "least-cost", levels=1 + i % 2, budgets=False
+        )
         answer = mo.solve(population, "rule", rule=rule)
         audit = mo.audit(population, answer)
         assert audit.ok, str(audit)

@@ -11,7 +11,7 @@ import mechopt as mo
 from mechopt.private.worst_law import Ball, distance_of, probability
 from mechopt.problem.direct_terms import payment_bounds
 from tests.oracles import oracle_robust
-from tests.populations import draw
+from tests.problems import random_population
 
 DISTANCES = ("total-variation", "wasserstein")
 OBJECTIVES = ("provider-surplus", "welfare", "improvement", "social-cost", "expenditure")
@@ -27,7 +27,9 @@ def spread(random, population):
 def individuals(random):
     """Two or three users, each with a law of her own: the worst laws are vertices of the balls."""
     while True:
-        population = spread(random, draw(random, users=3, types=3, segments=False)).individual()
+        population = spread(
+            random, random_population(random, users=3, types=3, segments=False)
+        ).individual()
         if population.n >= 1:
             return population
 
@@ -95,7 +97,7 @@ def test_optimum_with_alike_users_is_the_maximin_over_a_fine_grid_of_laws():
 def test_the_worst_law_is_below_every_law_tried_and_in_the_ball():
     random = np.random.default_rng(7)
     for trial in range(20):
-        population = draw(random, users=5, types=4)
+        population = random_population(random, users=5, types=4)
         distance, radius = DISTANCES[trial % 2], float(random.uniform(0.01, 0.5))
         ball = Ball(population, distance, (radius,) * len(population.groups))
         values = random.normal(size=len(population.states))
@@ -116,7 +118,7 @@ def test_the_worst_law_is_below_every_law_tried_and_in_the_ball():
 def test_radius_0_is_the_nominal_optimum_bit_for_bit():
     random = np.random.default_rng(11)
     for trial in range(8):
-        population = draw(random, users=3, types=3, values=trial % 4 != 0)
+        population = random_population(random, users=3, types=3, values=trial % 4 != 0)
         options = {"objective": OBJECTIVES[trial % 3], "randomized": trial % 3 != 1}
         plain = mo.solve(population, "direct", **options)
         robust = mo.solve(population, "direct", robust=DISTANCES[trial % 2], radius=0, **options)

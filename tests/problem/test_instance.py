@@ -13,7 +13,7 @@ import pytest
 import mechopt as mo
 from mechopt.arrays import count_within
 from tests.oracles import brute_force
-from tests.strategies import random_instance
+from tests.problems import random_instance
 
 BASE: dict[str, Any] = {"cost": [1, 2, 4], "value": 6, "capacity": 10, "thresholds": [8]}
 

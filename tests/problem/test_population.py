@@ -16,7 +16,7 @@ from mechopt.problem.direct_size import predict_size, refuse_if_large
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.discretise import discretise
 from mechopt.problem.states import StateSpace, compositions, rank, state_count
-from tests.populations import draw
+from tests.problems import random_population
 
 
 def group(**changes):
@@ -89,7 +89,7 @@ def test_bad_population(changes, words):
 def test_round_trip_and_identity():
     random = np.random.default_rng(3)
     for _ in range(50):
-        population = draw(random, segments=True, levels=int(random.integers(1, 4)))
+        population = random_population(random, segments=True, levels=int(random.integers(1, 4)))
         again = mo.Population.from_dict(json.loads(json.dumps(population.to_dict())))
         assert again == population
         assert hash(again) == hash(population)
@@ -132,7 +132,7 @@ def test_compositions_are_complete_and_ranked(total, parts):
 def test_states_against_all_profiles():
     random = np.random.default_rng(8)
     for _ in range(30):
-        population = draw(random, users=4)
+        population = random_population(random, users=4)
         space = population.states
         assert len(space) == state_count(population)
         laws = [population.groups[g].probabilities for g in population.group_of_user]
@@ -149,7 +149,7 @@ def test_states_against_all_profiles():
 def test_what_a_user_faces_is_the_law_of_the_others():
     random = np.random.default_rng(9)
     for _ in range(30):
-        population = draw(random, users=4)
+        population = random_population(random, users=4)
         space = population.states
         for g, (group_, others) in enumerate(zip(population.groups, space.others)):
             assert others.probability.sum() == pytest.approx(1)
@@ -175,7 +175,7 @@ def test_samples_follow_the_law_and_the_seed():
 def test_predicted_size_bounds_what_is_built():
     random = np.random.default_rng(10)
     for i in range(60):
-        population = draw(random, levels=1 + i % 2)
+        population = random_population(random, levels=1 + i % 2)
         terms = DirectTerms(
             incentive=("dsic", "bic")[i % 2],
             participation=("ex-post", "interim")[i // 2 % 2],

@@ -163,7 +163,7 @@ def _within_budget(problem: Knapsack) -> Relaxed | None:
         if middle.bound - price * budget > bound:
             best, bound = middle, middle.bound - price * budget
         line = over.cost + price * over.need
-        if middle.bound >= line - 1e-14 * abs(line):
+        if middle.bound >= line - tolerances.ULPS * abs(line):
             break
         if middle.need > budget:
             over = middle
@@ -196,7 +196,7 @@ def _splits_of_mix(
         if mine.joined[left:right].all() or reach <= 0:
             continue
         share = (where - mine.burden[left]) / reach
-        if 1e-12 < share < 1 - 1e-12:
+        if tolerances.REACH < share < 1 - tolerances.REACH:
             worth = min(share, 1 - share) * reach
             found.append((worth, Split(first + int(left), first + int(right), where)))
     return tuple(split for _, split in sorted(found, key=lambda pair: -pair[0]))

@@ -23,6 +23,7 @@ import numpy as np
 
 from mechopt import arrays, tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
+from mechopt.problem import cost_curves
 from mechopt.problem.aims import (
     MARGIN,
     leaving_loss,
@@ -91,7 +92,7 @@ def level_after(
 
     This is the cautious reading within tolerance: the user loses no more than surely lost.
     """
-    forgiving = instance.thresholds - 0.75 * noticed(instance, total)
+    forgiving = instance.thresholds - tolerances.FORGIVEN * noticed(instance, total)
     left = total - instance.removable[users] * burden
     return np.asarray(arrays.count_within(forgiving, left))
 
@@ -111,13 +112,13 @@ def payment_needed(
     """
     shares = np.append(0.0, instance.shares)
     value = instance.value[users]
-    cost = _cost_of(instance, users, burden)
+    cost = cost_of(instance, users, burden)
     need = cost - value * shares[level]
     if withdrawal:
         after = np.minimum(level_after(instance, total, burden, users), level)
         kept = leaving_loss(instance, level, after, users)
         need = np.maximum(need, instance.reversibility[users] * cost - kept)
-    return _clean(need, cost, value)
+    return without_rounding(need, cost, value)
 
 
 def least_burden(instance: Instance, level: int, reserve: float) -> FloatArray:
@@ -215,9 +216,9 @@ def _over(data: float, removable: FloatArray) -> FloatArray:
         return np.where(removable > 0, data / removable, inf)
 
 
-def _clean(need: FloatArray, cost: FloatArray, value: FloatArray) -> FloatArray:
+def without_rounding(need: FloatArray, cost: FloatArray, value: FloatArray) -> FloatArray:
     """Needs that are only rounding (a burden at the very edge of what is free) are none."""
-    return np.where(need <= 1e-14 * (cost + value), 0.0, need)
+    return np.where(need <= tolerances.ULPS * (cost + value), 0.0, need)
 
 
 def _block(
@@ -249,21 +250,20 @@ def _block(
     fresh = np.ones(grid.shape, dtype=bool)
     fresh[:, 1:] = grid[:, 1:] > grid[:, :-1]
     cost = np.column_stack(
-        [_cost_of(instance, users, grid[:, column]) for column in range(grid.shape[1])]
+        [cost_of(instance, users, grid[:, column]) for column in range(grid.shape[1])]
     )
     need = np.maximum(
         cost - (value * shares[level])[users, None],
         recovered[users, None] * cost - loss[users, None],
     )
-    need = _clean(need, cost, value[users, None])
+    need = without_rounding(need, cost, value[users, None])
     owner = np.broadcast_to(users[:, None], grid.shape)[fresh]
     joined = np.append(owner[1:] == owner[:-1], False)
     return owner, grid[fresh], cost[fresh], need[fresh], joined
 
 
-def _cost_of(instance: Instance, users: Any, burden: FloatArray) -> FloatArray:
-    from mechopt.problem import cost_curves as curves
-
-    return curves.cost_of(
+def cost_of(instance: Instance, users: Any, burden: FloatArray) -> FloatArray:
+    """C_i of the burdens of some users (positions), money."""
+    return cost_curves.cost_of(
         instance.cost[users], instance.widths[users], instance.slopes[users], burden
     )

@@ -153,8 +153,8 @@ def _core(problem: Knapsack, root: Relaxed, gap: float) -> tuple[Knapsack, Float
         value = value + root.budget_price * curves.need
     reduced = value - root.data_price * curves.burden
     least = np.minimum.reduceat(reduced, curves.start[:-1])
-    noise = 1e-12 * (np.abs(value) + abs(root.data_price) * curves.burden)
-    kept = reduced - least[curves.user] <= gap * (1 + 1e-9) + noise
+    noise = tolerances.REACH * (np.abs(value) + abs(root.data_price) * curves.burden)
+    kept = reduced - least[curves.user] <= gap * (1 + tolerances.MONEY) + noise
     kept |= curves.joined & np.append(kept[1:], False)
     kept |= np.append(False, curves.joined[:-1] & kept[:-1])
     core = curves.keep(kept)

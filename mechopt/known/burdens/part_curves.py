@@ -16,9 +16,9 @@ from math import inf
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
-from mechopt.known.burdens.level_curves import LevelCurves
-from mechopt.problem import cost_curves as curves
+from mechopt.known.burdens.level_curves import LevelCurves, cost_of, without_rounding
 from mechopt.problem.aims import MARGIN, leaving_loss, required_total
 from mechopt.problem.instance import Instance
 
@@ -27,7 +27,7 @@ def part_payment(instance: Instance, level: int, total: float, burden: FloatArra
     """The least payments that keep everyone from taking anything back, money, shape (n,)."""
     users = np.arange(instance.n)
     need = _needs(instance, level, total, users, burden).max(axis=0)
-    return _clean(need, instance.cost_of(burden), instance.value)
+    return without_rounding(need, instance.cost_of(burden), instance.value)
 
 
 def all_or_nothing(instance: Instance, level: int, total: float) -> bool:
@@ -45,9 +45,9 @@ def part_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
             break
         order = np.lexsort((np.append(burden, extra), np.append(user, where)))
         user, burden = np.append(user, where)[order], np.append(burden, extra)[order]
-    cost = _cost(instance, user, burden)
+    cost = cost_of(instance, user, burden)
     need = _needs(instance, level, total, user, burden).max(axis=0)
-    need = _clean(need, cost, instance.value[user])
+    need = without_rounding(need, cost, instance.value[user])
     return _cut(user, burden, cost, need, instance.n)
 
 
@@ -55,14 +55,14 @@ def _needs(
     instance: Instance, level: int, total: float, user: IntArray, burden: FloatArray
 ) -> FloatArray:
     """The terms of the need at each point, money, a row per term."""
-    cost = _cost(instance, user, burden)
+    cost = cost_of(instance, user, burden)
     recovered = instance.reversibility[user]
     gain = instance.value * instance.share_at(level)
     terms = [0.0 * cost, cost - gain[user]]
     for m, amount in _in_question(instance, level, total):
         kept: FloatArray | float = 0.0
         if amount is not None:
-            kept = _cost(instance, user, np.maximum(burden - amount[user], 0.0))
+            kept = cost_of(instance, user, np.maximum(burden - amount[user], 0.0))
         terms.append(recovered * (cost - kept) - leaving_loss(instance, level, m)[user])
     return np.stack(terms)
 
@@ -91,10 +91,6 @@ def _amount(instance: Instance, level: int, total: float, m: int) -> FloatArray:
         return np.where(instance.removable > 0, room / instance.removable, inf)
 
 
-def _cost(instance: Instance, user: IntArray, burden: FloatArray) -> FloatArray:
-    return curves.cost_of(instance.cost[user], instance.widths[user], instance.slopes[user], burden)
-
-
 def _bends(instance: Instance, level: int, total: float) -> tuple[IntArray, FloatArray]:
     """Burdens between which every term of the need is linear: (user, burden), ascending."""
     ends = [np.zeros(instance.n), *np.cumsum(instance.widths, axis=1).T[:-1]]
@@ -118,12 +114,13 @@ def _crossings(
     cell = np.flatnonzero(user[1:] == user[:-1])
     low, high = terms[:, cell], terms[:, cell + 1]
     every = np.arange(cell.size)
-    first = (low + 1e-12 * high).argmax(axis=0)  # of those equal at one end, by the other end
-    last = (high + 1e-12 * low).argmax(axis=0)
+    # of those equal at one end, by the other end
+    first = (low + tolerances.REACH * high).argmax(axis=0)
+    last = (high + tolerances.REACH * low).argmax(axis=0)
     down = low[first, every] - low[last, every]
     up = high[last, every] - high[first, every]
     scale = instance.value[user[cell]] + np.abs(low).max(axis=0) + np.abs(high).max(axis=0)
-    some = (first != last) & (down > 1e-12 * scale) & (up > 1e-12 * scale)
+    some = (first != last) & (down > tolerances.REACH * scale) & (up > tolerances.REACH * scale)
     share = down[some] / (down[some] + up[some])
     start, stop = burden[cell[some]], burden[cell[some] + 1]
     where = start + share * (stop - start)
@@ -140,7 +137,7 @@ def _cut(
     slope = np.divide(np.diff(need, append=0.0), width, out=np.zeros(need.size), where=joined)
     inner = joined & np.append(False, joined[:-1])
     before = np.append(0.0, slope[:-1])
-    bends = np.flatnonzero(inner & (slope < before * (1 - 1e-9)))
+    bends = np.flatnonzero(inner & (slope < before * (1 - tolerances.MONEY)))
     step = np.minimum(MARGIN * burden[bends], width[bends] / 2)
     share = step / width[bends]
 
@@ -156,8 +153,3 @@ def _cut(
         np.insert(column, place, after(column)) for column in (burden, cost, need)
     )
     return LevelCurves(user, burden, cost, need, link, start)
-
-
-def _clean(need: FloatArray, cost: FloatArray, value: FloatArray) -> FloatArray:
-    """Needs that are only rounding are none."""
-    return np.where(need <= 1e-14 * (cost + value), 0.0, need)

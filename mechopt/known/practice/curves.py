@@ -66,7 +66,7 @@ class Terms:
     def need(self, burden: FloatArray, excess: float, users: Any = slice(None)) -> FloatArray:
         """Least payments, before rounding up to steps, if the total is the goal and `excess`."""
         if self.rights == "cost":
-            return level_curves._cost_of(self.instance, users, burden)
+            return level_curves.cost_of(self.instance, users, burden)
         total = required_total(self.instance, self.level, self.reserve) + excess
         return level_curves.payment_needed(
             self.instance,
@@ -192,7 +192,7 @@ def _fixed(terms: Terms, excess: float) -> Points:
     """One point per fixed user, at burden 0: what he gives is no longer to be chosen."""
     users = np.flatnonzero(~terms.practice.free)
     burden = terms.practice.fixed[users]
-    cost = level_curves._cost_of(terms.instance, users, burden)
+    cost = level_curves.cost_of(terms.instance, users, burden)
     need = terms.need(burden, excess, users)
     return users, 0.0 * burden, cost, need, np.zeros(users.size, dtype=bool)
 
@@ -262,7 +262,7 @@ def _whole_units(
     owner = (key // int(wide)).astype(np.int64)
     count = (key - owner * int(wide)).astype(np.float64)
     burden = counted(count, unit[owner])
-    cost = level_curves._cost_of(instance, owner, burden)
+    cost = level_curves.cost_of(instance, owner, burden)
     need = terms.need(burden, excess, owner)
     after = _level_after(terms, burden, excess, owner)
     joined = np.zeros(owner.size, dtype=bool)

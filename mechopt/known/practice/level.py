@@ -128,7 +128,7 @@ class _Search:
         able = self.low <= self.high * (1 + 1e-12)
         self.high = np.where(able, self.high, 0.0)
         money = instance.cost_of(self.high) + practice.contact
-        part = min(1.0, float(self.goal) / max(exact_sum(self.high), 1e-300))
+        part = min(1.0, float(self.goal) / max(exact_sum(self.high), tolerances.TINY))
         accuracy = _EXACT if instance.n <= _FEW else _ACCURACY
         self.accuracy, self.tie = accuracy * part * exact_sum(money), _TIE
         step, contact = practice.step, practice.contact
@@ -136,7 +136,7 @@ class _Search:
         self.whole_steps = bool(
             quantity == "pay"
             and step > 0
-            and np.allclose(contact, np.rint(contact / max(step, 1e-300)) * step, 1e-12)
+            and np.allclose(contact, np.rint(contact / max(step, tolerances.TINY)) * step, 1e-12)
         )
         if self.whole_steps:
             self.accuracy = max(self.accuracy, 0.4 * step)

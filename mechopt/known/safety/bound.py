@@ -34,6 +34,7 @@ from math import erfc, sqrt
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.known import allocation
 from mechopt.known.safety.task import CONFIDENT, Task
@@ -59,7 +60,7 @@ def least(task: Task, quantity: str, spread: float) -> float:
         values = [_selected(task, nobody, quantity, *row) for row in rows]
     weights, amount = rows[int(np.argmax(values))]
     ceiling, squares = _pivotal_row(task)
-    largest = float(np.max(task.gain / np.maximum(2 * squares, 1e-300), initial=0.0))
+    largest = float(np.max(task.gain / np.maximum(2 * squares, tolerances.TINY), initial=0.0))
     tried: list[float] = []
     if task.rights and task.order is None and ceiling < np.inf and largest > 0:
         tried = (largest * np.logspace(-6, 1, _MULTIPLIERS)).tolist()
@@ -178,7 +179,7 @@ def _least_mean(
 def _pivotal_row(task: Task) -> tuple[float, FloatArray]:
     """R2 as Σ squares_i π_i² ≤ ceiling; the ceiling is inf if it says nothing."""
     alpha = 1 - task.confidence + CONFIDENT
-    kept = np.maximum(1 - task.hazards.mean, 1e-300)
+    kept = np.maximum(1 - task.hazards.mean, tolerances.TINY)
     squares = np.full(task.instance.n, np.inf)
     ceiling = 0.0
     sure = task.instance.share_at(task.level) / task.most_share

@@ -15,7 +15,7 @@ from time import perf_counter
 
 import numpy as np
 
-from mechopt import arrays
+from mechopt import arrays, tolerances
 from mechopt.arrays import FloatArray
 from mechopt.dropouts.crossing import Crossing
 from mechopt.known import allocation
@@ -171,7 +171,7 @@ def _cheapest(
 
 def _normal_total(task: Task, burden: FloatArray, low: float, high: float, goal: float) -> float:
     """The total at which losses like those of `burden` are safe, by Edgeworth's first two terms."""
-    removed = task.instance.removable * burden / max(arrays.exact_sum(burden), 1e-300)
+    removed = task.instance.removable * burden / max(arrays.exact_sum(burden), tolerances.TINY)
     states = []
     for chance, hazard in task.hazards.states:
         spread = sqrt(float((hazard * (1 - hazard) * removed**2).sum())) + 1e-12

@@ -14,6 +14,7 @@ from time import perf_counter
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray, exact_sum
 from mechopt.known.burdens.simultaneous_level import LevelSolution
 from mechopt.known.sequential.plans import improved
@@ -188,7 +189,7 @@ class _Tree:
         top = value * float(self.shares[-1])
         borne = float(instance.reversibility[user] * instance.cost_of(instance.capacity)[user])
         most = top + borne + float(instance.cost_of(instance.capacity)[user])
-        strict = self.strict * max(top, 1e-300)
+        strict = self.strict * max(top, tolerances.TINY)
         trained = stays[0]
         for wants in (True, False):
             # trained: gain ≥ −most (1 − d) − most (1 − τ), gain ≤ −strict + most d + most (1 − τ)

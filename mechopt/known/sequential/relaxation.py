@@ -13,6 +13,7 @@ from time import perf_counter
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.known.sequential.points import Points
 from mechopt.problem.zones import Zones
@@ -210,9 +211,9 @@ def _scale(task: Relaxation) -> FloatArray:
     """Typical prices: what a data unit costs, and as much for the rows; 1 for the budget."""
     instance = task.zones.instance
     typical = float(
-        instance.cost_of(instance.capacity).sum() / max(instance.capacity.sum(), 1e-300)
+        instance.cost_of(instance.capacity).sum() / max(instance.capacity.sum(), tolerances.TINY)
     )
-    scale = np.full(1 + task.zones.rows + (task.budget < inf), max(typical, 1e-300))
+    scale = np.full(1 + task.zones.rows + (task.budget < inf), max(typical, tolerances.TINY))
     if task.budget < inf:
         scale[-1] = 1.0
     return scale
@@ -230,7 +231,7 @@ class _Master:
         size = scale.size
         self.scale, self.size = scale, size
         slope = first.slope * scale
-        self.reference = max(abs(first.bound), float(np.abs(slope).max()), 1e-300)
+        self.reference = max(abs(first.bound), float(np.abs(slope).max()), tolerances.TINY)
         # Rows (m, 1 + size) of constraints on (t, p): p from above, from below, then the cuts.
         self.rows = np.zeros((2 * size, 1 + size))
         self.rows[:size, 1:], self.rows[size:, 1:] = np.eye(size), -np.eye(size)

@@ -192,7 +192,7 @@ def _solve_core(
     demand = [build.row(-inf, inf) for _ in range(rows)]
     amount = build.row(rest.total, rest.total)
     money = build.row(-inf, rest.budget) if task.budget < inf else None
-    scale = max(float(np.abs(task.weight[task.weight < inf]).max(initial=0.0)), 1e-300)
+    scale = max(float(np.abs(task.weight[task.weight < inf]).max(initial=0.0)), tolerances.TINY)
     key_row = []
     used = []
     for row in range(rows):

@@ -46,13 +46,13 @@ def add_incentives(layout: Layout, rows: Rows, pairs: str) -> None:
     if terms.incentive == "bic":
         pairs = "all"
     for g, true, told in deviations(layout, pairs):
-        if not terms.second_thoughts(groups[g], layout.K):
+        if not terms.double_deviation(groups[g], layout.K):
             _add_staying(layout, rows, g, true, told)
     if not terms.honest_and_obedient:
         return
     for g, true, told in deviations(layout, "all"):
-        if terms.second_thoughts(groups[g], layout.K):
-            _add_second_thoughts(layout, rows, g, true, told)
+        if terms.double_deviation(groups[g], layout.K):
+            _add_double_deviation(layout, rows, g, true, told)
         elif terms.incentive == "dsic" and not _withdrawal_is_idle(layout, g):
             _add_leaving(layout, rows, g, true, told)
 
@@ -105,7 +105,7 @@ def _add_leaving(layout: Layout, rows: Rows, g: int, true: int, told: int) -> No
     )
 
 
-def _add_second_thoughts(layout: Layout, rows: Rows, g: int, true: int, told: int) -> None:
+def _add_double_deviation(layout: Layout, rows: Rows, g: int, true: int, told: int) -> None:
     """(D6) Σ_k u ≥ Σ_k w, with w ≥ stay and w ≥ withdraw, level by level."""
     honest, lying = deviation_cells(layout, g, true, told)
     dearer = layout.theta[lying[0]] - layout.theta[honest[0]]

@@ -37,7 +37,7 @@ from time import perf_counter
 
 import numpy as np
 
-from mechopt import words
+from mechopt import tolerances, words
 from mechopt.answer.bracket import Bracket, Rule
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
@@ -132,7 +132,7 @@ def _virtual_cost(
     if size @ capacity < threshold or population.budget < inf:
         return None  # payments vary with the state: no budget in every state can be promised
     base = unpaid_base(population) * float(with_base)
-    base = base * min(1.0, threshold / max(float(size @ base), threshold * 1e-300))
+    base = base * min(1.0, threshold / max(float(size @ base), threshold * tolerances.TINY))
     left = max(0.0, threshold - float(size @ base))
     if left <= ROUNDING * threshold:
         left = 0.0

@@ -30,6 +30,7 @@ from math import inf, sqrt
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import FloatArray
 from mechopt.problem.population import Population
 from mechopt.solver import highs
@@ -224,4 +225,4 @@ def _dual_bound(program: LinearProgram, solution: Solution) -> float:
     reduced = program.cost - products
     columns = np.maximum(reduced * program.lower, reduced * program.upper)
     terms = np.concatenate([rows, columns])
-    return float(terms.sum() + 1e-14 * np.abs(terms).sum())
+    return float(terms.sum() + tolerances.ULPS * np.abs(terms).sum())

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mechopt.problem.instance import Instance
 
 
+SEARCHED = 64  # movers up to which the search is tried: with more it ends at NODES, undecided
 NODES = 20_000  # nodes of the search for the least sequential payments
 
 
@@ -148,7 +149,7 @@ class _PaymentSearch:
         floor = self.floor_before[-1]
         if self.best_total <= floor or self._greedy_is_optimal():
             return greedy, self.best_total
-        complete = self._search(count - 1, *end, extra, self.zero) if count <= 64 else False
+        complete = self._search(count - 1, *end, extra, self.zero) if count <= SEARCHED else False
         return self.best, self.best_total if complete else floor
 
     def _greedy_is_optimal(self) -> bool:
