@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import check_out, emit
+
+if TYPE_CHECKING:
+    from mechopt.problem.population import Population
 
 
 def calibrate(
@@ -122,17 +126,21 @@ def calibrate_population(
         shares=cli.numerics("share", share),
         **cli.given(chosen),
     )
+    lines = [made.summary(), *_radii(made, groups, confidence)]
+    write(made, out)
+    emit("".join(f"{line}\n" for line in lines))
+
+
+def _radii(made: Population, groups: list[str] | None, confidence: float) -> Iterator[str]:
+    """How far each group's law may be off, all groups together with this confidence."""
     assert made.estimates is not None
-    lines = [made.summary()]
     labels = dict.fromkeys(groups) if groups is not None else [None]
     for label, estimate in zip(labels, made.estimates):
-        each = 1 - (1 - confidence) / len(made.estimates)  # all groups together hold
+        each = 1 - (1 - confidence) / len(made.estimates)
         near, cost = (estimate.radius(each, distance=d) for d in ("total-variation", "wasserstein"))
-        lines.append(
+        yield (
             f"{'' if label is None else f'{label}: '}{estimate.observations} people asked; a cost "
             f"lies {estimate.shift:.4g} from its type's on average, at most {estimate.worst:.4g}; "
             f"radius at {confidence:.0%} confidence: total-variation {near:.4g}, "
             f"wasserstein {cost:.4g}"
         )
-    write(made, out)
-    emit("".join(f"{line}\n" for line in lines))

@@ -58,13 +58,7 @@ def compare(
     from mechopt.studies.comparing import compare
 
     check_out(out, *(files or []))
-    problems: dict[str, Any] = {}
-    for file in files or []:
-        if str(file) in problems:
-            raise InvalidOption(f"{file}: is given twice")
-        said = terms if _takes(file) else cli.Terms(allow_outside=terms.allow_outside)
-        problems[str(file)] = said.problem(file, quiet=quiet)
-    problems |= _generated(family or [], draws, seed or 0)
+    problems = _read(files or [], terms, quiet=quiet) | _generated(family or [], draws, seed or 0)
     if not problems:
         raise InvalidOption("nothing to compare: name files, or families with --family")
     known = all(kind == "instance" for kind in _kinds(problems))
@@ -93,6 +87,19 @@ def compare(
         emit(dumps({"schema_version": 1, "kind": "comparison", "rows": table.to_dicts()}))
     else:
         emit(_text(table))
+
+
+def _read(files: list[Path], terms: cli.Terms, *, quiet: bool) -> dict[str, Any]:
+    """The problems in files, by name; the terms complete those that are tables."""
+    from mechopt.errors import InvalidOption
+
+    problems: dict[str, Any] = {}
+    for file in files:
+        if str(file) in problems:
+            raise InvalidOption(f"{file}: is given twice")
+        said = terms if _takes(file) else cli.Terms(allow_outside=terms.allow_outside)
+        problems[str(file)] = said.problem(file, quiet=quiet)
+    return problems
 
 
 def _takes(file: Path) -> bool:

@@ -46,9 +46,7 @@ def generate(
     from mechopt.studies.comparing import parse_options
 
     if family is None:
-        known = families("instance") | families("population")
-        width = max(map(len, known))
-        emit("".join(f"{name:<{width}}  {what}\n" for name, what in known.items()))
+        _list(families("instance") | families("population"))
         return
     check_out(out)
     parameters: dict[str, Any] = {}
@@ -75,3 +73,8 @@ def generate(
         return
     document = instances.document(problem) if isinstance(problem, Instance) else problem.to_dict()
     emit(dumps(document))
+
+
+def _list(known: dict[str, str]) -> None:
+    width = max(map(len, known))
+    emit("".join(f"{name:<{width}}  {what}\n" for name, what in known.items()))

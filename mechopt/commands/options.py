@@ -1,6 +1,5 @@
 """The options that several commands share, and how a problem is read with them.
 
-from mechopt.commands.arguments import Argument, Option
 Options that go together are a frozen group; a command has one parameter for a whole group, and the
 command line sees its fields (`arguments`).
 """

@@ -1,6 +1,6 @@
 """`mechopt solve`: from a file of users, or a population, to a checked plan."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +12,53 @@ from mechopt.commands.output import check_out, emit, note, working
 _EXIT = {"optimal": 0, "null": 0, "infeasible": 3, "feasible": 4, "unknown": 4}
 
 
+@dataclass(frozen=True)
+class Further:
+    """Options of single mechanisms; the names are those of `mechopt.solve`."""
+
+    withdrawal: cli.Withdrawal = None
+    dropout: cli.Dropout = None
+    shock: cli.Shock = None
+    confidence: Annotated[
+        str | None,
+        Option(metavar="P", help="Least probability that the threshold is still met."),
+    ] = None
+    price: Annotated[
+        str | None, Option(metavar="MONEY", help="Evaluate this posted price, not the best.")
+    ] = None
+    payment: Annotated[
+        str | None,
+        Option(metavar="MONEY", help="Posted contract: what it pays; with --floor."),
+    ] = None
+    floor: Annotated[
+        str | None, Option(metavar="DATA", help="Posted contract: the least to be given.")
+    ] = None
+    robust: Annotated[
+        str | None,
+        Option(help="Population: guard against every law near; total-variation or wasserstein."),
+    ] = None
+    radius: Annotated[
+        str | None,
+        Option(metavar="R", help="How near, with --robust; one or one per group."),
+    ] = None
+    seed: cli.Seed = None
+    time_limit: cli.TimeLimit = None
+
+    def options(self) -> dict[str, Any]:
+        """What is said, as options of `mechopt.solve`."""
+        dropout, shock = cli.hazards(self.dropout, self.shock)
+        numbers = ("confidence", "price", "payment", "floor")
+        read = {name: cli.numeric(name, getattr(self, name)) for name in numbers}
+        read |= {"dropout": dropout, "shock": shock, "radius": cli.radii(self.radius)}
+        return cli.given(asdict(self) | read)
+
+
 def solve(
     file: cli.ProblemFile,
     aim: cli.Aim,
     terms: cli.Terms,
     direct: cli.Direct,
-    withdrawal: cli.Withdrawal = None,
+    further: Further,
     set_: Annotated[
         list[str] | None,
         Option(
@@ -26,32 +67,6 @@ def solve(
             help="Of every user: reversibility=0.5, or value=*2 to multiply; repeat.",
         ),
     ] = None,
-    dropout: cli.Dropout = None,
-    shock: cli.Shock = None,
-    confidence: Annotated[
-        str | None,
-        Option(metavar="P", help="Least probability that the threshold is still met."),
-    ] = None,
-    price: Annotated[
-        str | None, Option(metavar="MONEY", help="Evaluate this posted price, not the best.")
-    ] = None,
-    payment: Annotated[
-        str | None,
-        Option(metavar="MONEY", help="Posted contract: what it pays; with --floor."),
-    ] = None,
-    floor: Annotated[
-        str | None, Option(metavar="DATA", help="Posted contract: the least to be given.")
-    ] = None,
-    robust: Annotated[
-        str | None,
-        Option(help="Population: guard against every law near; total-variation or wasserstein."),
-    ] = None,
-    radius: Annotated[
-        str | None,
-        Option(metavar="R", help="How near, with --robust; one or one per group."),
-    ] = None,
-    seed: cli.Seed = None,
-    time_limit: cli.TimeLimit = None,
     exact: Annotated[
         bool,
         Option(
@@ -78,32 +93,12 @@ def solve(
     """
     check_out(out, file)
     problem = cli.changed(terms.problem(file, exact=exact, quiet=quiet), set_)
-    hazard, storm = cli.hazards(dropout, shock)
     for implied in _outputs(out, exact=exact):
         check_out(implied)  # none is the file, or one that it names
-    said = aim.options() | cli.given(
-        {
-            "withdrawal": withdrawal,
-            "dropout": hazard,
-            "shock": storm,
-            "confidence": cli.numeric("confidence", confidence),
-            "price": cli.numeric("price", price),
-            "payment": cli.numeric("payment", payment),
-            "floor": cli.numeric("floor", floor),
-            "robust": robust,
-            "radius": cli.radii(radius),
-            **asdict(direct),
-            "seed": seed,
-            "time_limit": time_limit,
-        }
-    )
-    import mechopt as mo
-    from mechopt.solving import default_mechanism, objective_of
-
-    name = aim.mechanism or default_mechanism(problem)
-    with working(f"solving ({_task(problem, name, aim.protocol)})", quiet=quiet):
-        answer = mo.solve(problem, name, **said)
-    remark = objective_of(problem, said)[1] if answer.objective_name else ""
+    said = aim.options() | cli.given(asdict(direct)) | further.options()
+    answer, remark = _answered(problem, aim, said, quiet=quiet)
+    # A rule is evaluated, not optimised: there is no proof that could be missing.
+    status = 0 if aim.mechanism == "rule" else _EXIT[answer.status]
     if remark and format is cli.Format.JSON:
         note(f"mechopt: {remark}", quiet=quiet)
     certificate = None
@@ -113,39 +108,45 @@ def solve(
     if out is not None:
         from mechopt.files import write
 
-        write(
-            answer,
-            out,
-            instance_path=file,
-            columns=cli.headings(terms.column),
-            people=people,
-            only_asked=only_asked,
-            form=".json" if format is cli.Format.JSON else ".csv",
-        )
+        form = ".json" if format is cli.Format.JSON else ".csv"
+        headings = cli.headings(terms.column)
+        table: dict[str, Any] = {"people": people, "only_asked": only_asked, "form": form}
+        write(answer, out, instance_path=file, columns=headings, **table)
         if str(out) in STANDARD:  # nothing else goes there
-            raise SystemExit(0 if aim.mechanism == "rule" else _EXIT[answer.status])
+            raise SystemExit(status)
         note(f"mechopt: wrote {out}", quiet=quiet)
     if certificate is not None:
         _show_proof(certificate, out, format, quiet=quiet)
         raise SystemExit(_EXIT[answer.status])
-    if isinstance(answer, mo.Plan):
-        benchmark = _benchmark(answer)
-        if format is cli.Format.JSON:
-            emit(_plan_json(answer, benchmark, file))
-        else:
-            from mechopt.commands.show import plan_text
+    emit(_page(answer, remark, file, format))
+    raise SystemExit(status)
 
-            emit(plan_text(answer, benchmark, remark))
-    elif format is cli.Format.JSON:
+
+def _answered(problem: Any, aim: cli.Aim, said: dict[str, Any], *, quiet: bool) -> tuple[Any, str]:
+    """The answer, and why its objective was chosen if it was not asked for."""
+    import mechopt as mo
+    from mechopt.solving import default_mechanism, objective_of
+
+    name = aim.mechanism or default_mechanism(problem)
+    with working(f"solving ({_task(problem, name, aim.protocol)})", quiet=quiet):
+        answer = mo.solve(problem, name, **said)
+    return answer, objective_of(problem, said)[1] if answer.objective_name else ""
+
+
+def _page(answer: Any, remark: str, file: Path, format: cli.Format) -> str:
+    """What is printed: a plan beside the best posted price, any other answer by itself."""
+    from mechopt.answer.plan import Plan
+
+    plan = isinstance(answer, Plan)
+    if format is cli.Format.JSON:
         from mechopt.files.documents import dumps
 
-        emit(dumps(answer.to_dict()))
-    else:
-        from mechopt.commands.show import answer_text
+        if plan:
+            return _plan_json(answer, _benchmark(answer), file)
+        return dumps(answer.to_dict())
+    from mechopt.commands.show import answer_text, plan_text
 
-        emit(answer_text(answer, remark))
-    # A rule is evaluated, not optimised: there is no proof that could be missing.
-    raise SystemExit(0 if aim.mechanism == "rule" else _EXIT[answer.status])
+    return plan_text(answer, _benchmark(answer), remark) if plan else answer_text(answer, remark)
 
 
 def _task(problem: Any, mechanism: str, protocol: str | None) -> str:

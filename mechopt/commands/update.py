@@ -40,24 +40,14 @@ def update(
 
     Exit status: 0 answered (no-go is an answer), 2 bad input.
     """
-    import json
-
     import mechopt as mo
-    from mechopt.errors import InvalidOption
     from mechopt.files import replacing
     from mechopt.files.documents import dumps
 
     for path in (out, top_up, deletions, payments):
         check_out(path, plan, log, instance)
     found = terms.plan(plan, instance)
-    for text in append or []:
-        try:
-            event = json.loads(text)
-        except ValueError as error:
-            raise InvalidOption(f"--append: {text[:60]!r} is no JSON ({error})") from None
-        if not isinstance(event, dict):
-            raise InvalidOption(f"--append: {text[:60]!r} is no JSON object")
-        mo.append_event(log, event)
+    _append(log, append or [])
     state = mo.update(found, log, days=days)
     document = {"kind": "campaign", "schema_version": 1, **state.to_dict()}
     if deletions is not None:
@@ -78,6 +68,23 @@ def update(
             stream.write(dumps(document))
         note(f"mechopt: wrote {out}", quiet=quiet)
     emit(dumps(document) if format is cli.Format.JSON else page(state))
+
+
+def _append(log: Path, events: list[str]) -> None:
+    """Events in JSON, put at the end of the log."""
+    import json
+
+    from mechopt.campaign.store import append_event
+    from mechopt.errors import InvalidOption
+
+    for text in events:
+        try:
+            event = json.loads(text)
+        except ValueError as error:
+            raise InvalidOption(f"--append: {text[:60]!r} is no JSON ({error})") from None
+        if not isinstance(event, dict):
+            raise InvalidOption(f"--append: {text[:60]!r} is no JSON object")
+        append_event(log, event)
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:

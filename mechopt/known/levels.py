@@ -112,14 +112,7 @@ def best_level(
     objective, target, lowest = wanted.objective, wanted.target, wanted.lowest(instance)
     fields = wanted.fields(**others)
     if lowest > instance.levels:
-        top = float(instance.shares[-1])
-        return infeasible(
-            instance,
-            target,
-            f"no threshold gives a share of {target:g}; the highest is {top:g}",
-            {"constraint": "target", "share": float(target or 0.0) - top},
-            fields,
-        )
+        return no_such_share(instance, target, fields)
     if lowest == 0:  # target 0: nothing is asked for, and nothing is cheapest
         return Plan.null(instance, reason="a target share of 0 is met by doing nothing", **fields)
     quantity = "cost" if objective in ("social-cost", "welfare") else "pay"
@@ -226,6 +219,18 @@ def _as_plan(
         **{**fields, "details": details},
     )
     return plan, bound, cost
+
+
+def no_such_share(instance: Instance, target: float | None, fields: dict[str, Any]) -> Plan:
+    """INFEASIBLE: the target is above the highest share."""
+    top = float(instance.shares[-1])
+    return infeasible(
+        instance,
+        target,
+        f"no threshold gives a share of {target:g}; the highest is {top:g}",
+        {"constraint": "target", "share": float(target or 0.0) - top},
+        fields,
+    )
 
 
 def infeasible(

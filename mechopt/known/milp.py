@@ -17,7 +17,7 @@ from mechopt import arrays, tolerances, words
 from mechopt.answer.plan import Plan
 from mechopt.arrays import settle
 from mechopt.formulations import FORMULATIONS
-from mechopt.known.levels import Wanted, infeasible
+from mechopt.known.levels import Wanted, infeasible, no_such_share
 from mechopt.known.natural import in_natural_units
 from mechopt.problem.aims import MINIMISED, objective_value, required_total
 from mechopt.problem.instance import Instance
@@ -41,13 +41,7 @@ def _solve(instance: Instance, formulation: str, wanted: Wanted) -> Plan:
     if lowest == 0:
         return Plan.null(instance, reason="a target share of 0 is met by doing nothing", **fields)
     if lowest > instance.levels:
-        return infeasible(
-            instance,
-            target,
-            f"no threshold gives a share of {target:g}",
-            {"constraint": "target"},
-            fields,
-        )
+        return no_such_share(instance, target, fields)
     options = {"objective": objective, "target": target, "reserve": wanted.reserve}
     if formulation != "subsidy":
         options |= {"transfers": wanted.transfers, "protocol": wanted.protocol}

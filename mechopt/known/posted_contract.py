@@ -19,7 +19,7 @@ from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption, TooLarge
-from mechopt.known.levels import infeasible, rank_candidates
+from mechopt.known.levels import Wanted, infeasible, no_such_share, rank_candidates
 from mechopt.known.posted_price import only_offer
 from mechopt.known.practice import contracts
 from mechopt.problem.aims import MINIMISED, check_options, objective_value, worthless
@@ -60,13 +60,8 @@ def solve(
     Raises TooLarge with several cost segments and more than 5,000 users.
     """
     lowest = check_options(instance, objective, target, 0.0)
-    fields: dict[str, Any] = {
-        "mechanism": "posted-contract",
-        "protocol": "none",
-        "objective_name": objective,
-        "seed": seed,
-        "solver": "enumeration",
-    }
+    wanted = Wanted(mechanism="posted-contract", protocol="none", objective=objective, seed=seed)
+    fields = wanted.fields(solver="enumeration")
     if (floor is None) != (payment is None):
         raise InvalidOption("floor and payment: give both, or neither for the best contract")
     if floor is not None and payment is not None:
@@ -78,8 +73,7 @@ def solve(
         able = instance.capacity >= floor * (1 - tolerances.REACH)
         return only_offer(_plan(instance, float(floor), float(payment), able, objective, fields))
     if lowest > instance.levels:
-        reason = f"no threshold gives a share of {target:g}"
-        return infeasible(instance, target, reason, {"constraint": "target"}, fields)
+        return no_such_share(instance, target, fields)
     if instance.practice is not None:
         return contracts.best(instance, objective, lowest, target, fields)
     room = Room(instance)

@@ -12,7 +12,7 @@ from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
-from mechopt.known.levels import infeasible, rank_candidates, spending
+from mechopt.known.levels import Wanted, infeasible, no_such_share, rank_candidates, spending
 from mechopt.problem.aims import MINIMISED, check_options, objective_value
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
@@ -47,15 +47,11 @@ def solve(
     coordinated_level, coordinated_share.
     """
     lowest = check_options(instance, objective, target, 0.0)
-    fields: dict[str, Any] = {
-        "mechanism": "posted-price",
-        "protocol": "none",
-        "objective_name": objective,
-        "seed": seed,
-        "solver": "enumeration",
-    }
+    wanted = Wanted(mechanism="posted-price", protocol="none", objective=objective, seed=seed)
+    fields = wanted.fields(solver="enumeration")
     if instance.practice is not None:
         from mechopt.known.practice import offers  # most problems have nothing of it
+
     if price is not None:
         if not (isinstance(price, (int, float)) and 0 <= price < np.inf):
             raise InvalidOption(
@@ -66,8 +62,7 @@ def solve(
         found = _at_price(offers.enveloped(instance), float(price), objective, fields)
         return only_offer(offers.carried_out(instance, found, None))
     if lowest > instance.levels:
-        reason = f"no threshold gives a share of {target:g}"
-        return infeasible(instance, target, reason, {"constraint": "target"}, fields)
+        return no_such_share(instance, target, fields)
     plain = instance if instance.practice is None else offers.enveloped(instance)
     supply = supply_curve(plain)
     contact = np.zeros(supply.price.size)

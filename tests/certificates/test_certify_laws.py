@@ -14,7 +14,7 @@ from mechopt import checker
 from mechopt.checker.laws import Ball, coefficients, halves
 from mechopt.private.worst_law import Ball as FloatBall
 from mechopt.private.worst_law import distance_of
-from tests.populations import draw
+from tests.problems import random_population as draw
 
 SHOCK = {"worlds": [[[0.8, 0.2]], [[0.1, 0.9]]], "probabilities": [0.5, 0.5]}
 

@@ -12,7 +12,7 @@ from mechopt.private.large.cutoff import best_cutoff, from_mixture
 from mechopt.private.large.interim_bound import Asked, Interim
 from mechopt.private.large.pools import marginal_pools, purchase
 from mechopt.problem.direct_terms import DirectTerms
-from tests.populations import draw
+from tests.problems import random_population as draw
 
 
 def drawn(random: np.random.Generator, trial: int) -> mo.Population:
