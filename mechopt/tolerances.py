@@ -52,6 +52,6 @@ ULPS = 1e-14
 TINY = 1e-300
 
 # How near below T_m a total may lie and still be counted as reaching it by those who leave, as a
-# part of what leaving surely costs (`problem.aims.noticed`). Between the half that checks forgive and the whole that plans keep:
-# so neither the rounding of a plan nor that of its check turns the decision.
+# part of the distance that plans keep (`problem.aims.noticed`). Between the half of it that checks
+# forgive and the whole: so neither the rounding of a plan nor that of its check turns the decision.
 FORGIVEN = 0.75
