@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import mechopt as mo
 from mechopt import checker
 from mechopt.problem.direct_terms import payment_bounds
-from tests import populations
+from tests import problems
 from tests.oracles import brute_force, oracle_direct, oracle_levels, oracle_posted
 
 F = Fraction
@@ -395,7 +395,7 @@ def _worth(
 
 def private_costs(rng: np.random.Generator) -> Outcome:
     """Direct mechanisms of tiny populations against the LP over full profiles."""
-    population = populations.draw(rng, users=2, types=2)
+    population = problems.random_population(rng, users=2, types=2)
     objective = str(rng.choice(OBJECTIVES))
     incentive = str(rng.choice(["dsic", "bic"]))
     participation = str(rng.choice(["ex-post", "interim"]))
