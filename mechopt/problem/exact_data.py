@@ -83,7 +83,15 @@ def _is_label(name: str) -> bool:
 
 
 def _group(group: Group) -> dict[str, Any]:
-    fields = ("costs", "probabilities", "value", "reversibility", "removable", "widths", "slopes")
+    fields: tuple[str, ...] = (
+        "costs",
+        "probabilities",
+        "value",
+        "reversibility",
+        "removable",
+        "widths",
+        "slopes",
+    )
     fields += ("exclusion",) * bool(group.exclusion)
     data = {field: typed(group, field) for field in fields}
     law = data["probabilities"]

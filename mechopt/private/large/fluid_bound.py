@@ -107,7 +107,7 @@ class _Relaxation:
             mine = population.group_of_type == g
             self._row(0.0, 0.0, d=np.where(mine, self.law, 0.0))  # L1
         self._row(0.0, 0.0, run=-float(population.thresholds[0]) / n, burden=self.weight)  # L2
-        for place, j in enumerate(self.barred):  # (1 − η) q ≤ A ≤ q
+        for place, j in enumerate(self.barred.tolist()):  # (1 − η) q ≤ A ≤ q
             own, least = np.eye(self.barred.size)[place], 1 - self.eta[j]
             self._row(0.0, inf, run=1.0, d=unit[j] / root, access=-own)
             self._row(0.0, inf, run=-least, d=-least / root * unit[j], access=own)
