@@ -178,9 +178,9 @@ class MechanismProblem:
                 most = {("p", k, w): self.most_paid(k, j), ("t", k, w, j): -ONE}
                 add(f"D2 null {k} {w} {j}", most)
             if self.barred[j]:
-                access, run, eta = self.access(k, w, j), ("p", k, w), self.user[j].eta
-                add(f"F14 most {k} {w} {j}", {run: ONE, access: -ONE})
-                add(f"F14 least {k} {w} {j}", {access: ONE, run: eta - 1})
+                reach, ran, eta = self.access(k, w, j), ("p", k, w), self.user[j].eta
+                add(f"F14 most {k} {w} {j}", {ran: ONE, reach: -ONE})
+                add(f"F14 least {k} {w} {j}", {reach: ONE, ran: eta - 1})
             stay = self.stay(k, w, j, j)
             if self.participation == "ex-post":
                 add(f"D4 {k} {w} {j}", stay)
