@@ -24,7 +24,6 @@ from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray, exact_sum
 
 _EPS = float(np.finfo(float).eps)
-_SHORT = 64  # places; shorter than this, cutting takes longer than carrying the ends along
 _CUT = 1e-17  # mass that may be cut off at either end of a part
 _LARGEST_WINDOW = 2**23  # places of one part, in units
 _ATOMS, _ATOM_WORK = 2**15, 2e6
@@ -283,7 +282,7 @@ def _trimmed(start: int, mass: FloatArray, error: float, last: int, cut: float =
     The ends hold at most `cut` each, or what rounding may have put there.
     """
     mass = mass[: max(last + 1 - start, 0)]
-    if mass.size <= _SHORT:
+    if mass.size <= 64:  # cutting takes longer than carrying the ends along
         return _Part(start, mass, error)
     low = int(np.searchsorted(np.cumsum(mass), cut))
     high = mass.size - int(np.searchsorted(np.cumsum(mass[::-1]), cut))
