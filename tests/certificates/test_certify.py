@@ -16,10 +16,9 @@ from mechopt import checker
 from mechopt.checker.__main__ import main
 from mechopt.exact import basis as exact_basis
 from mechopt.exact import lp as exact_lp
-from tests import populations
 from tests.oracles import brute_force
 from tests.oracles.known_answers import direct_cases
-from tests.problems import random_instance
+from tests.problems import random_instance, random_population
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
 
@@ -112,7 +111,7 @@ def test_several_thresholds_agree_with_the_solver(protocol: str) -> None:
 def test_random_direct_mechanisms_agree_with_the_solver() -> None:
     rng = np.random.default_rng(9)
     for _ in range(30):
-        population = populations.draw(rng, users=2, types=3)
+        population = random_population(rng, users=2, types=3)
         mechanism = mo.solve(
             population,
             "direct",
