@@ -21,6 +21,18 @@ Box = tuple[tuple[Corner, ...], ...]  # corners of the laws considered, group by
 MOST_BOXES = 4000
 
 
+def compositions(count: int, parts: int) -> list[State]:
+    """All ways to give `count` users one of `parts` types."""
+    if parts == 1:
+        return [(count,)]
+    firsts = range(count + 1)
+    return [(one, *rest) for one in firsts for rest in compositions(count - one, parts - 1)]
+
+
+def at(terms: dict[Any, Fraction], z: dict[Any, Fraction]) -> Fraction:
+    return total(a * z[v] for v, a in terms.items())
+
+
 def joint(data: dict[str, Any], states: list[State], independent: Any) -> Values:
     """Probabilities of the states by worlds (in each, independent draws) or by a table."""
     weights = numbers(data["probabilities"])

@@ -8,7 +8,7 @@ from math import factorial, prod
 from typing import Any
 
 from .data import ONE, ZERO, Aim, Levels, User, flag, number, numbers, require, total
-from .laws import around, by_state, joint, mixed
+from .laws import around, at, by_state, compositions, joint, mixed
 
 MOST_ROWS = 20_000  # more are not certified
 State = tuple[int, ...]  # how many users report each type; types are numbered group after group
@@ -25,21 +25,9 @@ def plus(*parts: tuple[Fraction | int, Terms]) -> Terms:
     return added
 
 
-def at(terms: Terms, z: Terms) -> Fraction:
-    return total(a * z[v] for v, a in terms.items())
-
-
 def named(variable: Any) -> str:
     """A variable as certificates spell it: "y 1 (2, 0) 0 0"."""
     return " ".join(map(str, variable))
-
-
-def compositions(count: int, parts: int) -> list[State]:
-    """All ways to give `count` users one of `parts` types."""
-    if parts == 1:
-        return [(count,)]
-    firsts = range(count + 1)
-    return [(one, *rest) for one in firsts for rest in compositions(count - one, parts - 1)]
 
 
 class MechanismProblem:
