@@ -29,6 +29,7 @@ ASKED = 0.95
 ORDERS = 20  # random orders tried against small-first
 PATIENCE = 5.0  # seconds per optimisation
 MISTAKE = 0.05  # probability that a decision goes wrong
+BEYOND = 1.15  # times what users give unpaid: where burdens alone reach nothing
 DRAWS = 400  # of mistakes, per problem and protocol
 
 
@@ -240,6 +241,30 @@ def _small_first_is_best_order(case: Case) -> Verdict | None:
     return ahead <= 0, ahead, True, numbers
 
 
+def _floors_and_burdens_together(case: Case) -> Verdict | None:
+    """One price for everybody, no personal payments, T_K beyond what users give unpaid."""
+    instance: Instance = case.problem
+    free = instance.affordable(instance.value * instance.share_at(instance.levels)).sum()
+    factor = BEYOND * free / float(instance.thresholds[-1])
+    if not 1 < factor * float(instance.thresholds[-1]) / free < instance.capacity.sum() / free:
+        return None
+    harder = instance.replace(thresholds=instance.thresholds * factor)
+    options: dict[str, Any] = {"objective": "expenditure", "transfers": False}
+    plan = solve(harder, "floor-and-burdens", time_limit=PATIENCE, **options)
+    alone = solve(harder, "posted-price", objective="expenditure")  # burdens alone are out of reach
+    if not plan.level or plan.objective is None or not alone.objective:
+        return None
+    saved = 1 - plan.objective / alone.objective
+    numbers = {
+        "thresholds": harder.thresholds.tolist(),
+        "price": plan.details["price"],
+        "paid whatever happens": plan.details["floor_payment"],
+        "posted price pays": alone.objective,
+        **_some(plan.metrics),
+    }
+    return bool(plan.details["better_than_parts"]), saved, plan.status is Status.OPTIMAL, numbers
+
+
 CLAIMS: dict[str, Claim] = {
     "posted-subsidies-leak": Claim(
         "Posted subsidies can fall short of the threshold and leak",
@@ -340,6 +365,15 @@ CLAIMS: dict[str, Claim] = {
         lambda levels: levels > 1,
         True,
         _small_first_is_best_order,
+    ),
+    "floor-and-burdens-pay-less": Claim(
+        "One price with burdens on its floors costs less than the price or burdens alone",
+        "can",
+        "payments saved against the posted price, relative",
+        "instance",
+        lambda levels: True,
+        False,
+        _floors_and_burdens_together,
     ),
 }
 

@@ -289,3 +289,18 @@ def test_bad_specifications_are_named(tmp_path, text: str, message: str) -> None
 def test_real_entries_need_their_file() -> None:
     with pytest.raises(InvalidOption, match="name their file"):
         cases({"real": [{"sources": ["a"], "share_of_total": [0.1], "draws": 1}]})
+
+
+def test_floor_and_burdens_together_can_cost_less_than_either() -> None:
+    """Reported with what is paid whatever happens; never more than the posted price."""
+    saved = []
+    for seed in range(4):
+        found = verdict("floor-and-burdens-pay-less", mo.generate("lognormal", n=10, seed=seed))
+        numbers, amount = found.numbers, found.amount
+        assert found.proved
+        assert amount >= -1e-9
+        assert found.holds == (amount > 1e-9)
+        assert numbers["leakage"] == 0  # the full share is reached, so nothing is paid in vain
+        assert 0 < numbers["paid whatever happens"] <= numbers["posted price pays"]
+        saved.append(amount)
+    assert max(saved) > 0.1

@@ -81,7 +81,8 @@ def _not_needed(
     if not tiny.size:
         return tiny
     cost = instance.reversibility * instance.cost_of(burden)
-    room = tolerances.REACH * instance.value[tiny] * instance.share_at(level)
+    held = tolerances.REACH + instance.exclusion[tiny]
+    room = held * instance.value[tiny] * instance.share_at(level)
     return tiny[cost[tiny] - payment[tiny] > room]
 
 
