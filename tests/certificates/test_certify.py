@@ -233,7 +233,7 @@ def test_exact_pivots_repair_a_basis(start: str) -> None:
         ("a", {"x": F(-1), "y": F(-2)}, False, F(-4)),
         ("b", {"x": F(-3), "y": F(-1)}, False, F(-6)),
     ]
-    program = exact_lp._Program(rows, {"x": F(1), "y": F(1)}, frozenset(), {})
+    program = exact_lp._Program(rows, {"x": F(1), "y": F(1)}, frozenset(), {}, float("inf"))
     basis = [("slack", 0), ("slack", 1)] if start == "slacks" else ["x", ("slack", 1)]
     found = program.optimum(basis)
     assert found.value == F(14, 5)

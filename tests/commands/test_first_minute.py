@@ -76,6 +76,7 @@ def test_a_wrong_command_line_is_answered_in_a_line(words: tuple[str, ...], said
 
 def test_words_are_read_in_any_order_and_spelling() -> None:
     from mechopt.commands import arguments, compare, options, solve
+    from mechopt.commands.solve import Further
 
     written = ["--threshold=-1e3", "a.csv", "--threshold", "2", "-oplan.csv", "--deterministic"]
     read = arguments.parse("solve", solve.solve, written)
@@ -84,6 +85,7 @@ def test_words_are_read_in_any_order_and_spelling() -> None:
         "aim": options.Aim(),
         "terms": options.Terms(threshold=["-1e3", "2"]),
         "direct": options.Direct(randomized=False),
+        "further": Further(),
         "out": Path("plan.csv"),
     }
     several = arguments.parse("compare", compare.compare, ["a", "--draws", "3", "--", "--b", "-"])

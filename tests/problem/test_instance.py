@@ -107,7 +107,7 @@ def test_frozen_replace_and_identity() -> None:
     [
         ({"cost": [1, -2, 4]}, r"cost\[1\]: must be ≥ 0.*got -2"),
         ({"cost": [1, float("nan"), 4]}, r"cost\[1\].*got nan"),
-        ({"cost": [1, 0, 4]}, r"cost\[1\].*got 0"),
+        ({"cost": [1, "-1/3", 4]}, r"cost\[1\].*got -"),
         ({"cost": [1, "x", 4]}, r"cost\[1\]: 'x' is not a number"),
         ({"cost": [1, True, 4]}, r"cost\[1\]: True is not a number"),
         ({"cost": [1, 2]}, r"cost: has 2 entries, but value has 3"),

@@ -75,7 +75,7 @@ def test_groups_by_label_and_words_for_faults():
     assert [estimate.observations for estimate in population.estimates] == [2, 2]
     assert population.replace(provider_value=2).estimates is None
     with pytest.raises(mo.InvalidOption, match=r"costs\[1\]"):
-        mo.Population.from_samples([1, 0], size=2, capacity=1, thresholds=[1])
+        mo.Population.from_samples([1, -1], size=2, capacity=1, thresholds=[1])
     with pytest.raises(mo.InvalidPopulation, match="labels"):
         mo.Population.from_samples([1, 2], group=["a"], size=2, capacity=1, thresholds=[1])
     with pytest.raises(mo.InvalidPopulation, match="no entry for the group 'b'"):
