@@ -108,7 +108,7 @@ class DirectMechanism(Answer):
         """p g(x/p), a cell's burden weighted by the slopes of its cost curve, data, (S, K, M)."""
         run, burden, _ = self._answer()
         running = run[:, :, None] > 0
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             given = np.where(running, burden / run[:, :, None], 0.0)
         population = self.population
         shaped = np.empty_like(burden)
@@ -132,7 +132,7 @@ class DirectMechanism(Answer):
         removable = np.array([group.removable for group in groups])
         value = np.array([(1 - group.exclusion) * group.value for group in groups])
         thresholds = self.population.thresholds
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             given = np.where(run[:, :, None] > 0, burden / run[:, :, None], 0.0)
         left = thresholds[:, None] - removable * given
         exactly = tolerances.rounding(self.population.n)

@@ -169,7 +169,7 @@ def _plan(
         if listed.all() and not isinstance(column, np.ndarray):
             column = [column[row] for row in rows.tolist()]  # exact numbers stay so
         else:
-            column = np.where(listed, np.asarray(column, dtype=np.float64)[rows], 0.0)
+            column = np.append(np.asarray(column, dtype=np.float64), 0.0)[rows]  # −1: the 0
         cells[name] = column
     notes: tuple[str, ...] = ()
     if not listed.all():
@@ -257,7 +257,7 @@ def _check_cost(found: tables.Table, plan: Plan, rows: Any, *, same: bool) -> tu
     assert plan.burden is not None
     listed = rows >= 0
     actual = plan.instance.cost_of(plan.burden)
-    stated = np.asarray(found.columns["cost"], dtype=np.float64)[rows]
+    stated = np.append(np.asarray(found.columns["cost"], dtype=np.float64), 0.0)[rows]
     stated = np.where(listed, stated, actual)
     wrong = np.abs(stated - actual) > tolerances.MONEY * np.maximum(np.abs(actual), 1)
     edited = np.flatnonzero(wrong | ~np.isfinite(stated))

@@ -210,7 +210,8 @@ class Reader:
         """Faults of segments: widths ≥ 0, slopes > 0 and non-decreasing; shape (J,) or (n, J)."""
         self.check("segments.widths", widths, "≥ 0")
         self.check("segments.slopes", slopes, "> 0")
-        falls = np.argwhere(np.diff(slopes, axis=-1) < 0)
+        with np.errstate(invalid="ignore"):  # an infinite slope is a fault already named
+            falls = np.argwhere(np.diff(slopes, axis=-1) < 0)
         found = []
         for place in falls[:SHOWN]:
             place = tuple(map(int, place))

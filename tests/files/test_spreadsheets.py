@@ -409,3 +409,14 @@ def test_names_sizes_and_places_that_cannot_be(
     group = mo.Group(2, [1, 2], [0.5, 0.5], value=1, capacity=1)
     with pytest.raises(mo.TooLarge, match=r"10\^\d+ states"):
         mo.solve(mo.Population([group] * 2000, [100]), "direct", objective="improvement")
+
+
+def test_a_plan_that_lists_nobody_asks_nobody(tmp_path: Path) -> None:
+    instance = mo.Instance(cost=[1, 2], value=[2, 3], capacity=[3, 4], thresholds=[3])
+    table = tmp_path / "plan.csv"
+    mo.solve(instance).write(table)  # and a side file that says what it is for
+    table.write_text("id,burden,payment,cost\n")
+    plan = mo.read(table)
+    assert isinstance(plan, mo.Plan)
+    assert plan.burden is not None
+    assert not plan.burden.any()

@@ -112,7 +112,7 @@ def obedience(mechanism: DirectMechanism) -> tuple[float, float]:
     asked = (burden > 0) & (space.counts[:, None, :] > 0)
     if not asked.any():
         return 0.0, 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         chance = np.where(asked, run[:, :, None], 0.0)
     weight = space.probability[:, None, None] * space.counts[:, None, :] * chance
     staying = asked & (slack >= -_room(mechanism))
