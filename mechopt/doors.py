@@ -65,7 +65,7 @@ def explain(plan: Plan, name: Any) -> str:
 
 
 def plan_metrics(plan: Plan) -> dict[str, Any]:
-    """To `mechopt.withdrawal.metrics`: FORMULATION section 6 for a plan."""
+    """To `mechopt.withdrawal.metrics`: metrics of a plan."""
     metrics: dict[str, Any] = load("mechopt.withdrawal.metrics:plan_metrics")(plan)
     return metrics
 
@@ -99,7 +99,7 @@ def plan_of_document(document: Mapping[str, Any], instance: Instance | None) -> 
 
 
 def bracket_metrics(bracket: Bracket) -> dict[str, Any]:
-    """To `mechopt.private.large.metrics`: FORMULATION section 6, estimated."""
+    """To `mechopt.private.large.metrics`: metrics, estimated."""
     metrics: dict[str, Any] = load("mechopt.private.large.metrics:rule_metrics")(bracket)
     return metrics
 
@@ -123,7 +123,7 @@ def kept_small_first(mechanism: DirectMechanism) -> FloatArray:
 
 
 def mechanism_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
-    """To `mechopt.private.direct.metrics`: FORMULATION section 6, expected."""
+    """To `mechopt.private.direct.metrics`: metrics, expected."""
     metrics: dict[str, Any] = load("mechopt.private.direct.metrics:direct_metrics")(mechanism)
     return metrics
 

@@ -65,11 +65,11 @@ def _bounded(lines: tuple[str, ...]) -> str:
 
 
 class InvalidInstance(InvalidInput):
-    """An instance (known or reported costs) that breaks FORMULATION section 1."""
+    """An instance (known or reported costs) that breaks a rule of the model."""
 
 
 class InvalidPopulation(InvalidInput):
-    """A population (private costs) that breaks FORMULATION section 5."""
+    """A population (private costs) that breaks a rule of the model."""
 
 
 class InvalidPlan(InvalidInput):

@@ -1,4 +1,4 @@
-"""Random small instances with the terms of FORMULATION section 11, on a grid of quarters."""
+"""Random small instances with the terms of practice, on a grid of quarters."""
 
 from __future__ import annotations
 

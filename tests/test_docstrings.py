@@ -48,7 +48,7 @@ def test_docstrings_are_valid(name: str) -> None:
 
 
 # where a statement comes from: a row, a fact, a page of ours, a paper
-SOURCE = re.compile(r"\b([AD][1-7]|[WF]\d+)\b|docs/|FORMULATION|arXiv|section \d+|B\(X\)")
+SOURCE = re.compile(r"\b([AD][1-7]|[WF]\d+)\b|docs[/:]|the model|arXiv|B\(X\)")
 UNIT = re.compile(r"\b(data|money|share|shares|probability|probabilities|seconds|examples)\b")
 # files, text and errors: they have no units, or are not about the model
 PLAIN = {"Status", "build_model", "export_model", "families", "solve_model"}

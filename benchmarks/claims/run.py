@@ -1,4 +1,4 @@
-"""Check the claims of FORMULATION section 7 on the problems of a specification.
+"""Check the claims of benchmarks/claims on the problems of a specification.
 
     python benchmarks/claims/run.py smoke.json OUT
     python benchmarks/claims/run.py default.json OUT --data contributions.csv --jobs 2

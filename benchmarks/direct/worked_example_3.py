@@ -1,4 +1,4 @@
-"""The table of worked example 3 (FORMULATION section 8):
+"""The table of worked example 3 (docs: model):
 python benchmarks/direct/worked_example_3.py
 
 Two users, costs 1 or 2 with probability 1/2 each, v = 1, T = 5/4, no transfers.

@@ -1,7 +1,7 @@
 """Plans in practice against brute force.   python benchmarks/practice/brute_force.py SEED COUNT
 
 Small random instances in whole units (2 to 4 users, up to three thresholds, every term of
-FORMULATION section 11, every objective, four protocols, reserves, without payments): the answer of
+docs: practice, every objective, four protocols, reserves, without payments): the answer of
 `mo.solve` against every plan there is, in fractions. What differs is printed and counted.
 """
 

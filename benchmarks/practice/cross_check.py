@@ -2,7 +2,7 @@
 
     python benchmarks/practice/cross_check.py SEED COUNT [USERS]
 
-Random instances with every term of FORMULATION section 11; `mo.solve` against the formulation
+Random instances with every term of practice; `mo.solve` against the formulation
 `burdens-practice`, written as an LP file and solved by SCIP (pyscipopt). A difference beyond 1e-6
 of the money involved, or an answer without proof, is printed and counted.
 """

@@ -96,7 +96,7 @@ class Bracket(Answer):
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
-        """The metrics of FORMULATION section 6 of the rule, estimated from 1,000 drawn profiles.
+        """The metrics of the model of the rule, estimated from 1,000 drawn profiles.
 
         `standard_error` has that of each. What is certified is the interval.
         """

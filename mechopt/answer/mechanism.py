@@ -159,7 +159,7 @@ class DirectMechanism(Answer):
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
-        """The metrics of FORMULATION section 6, expected; empty without an answer."""
+        """The metrics of the model, expected; empty without an answer."""
         if self.run is None:
             return MappingProxyType({})
         return MappingProxyType(doors.mechanism_metrics(self))
@@ -246,7 +246,7 @@ class DirectMechanism(Answer):
         return doors.mechanism_summary(self)
 
     def worth(self) -> dict[str, Any]:
-        """What the budget, the prior and one more user are worth to the objective (FORMULATION 5).
+        """What the budget, the prior and one more user are worth to the objective (docs: model).
 
         Keys `budget` and `expected_budget` (per money unit more, None without one), `prior` (per
         group and type, None where rows contain probabilities) and `user` (per group); money, or a

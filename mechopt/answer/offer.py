@@ -11,7 +11,7 @@ from mechopt.errors import InvalidFile
 from mechopt.problem.population import Population
 from mechopt.status import Status
 
-# what every offer says of itself (FORMULATION section 6)
+# what every offer says of itself (docs: model)
 METRICS = (
     *("improvement", "data", "expenditure", "leakage", "social_cost", "provider_surplus"),
     "welfare",
@@ -23,7 +23,7 @@ class PostedOffer(Answer):
     """A take-it-or-leave-it offer to everybody (A1, A2), and what it brings in expectation.
 
     :offer: {"price": s} (money per data unit) or {"payment": q (money), "floor": f (data)}
-    :metrics: the names of FORMULATION section 6; payments are made whatever the total
+    :metrics: the names of the model; payments are made whatever the total
     """
 
     population: Population = field(repr=False)

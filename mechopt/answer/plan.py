@@ -31,7 +31,7 @@ class Plan(Answer):
     :reason: why the outcome is null or infeasible, in words; `shortfall` has the numbers
     :failure_bonus: f ≥ 0, money, promised to each stayer if training does not happen (fact F6)
     :unconditional: payments are made whether or not training happens (posted price, contract)
-    :right: "whole" or "part", what users may withdraw (section 10)
+    :right: "whole" or "part", what users may withdraw (docs: rights)
     :details: what else the mechanism found (prices, duals, equilibrium remarks)
     """
 
@@ -152,7 +152,7 @@ class Plan(Answer):
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
-        """The metrics of FORMULATION section 6, with everyone staying; empty without an answer.
+        """The metrics of the model, with everyone staying; empty without an answer.
 
         `stable` maps each protocol to {"stable": bool, "margin": money}, None where that is too
         large to decide; `participation` is the

@@ -1,7 +1,7 @@
 """Independent recomputation of every constraint of a direct mechanism, from its raw numbers.
 
 Shares no code with the builders: states are found by hashed counts, costs by filling segments,
-probabilities by the multinomial formula. Rows are those of FORMULATION D1–D6, for every state,
+probabilities by the multinomial formula. Rows are those of the model D1–D6, for every state,
 every true type and every report; a row's allowance is `tolerances.MONEY` times the money (data)
 that occurs in it.
 """

@@ -1,7 +1,7 @@
 """Independent recomputation of every constraint of an answer, in NumPy from raw numbers.
 
 Shares no code with the builders or the mechanisms. Each violated row says which equation, who,
-by how much. Tags are those of FORMULATION sections 4 and 5.
+by how much. Tags are those of the model.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rows of FORMULATION section 11: what a plan must respect to be carried out.
+"""The rows of practice: what a plan must respect to be carried out.
 
 Tags: (B1) least, (B2) whole units, (B3) fixed burdens, (B4) payment steps, (B5) group_least,
 (B6) group_most. Contacts are part of (A4).

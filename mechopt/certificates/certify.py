@@ -108,7 +108,7 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
 
 
 def _refuse_rights(instance: Instance, plan: Plan) -> None:
-    """NotSupported for the rights (section 10) whose optimum has no proof."""
+    """NotSupported for the rights (docs: rights) whose optimum has no proof."""
     if instance.has_committed and (
         plan.mechanism != "burdens" or plan.protocol in ("sequential", "reassign")
     ):

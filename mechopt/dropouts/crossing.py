@@ -1,6 +1,6 @@
 """`crossing`: the probability that training happens although some users are lost.
 
-User i is lost with probability h_i for reasons outside the model (FORMULATION section 12); δ_i x_i
+User i is lost with probability h_i for reasons outside the model (docs: practice); δ_i x_i
 of data goes with him. Training happens if what is left reaches T_1.
 """
 
@@ -125,7 +125,7 @@ class Crossing:
 
 
 def crossing(instance: Instance, plan: Plan, dropout: Any = 0.0, shock: Any = None) -> Crossing:
-    """P(X_S ≥ T_1) of a plan whose users are lost with the hazards `dropout` (FORMULATION 12).
+    """P(X_S ≥ T_1) of a plan whose users are lost with the hazards `dropout` (docs: practice).
 
     :dropout: h in [0, 1], a scalar, one per user, or a mapping from group label to hazard
     :shock: (π, factor): with probability π all hazards are multiplied by factor, capped at 1

@@ -179,7 +179,7 @@ def shown(plan: Plan, burden: FloatArray, payment: FloatArray | None = None) -> 
     """id, burden, payment, cost, utility, stays: what happens under the plan's protocol, (n,).
 
     `burden` and `payment` are the plan's, or as `written` and `paid`. `cost` is C_i(x_i), `utility`
-    the payoff of FORMULATION section 2 in that outcome, money.
+    the payoff of the model in that outcome, money.
     """
     instance = plan.instance
     outcome = plan.withdrawal().outcome

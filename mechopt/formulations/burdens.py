@@ -26,7 +26,7 @@ def build(
     transfers: bool = True,
     reserve: float = 0.0,
 ) -> Model:
-    """The MILP of FORMULATION 4.3; at fixed `reach` an LP. Options as for `burdens.solve`.
+    """The MILP of the model; at fixed `reach` an LP. Options as for `burdens.solve`.
 
     Raises NotSupported with several thresholds, or a reserve, under a withdrawal protocol.
     """

@@ -1,7 +1,7 @@
 """Burdens that can be carried out: whole units, least amounts, contacts, steps, groups.
 
 The textbook model of several thresholds (`burdens-levels-bigm`), whose total may exceed the
-threshold, with the terms of FORMULATION section 11. Sets: USERS, SEGMENTS, LEVELS, and FREE, users
+threshold, with the terms of practice. Sets: USERS, SEGMENTS, LEVELS, and FREE, users
 whose burden is to be chosen. Further variables: asked[i] (binary), units[i], steps[i] (integer),
 full[i, j] (binary): segment j is used up. Equations: models/burdens-practice/README.md.
 """

@@ -1,7 +1,7 @@
 """Private costs: the optimal direct mechanism on count states, payments eliminated.
 
 Equations: models/direct-dsic/README.md (D1-D4, D8), direct-bic (D5), direct-obedient (D6),
-direct-excludable (F14); FORMULATION section 5. Levels k, states ω, columns j of types, segments s:
+direct-excludable (F14); docs: model. Levels k, states ω, columns j of types, segments s:
 
     run[k, ω] = p                 probability that level k is run
     give[k, ω, j, s] = y          burden on a segment, data;  x = Σ_s y_s,  G = Σ_s slope_s y_s
@@ -36,7 +36,7 @@ def build(
     transfers: bool = True,
     target: float | None = None,
 ) -> Model:
-    """The LP (or, deterministic, MILP) of FORMULATION section 5. Options as `private.direct.solve`.
+    """The LP (or, deterministic, MILP) of the model. Options as `private.direct.solve`.
 
     Several segments are filled in any order here; the solver's clean-up checks the order.
     """

@@ -124,7 +124,7 @@ def add_budget(model: Model, instance: Instance) -> None:
 
 
 def _contacts(model: Model) -> Any:
-    """What asking costs, in models that know who is asked (section 11)."""
+    """What asking costs, in models that know who is asked (docs: practice)."""
     return getattr(model, "contacts", 0.0)
 
 

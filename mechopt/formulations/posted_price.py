@@ -29,7 +29,7 @@ MOST_USERS = 1_000  # floor[i, p] is dense: n² numbers
 def build(
     instance: Instance, *, objective: str = "provider-surplus", target: float | None = None
 ) -> Model:
-    """The MILP of FORMULATION 4.1. Raises TooLarge above 1,000 users (solve needs no model)."""
+    """The MILP of the model. Raises TooLarge above 1,000 users (solve needs no model)."""
     refuse_large(instance, "posted-price")
     model = parts.new_model(instance, "posted-price")
     rate = instance.cost[:, None] * instance.slopes

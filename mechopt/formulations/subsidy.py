@@ -22,7 +22,7 @@ def build(
     target: float | None = None,
     reserve: float = 0.0,
 ) -> Model:
-    """The MILP of FORMULATION 4.2; at fixed `reach` an LP. Options as for `subsidy.solve`."""
+    """The MILP of the model; at fixed `reach` an LP. Options as for `subsidy.solve`."""
     model = parts.new_model(instance, "subsidy")
     parts.add_burdens(model, instance)
     parts.add_payments(model, instance, transfers=True)

@@ -1,4 +1,4 @@
-"""Costs known (FORMULATION 4): a module per mechanism; burdens and sequences have rooms.
+"""Costs known (docs: model): a module per mechanism; burdens and sequences have rooms.
 
 May import everything above `known` in docs/architecture.md: problem, answer, solver, withdrawal,
 formulations, exact, audits.

@@ -1,6 +1,6 @@
 """Exact allocation by selection: reach an amount of data at least payment, cost or both.
 
-The one-level problem of FORMULATION 4.2–4.3 (fact F7) is a separable convex resource allocation.
+The one-level problem of the model (fact F7) is a separable convex resource allocation.
 Every user's curve is cut into *pieces* on which a unit of data has a constant marginal cost and a
 constant marginal payment need, both non-decreasing along the curve; so taking pieces in order of
 the objective's key and cutting the last one is optimal. With a budget on payments the key is

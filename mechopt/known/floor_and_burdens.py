@@ -1,4 +1,4 @@
-"""Floor and burdens (FORMULATION section 10): a price buys floors for certain, burdens come on top.
+"""Floor and burdens (docs: rights): a price buys floors for certain, burdens come on top.
 
 At price s every user gives his floor y_i = x_i⁰(s), the largest maximiser of s x − C_i(x), and is
 paid s y_i whatever happens; the floors are committed. Burdens with withdrawal rights are asked on

@@ -1,4 +1,4 @@
-"""Posted contract (FORMULATION 4.1, second reading of "floor"): q for giving at least f.
+"""Posted contract (docs: model, second reading of "floor"): q for giving at least f.
 
 User i accepts, and gives exactly f, iff cap_i ≥ f and q ≥ C_i(f). Contracts searched: those that
 split a threshold evenly, f = T_k / m for an integer m, with q the m-th lowest C_i(f). For payments

@@ -1,4 +1,4 @@
-"""Posted price (FORMULATION 4.1), the benchmark: one price per data unit, paid in any case."""
+"""Posted price (docs: model), the benchmark: one price per data unit, paid in any case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Personalized subsidies (FORMULATION 4.2): users are paid in full, nobody need be pivotal."""
+"""Personalized subsidies (docs: model): users are paid in full, nobody need be pivotal."""
 
 from __future__ import annotations
 

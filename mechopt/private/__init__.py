@@ -1,4 +1,4 @@
-"""Costs private (FORMULATION 5): direct mechanisms, rules, benchmarks, beyond counting.
+"""Costs private (docs: model): direct mechanisms, rules, benchmarks, beyond counting.
 
 May import everything above `private` in docs/architecture.md.
 """

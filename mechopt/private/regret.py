@@ -1,6 +1,6 @@
 """Regret: the largest gain from misreporting a cost, exact through count states.
 
-FORMULATION section 5, last item: any mechanism or rule that takes reports at face value can be
+docs: model, last item: any mechanism or rule that takes reports at face value can be
 held against it.
 """
 

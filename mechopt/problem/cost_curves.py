@@ -1,7 +1,7 @@
 """Cost curves C(x) = θ g(x): g convex, piecewise linear, given by segment widths and slopes.
 
 Works on float64 arrays and on object arrays of Fraction alike; one row per user, one column per
-segment. Source: FORMULATION section 1.
+segment. Source: docs: model.
 """
 
 from __future__ import annotations

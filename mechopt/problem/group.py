@@ -1,6 +1,6 @@
 """Groups of exchangeable users whose costs are private: what is known of them is a distribution.
 
-Symbols and units are those of FORMULATION sections 1 and 5.
+Symbols and units are those of the model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Group:
     :reversibility: ρ_g ∈ [0, 1], share of the cost that withdrawing recovers
     :removable: δ_g ∈ [0, 1], share of the data that leaves with a withdrawal
     :exclusion: η_g ∈ [0, 1], share of the benefit lost by whoever withdraws, or may be denied
-        access from the start (section 10)
+        access from the start (docs: rights)
     :segments: (widths, slopes) of the convex cost shape, each of shape (J,)
 
     Raises InvalidPopulation naming every field and value that is wrong.

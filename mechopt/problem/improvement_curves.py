@@ -6,7 +6,7 @@ that X data suffice) is replaced by a step function with the chosen shares b_1 <
     "lower"    T_k = s⁻¹(b_k)                  never promises more than the curve
     "nearest"  T_k = s⁻¹((b_{k−1} + b_k) / 2)  halves the largest error, may promise too much
 
-The error is stated with the result. Source: FORMULATION section 1 (both readings of K > 1).
+The error is stated with the result. Source: docs: model (both readings of K > 1).
 """
 
 from __future__ import annotations

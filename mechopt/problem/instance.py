@@ -1,6 +1,6 @@
 """The provider's problem with known (or reported) costs: who could give what, and what it does.
 
-Symbols and units are those of FORMULATION section 1.
+Symbols and units are those of the model.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Instance:
     :shares: 0 < b_1 < … < b_K ≤ 1, share of the full improvement reached; (1,) if K = 1
     :reversibility: ρ_i ∈ [0, 1], share of the cost that withdrawing recovers
     :removable: δ_i ∈ [0, 1], share of the data that leaves with a withdrawal
-    :exclusion: η_i ∈ [0, 1], share of the benefit lost by whoever withdraws (section 10)
-    :committed: y_i ∈ [0, cap_i], data already given that can no longer be withdrawn (section 10)
+    :exclusion: η_i ∈ [0, 1], share of the benefit lost by whoever withdraws (docs: rights)
+    :committed: y_i ∈ [0, cap_i], data already given that can no longer be withdrawn (docs: rights)
     :segments: (widths, slopes) of the convex cost shape, each of shape (J,) (shared) or (n, J);
         slopes > 0 and non-decreasing. None: one segment of slope 1 and width `capacity`
     :least, unit: data; who is asked at all is asked at least `least`, in multiples of `unit`
@@ -178,7 +178,7 @@ class Instance:
 
     @cached_property
     def practice(self) -> Practice | None:
-        """What a plan must respect to be carried out (section 11); None if nothing is said."""
+        """What a plan must respect to be carried out (docs: practice); None if nothing is said."""
         return practice_of(self)
 
     # -- the objects of section 1 ---------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The provider's problem with private costs: groups of exchangeable users, types known by law only.
 
-Symbols and units are those of FORMULATION sections 1 and 5. Types are listed group after group:
+Symbols and units are those of the model. Types are listed group after group:
 "column" j = 0..M−1 runs over (group, cost), M = Σ m_g.
 """
 

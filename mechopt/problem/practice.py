@@ -1,4 +1,4 @@
-"""What a plan must respect to be carried out (FORMULATION section 11), as arrays.
+"""What a plan must respect to be carried out (docs: practice), as arrays.
 
 `practice_of(instance)` is None where nothing of it is said: the plain problem knows nothing of it.
 Burdens that may be asked of a free user are 0 and, from max(least, unit) on, every multiple of his

@@ -3,7 +3,7 @@
 A state ω says how many users of each group report each cost. A group of n users and m types has
 C(n + m − 1, m − 1) of them, numbered by the colex rank of their "bars" (stars and bars); states
 of several groups are numbered in mixed radix, the last group running fastest.
-Source: FORMULATION section 5.
+Source: docs: model.
 """
 
 from __future__ import annotations

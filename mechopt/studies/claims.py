@@ -1,4 +1,4 @@
-"""The source's claims (FORMULATION section 7) as checks: does each hold on a problem, by how much?
+"""The source's claims (benchmarks/claims) as checks: does each hold on a problem, by how much?
 
 A claim that something *can* happen is answered by how often it does, with a witness; one that
 something *always* happens, or that one protocol is better, by its counterexamples. Both are kept as

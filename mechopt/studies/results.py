@@ -30,7 +30,7 @@ from mechopt.errors import InvalidFile, InvalidOption, NotSupported, OutputError
 FORMAT = "1"  # raised when columns change; files of another format are refused
 _MARK, _DIGESTS = b"mechopt_comparison", b"mechopt_digests"
 
-# column -> type; the metrics carry the names of FORMULATION section 6
+# column -> type; the metrics carry the names of the model
 COLUMNS: dict[str, type] = {
     "key": str,  # identifies problem, mechanism, options and protocol
     "group": str,  # label without the number of the draw; summaries are by group

@@ -1,4 +1,4 @@
-"""What each right costs: one row per right and protocol (FORMULATION section 10).
+"""What each right costs: one row per right and protocol (docs: rights).
 
 For every right the burdens are designed anew: nobody may leave ("none"), leave with everything
 ("whole"), take back any amount ("part"), leave and lose the benefit ("excluded"), or refuse and be

@@ -1,4 +1,4 @@
-"""The withdrawal stage: what happens to a plan when users may leave (FORMULATION section 3).
+"""The withdrawal stage: what happens to a plan when users may leave (docs: withdrawal).
 
 `stage` has the raw numbers, `check` is the door; repairs/ and rights/ have rooms. May import
 problem, answer, solver, dropouts and the ground. Names are loaded on first use: a verdict needs

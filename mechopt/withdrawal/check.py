@@ -51,7 +51,7 @@ class WithdrawalReport:
     :users, slack, level_if_leaves: (m,) users with x_i > 0 (sequential: in the order in which
         they move), what each loses by leaving and the level then reached. Simultaneous: when
         everybody else stays. Sequential: on the path played, those after him replying
-    :withdrawal: "whole" or "part" (FORMULATION section 10); taken : (m,) data each would take back,
+    :withdrawal: "whole" or "part" (docs: rights); taken : (m,) data each would take back,
         for "part" the best amount
     """
 
@@ -301,16 +301,16 @@ def check_withdrawal(
     shock: Any = None,
     time_limit: float = 60.0,
 ) -> WithdrawalReport:
-    """What happens to `plan` when users may withdraw by `protocol` (FORMULATION section 3).
+    """What happens to `plan` when users may withdraw by `protocol` (docs: withdrawal).
 
     :protocol: "simultaneous", "sequential", "coalition", "none" (nobody may leave), or "reassign":
-        the mechanism is run again without whoever refuses (FORMULATION section 10)
+        the mechanism is run again without whoever refuses (docs: rights)
     :order: sequential only: "small-first", "large-first", "cost", or a permutation of 0 … n−1
     :withdrawal: "whole", or "part": any amount may be taken back, and a payment goes only to who
-        keeps everything (FORMULATION section 10)
+        keeps everything (docs: rights)
     :dropout, shock: users are lost for other reasons, as in `crossing` (also the `plan.dropout` of
         a plan), in the protocols simultaneous and sequential; whoever is not lost then stays iff
-        v_i (E[B | stays] − (1 − η_i) E[B | leaves]) ≥ r_i (FORMULATION section 12)
+        v_i (E[B | stays] − (1 − η_i) E[B | leaves]) ≥ r_i (docs: practice)
     :time_limit: seconds for each extreme equilibrium, when one is asked for
 
     Everything beyond the verdict (equilibria, ties, what would restore stability) is computed

@@ -2,7 +2,7 @@
 
 `.nfg`: the simultaneous game, payoffs of all profiles. `.efg`: the sequential game, its full tree
 with perfect information. Players are the users with x_i > 0, strategies "stay" and "leave",
-payoffs those of FORMULATION section 2 (absolute, money), as rationals for exact input.
+payoffs those of the model (absolute, money), as rationals for exact input.
 """
 
 from __future__ import annotations

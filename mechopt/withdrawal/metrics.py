@@ -1,4 +1,4 @@
-"""The metrics of FORMULATION section 6, computed from a plan's raw numbers."""
+"""The metrics of the model, computed from a plan's raw numbers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The withdrawal stage in raw numbers: what each user's decision depends on, and nothing else.
 
-Payoffs are those of FORMULATION section 2, measured from the payoff −(1 − ρ_i) C_i(x_i) of a user
+Payoffs are those of the model, measured from the payoff −(1 − ρ_i) C_i(x_i) of a user
 who withdraws when nothing is trained:
 
     stays,  level m ≥ 1 : v_i b_m − r_i          r_i = ρ_i C_i(x_i) − t_i, net reversible burden
@@ -316,7 +316,7 @@ def stage_of(instance: Instance, plan: Plan, *, exact: bool | None = None) -> St
 
 
 def at_stake(instance: Instance, plan: Plan) -> tuple[Instance, Plan, FloatArray | None]:
-    """What can still be withdrawn where a price has bought floors for certain (section 10).
+    """What can still be withdrawn where a price has bought floors for certain (docs: rights).
 
     (instance with the floors committed, plan with the payments on top of them, money paid for the
     floors (n,)); instance and plan themselves, and None, for every other plan.

@@ -1,4 +1,4 @@
-"""Certificates of plans under other rights: a part, re-assignment, committed data (section 10)."""
+"""Certificates of plans under other rights: a part, re-assignment, committed data (rights)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans in practice (FORMULATION section 11) against brute force, the audit, and files."""
+"""Plans in practice (docs: practice) against brute force, the audit, and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Full-profile LP of FORMULATION D1–D6, without counting and without any code of the package.
+"""Full-profile LP of the model D1–D6, without counting and without any code of the package.
 
 Users are individuals, states are profiles of types, payments are variables, every pair of types
 has its row, and max{stay, withdraw} is written out. Solved by SciPy.

@@ -1,4 +1,4 @@
-"""Oracle for plans in practice (FORMULATION section 11): every plan of a finite set, in fractions.
+"""Oracle for plans in practice (docs: practice): every plan of a finite set, in fractions.
 
 Shares no code with mechopt. With whole units there are finitely many burdens per user; payments are
 the least that (A3) and (W1) allow, rounded up to steps.

@@ -1,4 +1,4 @@
-"""Oracle for the rights of FORMULATION section 10, in Fractions, from the text.
+"""Oracle for the rights of the rights, in Fractions, from the text.
 
 Withdrawal of a part and re-assignment (exclusion and committed data are in `oracle_withdrawal`,
 whose games these are, always with `eta` and `y`). Shares no code with mechopt.

@@ -1,4 +1,4 @@
-"""Brute-force max–min of FORMULATION section 13: full profiles, a list of laws, one LP by SciPy.
+"""Brute-force max–min of practice: full profiles, a list of laws, one LP by SciPy.
 
 Shares no code with the package. One threshold, linear costs, DSIC, ex-post participation, removable
 data (then D5 and D6 follow).

@@ -26,7 +26,7 @@ GAMES = 600  # benchmarks/withdrawal/cross_check.py runs 6,000
 
 
 def worked_example_2() -> tuple[mo.Instance, mo.Plan]:
-    """FORMULATION section 8, example 2: x = (1, 2, 3, 4), T = 7, v = 5, r = 1."""
+    """docs: model, example 2: x = (1, 2, 3, 4), T = 7, v = 5, r = 1."""
     instance = mo.Instance(cost=1, value=[5] * 4, capacity=4, thresholds=[7])
     return instance, mo.Plan.from_arrays(instance, [1, 2, 3, 4], [0, 1, 2, 3])
 

@@ -1,4 +1,4 @@
-"""Burdens on top of data committed for good (FORMULATION section 10): the problem of what is open.
+"""Burdens on top of data committed for good (docs: rights): the problem of what is open.
 
 Users have given y_i already; C_i(y_i) is spent and nothing of it leaves. What can still be asked of
 them, z = x − y, costs C(y + z) − C(y), removes δ z when withdrawn and recovers ρ of that cost; the

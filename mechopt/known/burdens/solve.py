@@ -1,4 +1,4 @@
-"""Personalized burdens with withdrawal rights (FORMULATION 4.3).
+"""Personalized burdens with withdrawal rights (docs: model).
 
 One threshold, or no withdrawal rights: every level is a convex allocation, solved exactly by
 selection (fact F7). Several thresholds under a withdrawal protocol, or a reserve, make the

@@ -98,7 +98,7 @@ def solve_level(
     bound = min(value, max(0.0, bound))
     final = Allocation(burden, value, bound, search.data_price, search.budget_price)
     answer = LevelAnswer(level, final, payment, quantity)
-    return LevelSolution(answer, nodes=search.nodes, found_by="pieces of the curves (section 11)")
+    return LevelSolution(answer, nodes=search.nodes, found_by="pieces of the curves (practice)")
 
 
 class _Search:

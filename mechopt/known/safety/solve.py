@@ -1,4 +1,4 @@
-"""Burdens whose crossing probability is at least what is asked for, at least cost (section 12)."""
+"""Burdens that cross with the probability asked for, at least cost (docs: practice)."""
 
 from __future__ import annotations
 

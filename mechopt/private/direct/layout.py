@@ -12,7 +12,7 @@ Columns, K levels, S states, C cells (state, type), J_g segments of group g:
 
 Payments are not variables: t = u + θ Σ_j s_j y_j − v b_k a. Two numbers describe withdrawal at
 level k: *keep* = v b_{k−1} (what the user who leaves still enjoys at most, the safe reading of
-FORMULATION section 5; v b_k if nothing of his is removable) and (1 − ρ) θ g, what is sunk.
+docs: model; v b_k if nothing of his is removable) and (1 − ρ) θ g, what is sunk.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Expected metrics of a direct mechanism (FORMULATION section 6)."""
+"""Expected metrics of a direct mechanism (docs: model)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The direct mechanism that is best against every law of costs near the estimate.
 
-Under DSIC with ex-post participation the rows D1–D6 contain no probabilities (FORMULATION section
+Under DSIC with ex-post participation the rows D1–D6 contain no probabilities (docs: model section
 13); the objective, an expected budget and a target do. They are asked of every law in the ball
 (`worst_law.Ball`): each group its own, users of a group independent draws from one law in it. Over
 laws the expectation is a polynomial, not linear in the state probabilities, so there is no finite

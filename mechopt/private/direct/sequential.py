@@ -1,7 +1,7 @@
 """Direct mechanisms with several thresholds whose users withdraw one after another, small-first.
 
 Obedience after the lottery is then a sequential game in every state and at every level drawn, and
-no longer a row. What is known about it (FORMULATION section 3 and 9):
+no longer a row. What is known about it (docs: withdrawal and docs: sequential):
 
 * W1, so the simultaneous mechanism, sustains every order (F1): a lower bound;
 * with diminishing steps b_k − b_{k−1} and nobody able to bridge a gap alone, the two are the same

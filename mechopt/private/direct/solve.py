@@ -46,7 +46,7 @@ def solve(
     time_limit: float | None = None,
     seed: int = 0,
 ) -> DirectMechanism:
-    """The optimal direct mechanism (FORMULATION section 5).
+    """The optimal direct mechanism (docs: model).
 
     :incentive: "dsic" or "bic"; participation : "ex-post" or "interim"
     :withdrawal_rights: True (D5 and D6), "truthful" (D5 alone) or False. The rights come on top of

@@ -1,6 +1,6 @@
 """Private costs beyond enumerable states: a certified interval and a mechanism to deploy.
 
-With n in the thousands or millions the count states of FORMULATION section 5 cannot be listed.
+With n in the thousands or millions the count states of the model cannot be listed.
 `bracket` gives an upper bound on every Bayesian incentive compatible mechanism (`fluid_bound`) and
 the best of a few mechanisms whose expected value is computed exactly, or bounded from the safe
 side. All are DSIC, ex-post individually rational and withdrawal proof (D1–D6 for any ρ):

@@ -1,7 +1,7 @@
 """Upper bound for private costs at any number of users: the threshold in expectation only.
 
 Take any Bayesian incentive compatible mechanism with interim participation (every other one of
-FORMULATION section 5, with withdrawal rights or not, has these properties too). Averaging over
+docs: model, with withdrawal rights or not, has these properties too). Averaging over
 permutations makes it symmetric within groups without changing its value. Write q_gk, X_gk, u_gk
 for the run probability, burden and utility that a user of group g and type k expects, P for the
 overall run probability. Then

@@ -1,4 +1,4 @@
-"""What a rule beyond counting brings, estimated from drawn profiles (FORMULATION section 6)."""
+"""What a rule beyond counting brings, estimated from drawn profiles (docs: model)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who stays when others may be lost: the stage in expectation (FORMULATION section 12).
+"""Who stays when others may be lost: the stage in expectation (docs: practice).
 
 Nobody knows yet who will be lost. A user who is not lost himself stays iff
 v_i (E[B | stays] − (1 − η_i) E[B | leaves]) ≥ r_i, r_i counted in full; in sequence the

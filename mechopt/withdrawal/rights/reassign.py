@@ -1,4 +1,4 @@
-"""Re-assignment: the mechanism is run again without whoever refuses (FORMULATION section 10).
+"""Re-assignment: the mechanism is run again without whoever refuses (docs: rights).
 
 User i stays iff his utility in the plan, v_i b + t_i − (C_i(x_i) − C_i(y_i)), is at least what he
 has without taking part: (1 − η_i) v_i B, where B is what the others reach, by the data they have
