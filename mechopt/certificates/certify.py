@@ -20,6 +20,7 @@ from mechopt.answer.plan import Plan
 from mechopt.certificates import mechanism_proofs, plan_proofs
 from mechopt.certificates.draft import Draft
 from mechopt.errors import InvalidOption, NotSupported, SolverError
+from mechopt.private.direct.sequential import coincide
 from mechopt.problem.aims import MARGIN, as_noticed
 from mechopt.problem.exact_data import decimal, reading, spelled
 from mechopt.problem.instance import Instance
@@ -93,6 +94,12 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
     elif isinstance(problem, Population) and isinstance(answer, DirectMechanism):
         if answer.population != problem and answer.population != problem.individual():
             raise InvalidOption("certify: the mechanism is one of another population")
+        one_protocol = problem.levels == 1 or coincide(problem)  # F2, F11
+        if answer.terms.protocol == "sequential" and not one_protocol:
+            raise NotSupported(
+                "certify: in sequence with several thresholds there is a proof only where returns "
+                "diminish (F11); the mechanism's own bound holds"
+            )
         draft = mechanism_proofs.draft(answer)
         unit = _solver_rounding(problem, answer.terms.objective)
     else:
@@ -108,7 +115,16 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
 
 
 def _refuse_rights(instance: Instance, plan: Plan) -> None:
-    """NotSupported for the rights (docs: rights) whose optimum has no proof."""
+    """NotSupported for what the plan was asked for and no proof covers (docs: rights, practice)."""
+    if plan.dropout is not None:
+        raise NotSupported(
+            "certify: plans with a confidence have bounds, but no certificates; audit checks the "
+            "rows, and crossing the probability"
+        )
+    if plan.details.get("own_rows"):
+        raise NotSupported(
+            "certify: a model with rows of your own has no certificate; audit checks all other rows"
+        )
     if instance.has_committed and (
         plan.mechanism != "burdens" or plan.protocol in ("sequential", "reassign")
     ):

@@ -6,7 +6,9 @@ import copy
 import json
 from fractions import Fraction
 from random import Random
+from typing import Any
 
+import pyomo.environ as pyo
 import pytest
 
 import mechopt as mo
@@ -128,3 +130,20 @@ def test_committed_data() -> None:
     nothing = mo.Instance([1, 2], 3, 4, [5], committed=[3, 2])
     with pytest.raises(mo.NotSupported, match="committed"):
         mo.certify(nothing, mo.solve(nothing, "burdens"))
+
+
+def test_what_no_proof_covers_is_refused_rather_than_contradicted() -> None:
+    """Each of these is another problem than the one whose rows the checker writes down."""
+    instance = mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[11])
+    safe = mo.solve(instance, objective="expenditure", confidence=0.9, dropout=0.01)
+    with pytest.raises(mo.NotSupported, match="confidence"):
+        mo.certify(instance, safe)
+    model: Any = mo.build_model(instance, "burdens", objective="expenditure")
+    model.few = pyo.Constraint(expr=sum(model.give[0, j] for j in model.SEGMENTS) <= 2)
+    with pytest.raises(mo.NotSupported, match="rows of your own"):
+        mo.certify(instance, mo.solve_model(model))
+    group = mo.Group(size=3, costs=[1, 2], probabilities=[0.5, 0.5], value=2, capacity=3)
+    growing = mo.Population([group], thresholds=[3, 6], shares=[0.2, 1], provider_value=5)
+    turns = mo.solve(growing, "direct", transfers=False, protocol="sequential")
+    with pytest.raises(mo.NotSupported, match="in sequence"):
+        mo.certify(growing, turns)
