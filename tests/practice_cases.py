@@ -63,6 +63,67 @@ def random_case(seed: int) -> tuple[mo.Instance, Problem, dict[str, Any]]:
     return instance, Problem(_fractions(instance, groups)), options
 
 
+def case_in_sequence(seed: int) -> tuple[mo.Instance, Problem, dict[str, Any]]:
+    """A problem for the game tree: two or three users, few units, payments in halves, groups."""
+    rng = np.random.default_rng([seed, 1])
+    n, levels = int(rng.integers(2, 4)), int(rng.integers(1, 4))
+    widths = rng.integers(1, 5, (n, 1)) / 2
+    thresholds = np.unique(rng.integers(1, int(4 * widths.sum()) + 1, levels)) / 4
+    shares = np.sort(rng.choice(np.arange(1, 9), thresholds.size, replace=False)) / 8
+    given: dict[str, Any] = {
+        "cost": rng.integers(1, 6, n) / 4,
+        "value": rng.integers(0, 9, n) / 4,
+        "segments": (widths, np.ones((n, 1))),
+        "thresholds": thresholds,
+        "shares": shares,
+        "reversibility": rng.choice([0.5, 1, 1], n),
+        "removable": rng.choice([0, 0.5, 1, 1, 1, 1], n),
+        "provider_value": float(rng.choice([0, 2, 5])),
+        "budget": None if rng.random() < 0.7 else float(rng.integers(0, 6)) / 2,
+        "least": rng.choice([0, 0, 1], n),
+        "unit": 0.5 if rng.random() < 0.5 else rng.choice([0.5, 1, 0.75], n),
+        "contact_cost": rng.choice([0, 0.25], n) * float(rng.random() < 0.3),
+        "payment_step": 0.5,
+        "group": rng.choice(["a", "b"], n),
+    }
+    groups: dict[str, Any] = {}
+    if rng.random() < 0.4:
+        label, limit = str(given["group"][0]), Fraction(int(rng.integers(1, 4)), 2)
+        given["group_most"] = {label: float(limit)}
+        groups[label] = ("data", None, limit)
+    options = {
+        "objective": str(rng.choice(["provider-surplus", "welfare", "expenditure", "social-cost"])),
+        "order": str(rng.choice(["small-first", "large-first", "designed"])),
+        "reserve": float(rng.choice([0, 0, 0.25, 0.5])),
+        "transfers": bool(rng.random() < 0.8),
+    }
+    instance = mo.Instance(**given)
+    return instance, Problem(_fractions(instance, groups)), options
+
+
+def agrees_in_sequence(instance: mo.Instance, oracle: Problem, options: dict[str, Any]) -> str:
+    """ "" if the answer in sequence is the game tree's, proved, and everybody stays."""
+    reserve = Fraction(options["reserve"])
+    best = oracle.best_in_sequence(
+        options["objective"],
+        instance.levels,
+        options["order"],
+        reserve=reserve,
+        transfers=options["transfers"],
+    )
+    plan = mo.solve(instance, "burdens", protocol="sequential", **options)
+    if best is None:
+        return "" if plan.status == "null" else f"{plan.status}, but nothing can be reached"
+    if plan.status not in ("optimal", "null") or plan.objective is None:
+        return f"{plan.status} {plan.objective}, the optimum is {float(best)}"
+    if abs(plan.objective - float(best)) > 1e-7:
+        return f"{plan.objective}, the optimum is {float(best)}"
+    if plan.level and not mo.check_withdrawal(instance, plan, "sequential", plan.order).stable:
+        return "not stable"
+    verdict = mo.audit(instance, plan)
+    return "" if verdict.ok else str(verdict)
+
+
 def _fractions(instance: mo.Instance, groups: dict[str, Any]) -> dict[str, Any]:
     def some(column: Any) -> list[Fraction]:
         return [Fraction(float(entry)) for entry in column]

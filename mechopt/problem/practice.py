@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, inf
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,11 +162,6 @@ def flooring(amount: FloatArray, size: FloatArray | float) -> FloatArray:
     """The most multiples of `size` within `amount`, but for rounding."""
     ratio = amount / size
     return np.floor(ratio + 1e-11 * np.maximum(ratio, 1.0))
-
-
-def units_to_reach(total: Fraction, size: float) -> int:
-    """The fewest units of `size` that reach `total`, decided exactly."""
-    return ceil(total / typed(size))
 
 
 def practice_of(instance: Instance) -> Practice | None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from tests.practice_cases import agrees, random_case
+from mechopt.known.practice import few
+from tests.practice_cases import agrees, agrees_in_sequence, case_in_sequence, random_case
 
 EXAMPLE: dict[str, Any] = {
     "cost": [1.0, 2.0, 4.0],
@@ -22,14 +23,50 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("road", ["listed", "searched"])
 @pytest.mark.parametrize("block", range(4))
-def test_answers_are_those_of_brute_force(block: int) -> None:
+def test_answers_are_those_of_brute_force(
+    block: int, road: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few plans are listed; the search, for problems with more of them, must find the same."""
+    if road == "searched":
+        monkeypatch.setattr(few, "MOST_PLANS", 0)
     wrong = {}
     for seed in range(20_000 + 30 * block, 20_000 + 30 * (block + 1)):
         found = agrees(*random_case(seed))
         if found:
             wrong[seed] = found
     assert not wrong
+
+
+def test_answers_in_sequence_are_those_of_the_game_tree() -> None:
+    wrong = {}
+    for seed in range(30_000, 30_120):
+        found = agrees_in_sequence(*case_in_sequence(seed))
+        if found:
+            wrong[seed] = found
+    assert not wrong
+
+
+def test_groups_and_units_are_proved_with_a_reserve() -> None:
+    """A reserve leaves nobody pivotal in sequence, either: participation alone proves nothing."""
+    terms: dict[str, Any] = {**EXAMPLE, "unit": 1.5, "group": ["a", "b", "b"]}
+    instance = mo.Instance(**terms, group_most={"a": 4.5}, payment_step=0.5)
+    plan = mo.solve(instance, "burdens", protocol="sequential", reserve=1.0)
+    assert plan.status == "optimal"
+    assert plan.gap == 0
+    assert mo.audit(instance, plan).ok
+
+
+def test_half_open_users_with_cents_and_groups_take_no_minute() -> None:
+    """Proved at once: a bound on what is spent is a whole number of steps."""
+    instance = mo.Instance(
+        **EXAMPLE, unit=[1, 0, 1], payment_step=0.01, contact_cost=0.25,
+        group=["a", "b", "b"], group_least={"b": 3.0},
+    )  # fmt: skip
+    plan = mo.solve(instance, "burdens", objective="expenditure", time_limit=20)
+    assert plan.status == "optimal"
+    assert plan.details["levels"][0]["nodes"] < 20
 
 
 def test_whole_units_round_up_and_nobody_gives_part_of_one() -> None:

@@ -7,8 +7,10 @@ the least that (A3) and (W1) allow, rounded up to steps.
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import product
+from itertools import permutations, product
 from math import ceil
+
+from tests.oracles import oracle_withdrawal as stage
 
 
 class Problem:
@@ -95,6 +97,64 @@ class Problem:
         for outcome in self.plans(**options):
             values += self.worth(objective, lowest, *outcome)
         return min(values, default=None) if minimised else max(values)
+
+    def best_in_sequence(self, objective, lowest, order, *, reserve=0, transfers=True):
+        """`best` where users decide one after another, by the game tree; payments come in steps.
+
+        One piece of cost per user. `order`: a name, or "designed": any.
+        """
+        minimised = objective in ("expenditure", "social-cost")
+        sign, value = (1, None) if minimised else (-1, Fraction(0))
+        for x in product(*map(self.allowed, range(self.n))):
+            level = self.level(sum(x))
+            if level == 0 or sum(x) < self.T[level - 1] + reserve or not self.groups_hold(x):
+                continue
+            contact = sum(k for k, give in zip(self.d["contact"], x) if give > 0)
+            cost = sum(self.cost(i, give) for i, give in enumerate(x))
+            for paid in (
+                self._payments_in_steps(x, level) if transfers else [[Fraction(0)] * self.n]
+            ):
+                if any(
+                    self.cost(i, give) > self.d["value"][i] * self.b[level] + paid[i]
+                    for i, give in enumerate(x)
+                ):
+                    continue
+                spent = sum(paid) + contact
+                if self.d["budget"] is not None and spent > self.d["budget"]:
+                    continue
+                worth = self.worth(objective, lowest, level, spent, cost, contact)
+                if not worth or (value is not None and sign * worth[0] >= sign * value):
+                    continue
+                if self._everyone_stays(x, paid, order):
+                    value = worth[0]
+        return value
+
+    def _payments_in_steps(self, x, level):
+        """Every payment up to the cost and a step more, in steps; nobody unasked is paid."""
+        step = self.d["step"]
+        ranges = []
+        for i, give in enumerate(x):
+            most = ceil(self.cost(i, give) / step) + 1 if give else 0
+            ranges.append([k * step for k in range(most + 1)])
+        return product(*ranges)
+
+    def _everyone_stays(self, x, paid, order):
+        game = {
+            "x": list(x), "t": list(paid), "theta": self.slopes(), "v": self.d["value"],
+            "rho": self.d["reversibility"], "delta": self.d["removable"], "T": self.T,
+            "b": self.b[1:], "unconditional": False, "f": Fraction(0),
+        }  # fmt: skip
+        if not stage.movers(game):
+            return True
+        if order == "designed":
+            orders = permutations(range(self.n))
+        else:
+            orders = [stage.order_by(game, order)]
+        return any(all(stage.subgame_perfect(game, list(turn))) for turn in orders)
+
+    def slopes(self):
+        """Money per unit of data, one piece per user."""
+        return [theta * slope[0] for theta, slope in zip(self.d["cost"], self.d["slopes"])]
 
     def worth(self, objective, lowest, level, spent, cost, contact):
         """[the objective of an outcome]; [] if it misses the level that must be reached."""

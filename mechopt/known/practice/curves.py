@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import gcd, lcm
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ from mechopt.known.burdens import level_curves
 from mechopt.known.burdens.level_curves import LevelCurves
 from mechopt.problem.aims import MARGIN, required_total
 from mechopt.problem.instance import Instance
-from mechopt.problem.practice import Practice, ceiling, counted, flooring
+from mechopt.problem.practice import Practice, ceiling, counted, flooring, typed
 
 MOST_POINTS = 4_000_000  # beyond, steps (or mixed units) are relaxed and met by rounding up
+_FINEST = Fraction(1, 10**5)  # of the goal: a grid of totals that a solver tells apart
 MOST_STAIRS = 200_000  # beyond, a line through their corners stands for them
 
 
@@ -62,6 +64,16 @@ class Terms:
         """The unit that all free users share; 0 if they have none, or several."""
         sizes = np.unique(self.practice.unit[self.practice.free])
         return float(sizes[0]) if sizes.size == 1 else 0.0
+
+    @property
+    def grid(self) -> Fraction:
+        """What all free users' units are multiples of, data; 0 if some have none, or if tiny."""
+        sizes = [typed(size) for size in np.unique(self.practice.unit[self.practice.free]).tolist()]
+        if not sizes or sizes[0] == 0:
+            return Fraction(0)
+        parts = lcm(*(size.denominator for size in sizes))
+        grid = Fraction(gcd(*(int(size * parts) for size in sizes)), parts)
+        return grid if len(sizes) == 1 or grid > _FINEST * self.goal else Fraction(0)
 
     def need(self, burden: FloatArray, excess: float, users: Any = slice(None)) -> FloatArray:
         """Least payments, before rounding up to steps, if the total is the goal and `excess`."""
