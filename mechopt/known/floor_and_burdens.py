@@ -94,6 +94,14 @@ class _Search:
         self.first: Plan | None = None  # at the first price
         self.bounds: list[float] = []
         self.stopped = False
+        order = options["order"]
+        # On floors no order by burden is designed for: plans that hold in any order (F1) serve it.
+        self.any_order = bool(
+            options["protocol"] == "sequential"
+            and instance.levels > 1
+            and isinstance(order, str)
+            and order in ("small-first", "large-first")
+        )
 
     def run(self, prices: list[float], until: float) -> None:
         for place, price in enumerate(prices):
@@ -142,13 +150,12 @@ class _Search:
         instance = self.instance
         budget = None if instance.budget == inf else max(0.0, instance.budget - paid)
         floored = instance.replace(committed=floor if price else 0, budget=budget)
-        plan = burdens(
-            floored,
-            objective=self.objective,
-            target=self.target,
-            time_limit=seconds,
-            **self.options,
-        )
+        aim = {"objective": self.objective, "target": self.target, "time_limit": seconds}
+        options = {**self.options, **aim}
+        elsewhere = price > 0 and self.any_order
+        if elsewhere:
+            options["protocol"] = "simultaneous"
+        plan = burdens(floored, **options)
         details = {
             **plan.details,
             "price": price,
@@ -164,7 +171,11 @@ class _Search:
             "bound": None if plan.bound is None else plan.bound + extra,
         }
         reached = (plan.level or 0) >= max(self.lowest, 1)
-        if plan.bound is not None and (reached or not self.minimise):
+        if elsewhere:
+            changes |= {"protocol": "sequential", "order": self.options["order"]}
+            self.stopped = True
+            self.bounds.append(self._limit(paid))
+        elif plan.bound is not None and (reached or not self.minimise):
             self.bounds.append(plan.bound + extra)
         if plan.burden is not None and plan.payment is not None:
             if price:
@@ -191,6 +202,9 @@ class _Search:
         """The best plan with the bound over all prices."""
         assert self.first is not None
         plan = self.first if self.best is None else self.best
+        if self.best is None and self.stopped:  # neither a plan nor a proof that there is none
+            nothing = {"burden": None, "payment": None, "objective": None}
+            return plan.replace(status=Status.UNKNOWN, bound=min(self.bounds), **nothing)
         if self.best is None or plan.objective is None or plan.bound is None:
             return plan
         bound = min(self.bounds) if self.minimise else max(self.bounds)

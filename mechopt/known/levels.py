@@ -43,12 +43,13 @@ class Wanted:
         return check_options(instance, self.objective, self.target, self.reserve)
 
     def fields(self, **others: Any) -> dict[str, Any]:
-        """Of the plan: what it is for."""
+        """Of the plan: what it is for. Where the order is to be designed, any will do at first."""
+        designed = isinstance(self.order, str) and self.order == "designed"
         return {
             "mechanism": self.mechanism,
             "objective_name": self.objective,
             "protocol": self.protocol,
-            "order": self.order,
+            "order": "small-first" if designed else self.order,
             "reserve": float(self.reserve),
             "seed": self.seed,
             "right": self.withdrawal,

@@ -340,6 +340,8 @@ def _most_data(plan: Plan, options: Mapping[str, Any]) -> list[str]:
     """The largest threshold that these people and this budget would reach, at the first share."""
     from mechopt.solving import solve
 
+    if plan.protocol == "reassign":  # more data leave fewer users replaceable: no threshold to find
+        return []
     instance, until = plan.instance, perf_counter() + _BRIEF
     options = {**options, "time_limit": _BRIEF}
     first, share = float(instance.thresholds[0]), float(instance.shares[0])
@@ -402,7 +404,12 @@ def price_of_levels(plan: Plan) -> list[str]:
         lines.append(
             f"  level {level} ({threshold} data, share {share:g}): costs {_n(spent)}, {tail}"
         )
-    if affordable:
+    if affordable and plan.options.get("transfers") is False:
+        lines.append(
+            f"That is with payments: leave out --no-transfers, and level {affordable} is reached."
+        )
+        lines += _most_data(plan, options)
+    elif affordable:
         share = float(instance.shares[affordable - 1])
         lines.append(
             f"What the budget does buy: level {affordable}; try --objective improvement, or "

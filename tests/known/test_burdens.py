@@ -194,3 +194,11 @@ def test_bad_options(worked: mo.Instance) -> None:
         mo.solve(worked, target=0.5)
     with pytest.raises(mo.InvalidOption, match="reserve"):
         mo.solve(worked, reserve=-1)
+
+
+def test_an_order_to_be_designed_is_any_order_where_it_makes_no_difference() -> None:
+    instance = mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[8])
+    for mechanism in ("burdens", "floor-and-burdens"):
+        plan = mo.solve(instance, mechanism, protocol="sequential", order="designed")
+        assert plan.order == "small-first"
+        assert plan.metrics["stable"]["sequential"]["stable"]

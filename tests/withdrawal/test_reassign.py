@@ -90,6 +90,16 @@ def test_with_payments_whoever_can_be_replaced_is_paid_in_full() -> None:
     assert check_withdrawal(several, priced, "reassign").to_dict()["protocol"] == "reassign"
 
 
+def test_why_nothing_is_reached_unpaid_names_who_would_be_replaced() -> None:
+    instance = mo.Instance([1, 2, 4], 6, 10, [7], ids=["ana", "ben", "cy"])
+    plan = mo.solve(instance, "burdens", protocol="reassign", transfers=False)
+    assert plan.status == "null"
+    assert "2 of 3 users (ben, cy) would be replaced and lose nothing by refusing" in plan.reason
+    assert "accept only 6: short by 1" in plan.reason
+    assert "payments of 1" not in plan.reason  # with payments everybody could be replaced: 7
+    assert mo.solve(instance, "burdens", protocol="reassign").metrics["expenditure"] == 7
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_reassign_implies_w1_for_any_mechanism(seed: int) -> None:
     rng = np.random.default_rng(seed)

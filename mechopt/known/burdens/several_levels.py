@@ -91,9 +91,8 @@ def solve(instance: Instance, wanted: Wanted, known: Known | None = None) -> Pla
         return found.answer
 
     plan = best_level(instance, answer, wanted, details={"levels": rows})
-    if isinstance(wanted.order, str) and wanted.order == "designed":  # at level 1 every order does
-        chosen = orders.get(plan.level or 0)
-        plan = plan.replace(order="small-first" if chosen is None else chosen.tolist())
+    if (plan.level or 0) in orders:  # the provider's choice
+        plan = plan.replace(order=orders[plan.level or 0].tolist())
     return admit_undecided(plan, rows)
 
 

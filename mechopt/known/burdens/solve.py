@@ -14,6 +14,7 @@ import numpy as np
 
 from mechopt import words
 from mechopt.answer.plan import Plan
+from mechopt.arrays import BoolArray
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.known.burdens import exact_edge
 from mechopt.known.burdens.committed import on_top
@@ -25,6 +26,7 @@ from mechopt.problem.practice import refuse_with, said
 from mechopt.withdrawal.rights.reassign import levels_without
 
 METHODS = ("auto", "selection", "model")
+_NAMED = 3  # users named in a reason
 
 
 def solve(
@@ -139,11 +141,33 @@ def solve(
             needed=protocol != "none",
         )
         if protocol == "reassign":
-            return found
+            return _too_many_replaced(instance, found, replaced)
         return exact_edge.decided(instance, found, wanted)
 
     plan = best_level(instance, solve_level, wanted, solver="selection")
     return exact_edge.in_fractions(plan, wanted)
+
+
+def _too_many_replaced(instance: Instance, found: LevelAnswer, replaced: BoolArray) -> LevelAnswer:
+    """Why re-assignment falls short unpaid: those who are needed give too little on their own."""
+    shortfall = found.shortfall or {}
+    if shortfall.get("constraint") != "participation" or not replaced.any():
+        return found
+    places = np.flatnonzero(replaced)
+    names = ", ".join(instance.ids[places[:_NAMED]].tolist())
+    names += ", …" if places.size > _NAMED else ""
+    needed, there = (
+        number * instance.units.data
+        for number in (shortfall["data"] + shortfall["reachable"], shortfall["reachable"])
+    )
+    held = "lose only access by refusing" if instance.has_exclusion else "lose nothing by refusing"
+    reason = (
+        f"threshold {found.level} needs {needed:g} of data, but {places.size} of {instance.n} "
+        f"users ({names}) would be replaced and {held}; unpaid all together accept only {there:g}: "
+        f"short by {needed - there:g} (A1, A5)"
+    )
+    rest = {name: number for name, number in shortfall.items() if name != "payment"}
+    return replace(found, reason=reason, shortfall=rest)
 
 
 def _on_committed(instance: Instance, wanted: Wanted) -> Plan:
