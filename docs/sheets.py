@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "reference" / "sheets"
 _ROW = re.compile(r"^\$\$ (.*?) \\tag\{([^}]*)\} \$\$$", re.MULTILINE | re.DOTALL)
+_PAGE = re.compile(r"\bdocs/([\w/-]+\.md)")
+_FACT = re.compile(r"\bF(\d+)\b(?![^{\n]*\})")  # not in a formula's \tag{F14}
 
 
 def page(folder: Path) -> str:
@@ -17,6 +19,7 @@ def page(folder: Path) -> str:
     title, rest = sheet.split("\n", 1)
     # a formula's tag stands beside it: MathML has no numbered equations
     rest = _ROW.sub(r"$$ \1 \\qquad \\text{(\2)} $$", rest)
+    rest = _FACT.sub(r"[F\1](f\1)", _PAGE.sub(r"[](../../\1)", rest))
     optimum = json.loads((folder / "optimum.json").read_text("utf-8"))
     home = f"../../../models/{folder.name}"
     files = "\n".join(
