@@ -123,7 +123,7 @@ def _one_level(
             None,
             None,
             quantity,
-            f"reaching {amount * units.data:g} takes payments of {paid}, but the "
+            f"reaching {amount * units.data:g} takes payments of at least {paid}, but the "
             f"budget is {allowed}: short by "
             f"{(least - instance.budget) * units.money:g} (A4)",
             {"constraint": "budget", "payment": least, "money": least - instance.budget},
