@@ -144,6 +144,28 @@ def part_designs(seed: int) -> list[str]:
     return bad
 
 
+def part_designs_in_turn(seed: int) -> list[str]:
+    """Several thresholds: no plan on the grid beats the bound; plans are held."""
+    game = rights.part_design_game(Random(seed))
+    instance = parts.instance_of(game)
+    order = ("small-first", "large-first")[seed % 2]
+    bad = []
+    for objective, paid in (("expenditure", True), ("social-cost", False)):
+        how = {"objective": objective, "transfers": paid, "withdrawal": "part"}
+        plan = mo.solve(instance, "burdens", protocol="sequential", order=order, **how)
+        grid = rights.part_design_in_turn(game, order, F(1, 4), paid=paid)
+        want = float("inf") if grid is None else float(grid)
+        none = plan.status in ("null", "infeasible")
+        bound = float("inf") if none or plan.bound is None else plan.bound
+        if bound > want + CLOSE:
+            bad.append(f"{plan.status}: bound {bound}, grid {want}")
+        if plan.level and plan.burden is not None:
+            report = check_withdrawal(instance, plan, "sequential", order, withdrawal="part")
+            bad += ["not stable"] * (not report.stable)
+            bad += [str(mo.audit(instance, plan))] * (not mo.audit(instance, plan).ok)
+    return bad
+
+
 def reassign_designs(seed: int) -> list[str]:
     rng = Random(seed)
     game = parts.small_game(rng)
@@ -215,6 +237,7 @@ CHECKS = {
 }
 DESIGNS = {
     "design: part": part_designs,
+    "design: part, sequential": part_designs_in_turn,
     "design: reassign": reassign_designs,
     "design: committed": committed_designs,
     "design: floor and burdens": floor_designs,

@@ -137,3 +137,24 @@ def test_who_can_take_all_back_at_the_same_price(
     monkeypatch.setattr(simultaneous_level, "all_or_nothing", lambda *_: False)
     slow = mo.solve(instance, "burdens", **options)
     assert quick.objective == pytest.approx(slow.objective, rel=1e-7)
+
+
+@pytest.mark.parametrize("order", ["small-first", "large-first"])
+def test_in_sequence_no_plan_beats_the_bound_and_plans_are_held(order: str) -> None:
+    """Two and three thresholds against backward induction over a grid of burdens and payments."""
+    reached = 0
+    for seed in range(25):
+        game = rights.part_design_game(Random(seed))
+        instance = instance_of(game)
+        for objective, paid in (("expenditure", True), ("social-cost", False)):
+            how: dict[str, Any] = {"objective": objective, "transfers": paid, "order": order}
+            plan = mo.solve(instance, "burdens", protocol="sequential", withdrawal="part", **how)
+            best = rights.part_design_in_turn(game, order, F(1, 4), paid=paid)
+            none = plan.status in ("null", "infeasible")
+            bound = inf if none or plan.bound is None else plan.bound
+            assert bound <= (inf if best is None else float(best)) + 1e-8
+            if plan.level:
+                kept = mo.check_withdrawal(instance, plan, "sequential", order, withdrawal="part")
+                assert kept.stable
+                reached += 1
+    assert reached > 10

@@ -131,6 +131,51 @@ def part_design(game: Game, level: int, grid: Fraction) -> tuple[Fraction, Fract
     return None if pay is None else (pay, cost if cost is not None else F(-1))
 
 
+def part_design_in_turn(game: Game, name: str, grid: Fraction, *, paid: bool) -> Fraction | None:
+    """Least payments (or cost, unpaid) at the top level in sequence; burdens, payments on a grid.
+
+    Everybody keeps everything on the path of `part_path`, in the order `name` of the burdens.
+    """
+    n, b = len(game["cap"]), game["b"][-1]
+    axes = [[grid * k for k in range(int(cap / grid) + 1)] for cap in game["cap"]]
+    best: Fraction | None = None
+    for x in product(*axes):
+        if sum(x) < game["T"][-1]:
+            continue
+        costs = [theta * one for theta, one in zip(game["theta"], x)]
+        least = [max(F(0), c - v * b) for c, v in zip(costs, game["v"])]
+        money = [[k * grid for k in range(int(c / grid) + 1) if k * grid >= low] if paid else [F(0)]
+                 for c, low in zip(costs, least)]  # fmt: skip
+        if not paid and any(least):
+            continue
+        order = sorted(range(n), key=lambda i: x[i] if name == "small-first" else -x[i])
+        for t in product(*money):
+            worth = sum(t, F(0)) if paid else sum(costs, F(0))
+            if best is not None and worth >= best:
+                continue
+            asked = {**game, "x": list(x), "y": [F(0)] * n, "t": list(t)}
+            if part_path(asked, [i for i in order if x[i]], grid) == list(x):
+                best = worth
+    return best
+
+
+def part_design_game(rng: Any) -> Game:
+    """Two or three users, two or three thresholds, everything a multiple of 1/4 (δ = ρ = θ = 1)."""
+    n = rng.choice([2, 2, 3])
+    cap = [F(rng.randint(1, 6 if n == 2 else 3), 4) for _ in range(n)]
+    levels = rng.randint(2, 3)
+    cuts = rng.sample(range(1, max(int(4 * sum(cap)), levels) + 1), levels)
+    one = [F(1)] * n
+    return {
+        "cap": cap, "theta": one, "rho": one, "delta": one,
+        "eta": [rng.choice([F(0), F(0), F(1, 2), F(1)]) for _ in cap],
+        "v": [F(2 * rng.randint(0, 3), 2) for _ in cap],
+        "T": [F(cut, 4) for cut in sorted(cuts)],
+        "b": sorted(rng.sample([F(1, 4), F(1, 2), F(3, 4), F(1)], levels)),
+        "f": F(0), "unconditional": False,
+    }  # fmt: skip
+
+
 # -- re-assignment: the mechanism is run again without whoever leaves -----------------------------
 
 
