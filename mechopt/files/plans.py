@@ -184,9 +184,15 @@ def shown(plan: Plan, burden: FloatArray, payment: FloatArray | None = None) -> 
     instance = plan.instance
     outcome = plan.withdrawal().outcome
     cost = instance.cost_of(burden)
-    kept = outcome.stay if outcome.trains else np.full(instance.n, plan.unconditional)
-    borne = np.where(kept, cost, (1 - instance.reversibility) * cost)
-    gains = instance.value * outcome.share + outcome.payments
+    borne = outcome.costs
+    if plan.unconditional and not outcome.trains:  # bought, whatever comes of it
+        borne = cost
+    elif plan.burden is not None and burden is not plan.burden:  # as written: rounded
+        change = cost - instance.cost_of(plan.burden)
+        kept = outcome.stay & outcome.trains
+        borne = borne + np.where(kept, 1.0, 1 - instance.reversibility) * change
+    enjoyed = np.where(outcome.stay, 1.0, 1 - instance.exclusion)
+    gains = enjoyed * instance.value * outcome.share + outcome.payments
     utility = gains - borne
     utility[np.abs(utility) <= tolerances.REACH * borne] = 0.0  # the rounding of a binding row
     return {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor, inf, isinf, log10
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import InvalidOption, InvalidPlan, MechoptError
 from mechopt.known.levels import spending
 from mechopt.problem.instance import Instance
+from mechopt.studies.rights import of_person
 
 PATIENCE = 10.0  # seconds for each neighbouring problem
 _LARGEST = 20_000  # users of a problem that is solved again
@@ -82,12 +83,23 @@ def _of_person(plan: Plan, i: int) -> list[str]:
         f"and is paid {_n(t)}.",
         f"The improvement reached is worth {_n(worth)} to {who} (value "
         f"{_n(float(instance.value[i]))} × share {_n(plan.share or 0.0)}), so taking part leaves "
-        f"{who} with {_n(worth + t - cost)}: participation (nobody is worse off than without the "
-        "project) holds.",
+        f"{who} with {_n(worth + t - cost)}{_past_recall(instance, i)}: participation (nobody is "
+        "worse off than without the project) holds.",
         _why_amount(plan, i, x, t, cost, worth, cap),
         *_pivotality(plan, i, who),
-        _if_gone(plan, i, who, x),
+        _if_gone(plan, i, who),
+        *of_person(plan, i, who),
     ]
+
+
+def _past_recall(instance: Instance, i: int) -> str:
+    """What was given for good before the plan, where there is such."""
+    if not instance.committed[i]:
+        return ""
+    sunk = _n(float(instance.cost_of(instance.committed)[i]))
+    return (
+        f" ({sunk} of the cost was borne before, for {_n(float(instance.committed[i]))} committed)"
+    )
 
 
 def _marginal(instance: Instance, i: int, x: float) -> float:
@@ -113,15 +125,11 @@ def _why_not(plan: Plan, i: int, rate: float) -> list[str]:
     least = max(float(instance.least[i]), float(instance.unit[i]))
     if least > instance.capacity[i]:
         return [f"The least that may be asked ({_n(least)}) is above the capacity."]
+    contact = _n(float(instance.contact_cost[i]))
+    contact = f", plus {contact} for the contact" if instance.contact_cost[i] else ""
     return [
         f"Others reach the threshold without: the dearest unit asked of anybody costs "
-        f"{_n(_price(plan))}, a first unit here {_n(rate)}"
-        + (
-            f", plus {_n(float(instance.contact_cost[i]))} for the contact"
-            if instance.contact_cost[i]
-            else ""
-        )
-        + "."
+        f"{_n(_price(plan))}, a first unit here {_n(rate)}{contact}."
     ]
 
 
@@ -156,58 +164,68 @@ def _why_amount(
     return f"The threshold is met with that{unit}: less would miss it, more is not needed."
 
 
-def _margin(plan: Plan, i: int) -> float:
-    """By how much staying is better than leaving, money."""
+class _Leaving(NamedTuple):
+    """What happens if one user leaves with all he can: data and level left, money back and lost."""
+
+    left: float
+    after: int
+    back: float
+    lost: float
+
+
+def _leaving(plan: Plan, i: int) -> _Leaving:
     instance = plan.instance
     assert plan.burden is not None
-    assert plan.payment is not None
-    left = float(plan.total or 0.0) - float(instance.removable[i] * plan.burden[i])
+    takes = float(instance.removable[i] * (plan.burden[i] - instance.committed[i]))
+    left = float(plan.total or 0.0) - takes
     after = int((instance.thresholds * (1 - tolerances.TOTALS) <= left).sum())
-    lost = float(instance.value[i]) * ((plan.share or 0.0) - instance.share_at(after))
-    back = float(instance.reversibility[i] * instance.cost_of(plan.burden)[i])
-    return lost + float(plan.payment[i]) - back
+    cost = float(instance.cost_of(plan.burden)[i] - instance.cost_of(instance.committed)[i])
+    kept = (1 - float(instance.exclusion[i])) * instance.share_at(after)
+    lost = float(instance.value[i]) * ((plan.share or 0.0) - kept)
+    return _Leaving(left, after, float(instance.reversibility[i]) * cost, lost)
+
+
+def _margin(plan: Plan, i: int) -> float:
+    """By how much staying is better than leaving, money."""
+    assert plan.payment is not None
+    gone = _leaving(plan, i)
+    return gone.lost + float(plan.payment[i]) - gone.back
 
 
 def _pivotality(plan: Plan, i: int, who: str) -> list[str]:
     """Whether his leaving costs a level, and what keeps him."""
-    instance = plan.instance
     assert plan.burden is not None
     assert plan.payment is not None
-    x, total = float(plan.burden[i]), float(plan.total or 0.0)
-    left = total - float(instance.removable[i]) * x
-    after = int((instance.thresholds * (1 - tolerances.TOTALS) <= left).sum())
-    level = plan.level or 0
-    cost = float(instance.cost_of(plan.burden)[i])
-    back = float(instance.reversibility[i]) * cost
-    lost = float(instance.value[i]) * (instance.share_at(level) - instance.share_at(after))
-    pay = float(plan.payment[i])
-    kind = "pivotal (the level reached depends on this data)" if after < level else "not pivotal"
+    if plan.burden[i] <= plan.instance.committed[i]:
+        return [f"{who} has nothing to withdraw: all of it is committed."]
+    gone, level = _leaving(plan, i), plan.level or 0
+    pivotal = gone.after < level
+    kind = "pivotal (the level reached depends on this data)" if pivotal else "not pivotal"
     verdict = _margin(plan, i)
+    barred = " (exclusion counts)" if plan.instance.exclusion[i] and gone.after else ""
     return [
-        f"{who} is {kind}: leaving takes back {_n(back)} of the cost and gives up {_n(lost)} of "
-        f"benefit and {_n(pay)} of payment, so staying is better by {_n(verdict)}"
-        + (" (just enough)." if abs(verdict) <= tolerances.MONEY * max(1.0, back) else ".")
+        f"{who} is {kind}: leaving takes back {_n(gone.back)} of the cost and gives up "
+        f"{_n(gone.lost)} of benefit{barred} and {_n(float(plan.payment[i]))} of payment, so "
+        f"staying is better by {_n(verdict)}"
+        + (" (just enough)." if abs(verdict) <= tolerances.MONEY * max(1.0, gone.back) else ".")
     ]
 
 
-def _if_gone(plan: Plan, i: int, who: str, x: float) -> str:
+def _if_gone(plan: Plan, i: int, who: str) -> str:
     instance = plan.instance
     assert plan.burden is not None
-    total = float(plan.total or 0.0)
-    left = total - float(instance.removable[i]) * x
-    after = int((instance.thresholds * (1 - tolerances.TOTALS) <= left).sum())
-    level = plan.level or 0
-    if after == level:
-        return f"If {who} leaves, {_n(left)} data stay and level {level} is still reached."
-    short = float(instance.thresholds[level - 1]) - left
+    gone, level = _leaving(plan, i), plan.level or 0
+    if gone.after == level:
+        return f"If {who} leaves, {_n(gone.left)} data stay and level {level} is still reached."
+    short = float(instance.thresholds[level - 1]) - gone.left
     others = exact_sum(np.delete(instance.capacity - plan.burden, i))
     closing = (
         f"the others have {_n(others)} of capacity left to make it up"
         if others >= short
         else f"the others have only {_n(others)} of capacity left"
     )
-    then = f"level {after} instead of {level}" if after else "nothing is trained or paid"
-    return f"If {who} leaves, {_n(left)} data stay, {_n(short)} short: {then}; {closing}."
+    then = f"level {gone.after} instead of {level}" if gone.after else "nothing is trained or paid"
+    return f"If {who} leaves, {_n(gone.left)} data stay, {_n(short)} short: {then}; {closing}."
 
 
 # -- the plan -------------------------------------------------------------------------------------

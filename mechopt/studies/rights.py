@@ -203,3 +203,20 @@ def _leavers(instance: Instance, free: Plan, protocol: str, more: Mapping[str, A
     except (NotSupported, TooLarge):
         return None
     return int((~report.outcome.stay).sum())
+
+
+def of_person(plan: Plan, i: int, who: str) -> list[str]:
+    """What the right says that the plan was made for, where it is another than leaving whole."""
+    if plan.right != "part" and plan.protocol != "reassign":
+        return []
+    report = plan.withdrawal()
+    row = np.flatnonzero(report.users == i)
+    if not row.size:
+        return []
+    at, level = int(row[0]), int(report.level_if_leaves[row[0]])
+    better, then = f"{float(report.slack[at]):,.6g}", f"level {level}" if level else "no level"
+    what = f"If {who} refuses, the mechanism is run again without {who}"
+    if plan.protocol != "reassign":
+        amount = f"{float(report.taken[at]):,.6g}"
+        what = f"Any part may be taken back; if {who} takes the best one, {amount} data"
+    return [f"{what}, {then} is reached: staying as planned is better by {better}."]

@@ -26,6 +26,7 @@ class Outcome:
     :total: X_S, data in the pool; level : thresholds reached; share : B(X_S)
     :social_cost: Σ of the costs borne, money: C_i of those who stay and what is sunk, (1 − ρ_i) C_i
         (plus ρ_i C_i(y_i)), of those who leave, or of everybody if nothing is trained
+    :costs: (n,) money, what everybody bears; their sum is the social cost
     :payments: (n,) money: t_i to those who stay if training happens (or if payments are
         unconditional), the failure bonus to those who stay with x_i > y_i if it does not
     :kept: (n,) data that everybody keeps, where parts may be taken back; `stay` then says who keeps
@@ -37,6 +38,7 @@ class Outcome:
     level: int
     share: float
     social_cost: float
+    costs: FloatArray = field(repr=False)
     payments: FloatArray = field(repr=False)
     kept: FloatArray | None = field(default=None, repr=False)
 
@@ -97,6 +99,7 @@ def outcome_of(
         level=level,
         share=float(stage.shares[level]),
         social_cost=arrays.exact_sum(lost),
+        costs=arrays.freeze(lost),
         payments=arrays.freeze(payments),
         kept=None if kept is None else as_float(kept),
     )

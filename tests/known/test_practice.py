@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,15 @@ def test_answers_in_sequence_are_those_of_the_game_tree() -> None:
         if found:
             wrong[seed] = found
     assert not wrong
+
+
+def test_many_users_are_not_listed_one_by_one() -> None:
+    n = 300_000
+    instance = mo.Instance(1.0, 1.0, np.full(n, 4.0), [n / 2], unit=0.5, provider_value=n)
+    began = process_time()
+    plan = mo.solve(instance, "burdens")
+    assert plan.status == "optimal"
+    assert process_time() - began < 20
 
 
 def test_groups_and_units_are_proved_with_a_reserve() -> None:

@@ -172,3 +172,33 @@ def test_a_short_budget_says_what_it_does_buy() -> None:
     assert mo.solve(again, "burdens", objective="expenditure").status == "optimal"
     unpaid = mo.solve(instance, "burdens", objective="social-cost", transfers=False)
     assert "10.5 data for 0" in "\n".join(price_of_levels(unpaid))
+
+
+def test_explanations_count_what_is_committed_and_who_is_excluded() -> None:
+    instance = mo.Instance(
+        [1, 2, 4],
+        6,
+        10,
+        [8],
+        exclusion=[0.5, 1, 0],
+        committed=[1, 0, 0.5],
+        ids=["ana", "ben", "cy"],
+    )
+    plan = mo.solve(instance, "burdens", objective="expenditure")
+    said = " ".join(plan.explain("ana").split())
+    assert "1 of the cost was borne before, for 1 committed" in said
+    assert "leaving takes back 6 of the cost and gives up 6 of benefit" in said
+    assert "staying is better by 0 (just enough)" in said
+    assert "all of it is committed" in plan.explain("cy")
+    safe = mo.solve(instance.replace(committed=0), "burdens", reserve=3)
+    held = " ".join(safe.explain("ben").split())
+    assert "not pivotal" in held
+    assert "(exclusion counts)" in held
+
+
+def test_explanations_say_what_a_part_and_a_refusal_would_do() -> None:
+    instance = mo.Instance([1, 2, 4], 6, 10, [8], provider_value=100, ids=["ana", "ben", "cy"])
+    part = mo.solve(instance, "burdens", withdrawal="part", transfers=False)
+    assert "Any part may be taken back" in part.explain("ana")
+    again = mo.solve(instance, "burdens", protocol="reassign")
+    assert "the mechanism is run again without ana, level 1 is reached" in again.explain("ana")

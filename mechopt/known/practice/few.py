@@ -223,6 +223,9 @@ def few_plans(terms: Terms, low: FloatArray, high: FloatArray, widest: float) ->
     practice, n = terms.practice, terms.instance.n
     if (practice.free & (practice.unit == 0)).any() or widest < 0:
         return None
+    chosen_from = practice.free & (low <= high) & (~practice.required | (low < high))
+    if 2 ** min(int(chosen_from.sum()), 60) > MOST_PLANS:
+        return None
     counts = [_counts(terms, user, low, high) for user in range(n)]
     number = prod(some.size for some in counts)
     if not 0 < number <= MOST_PLANS:
