@@ -96,6 +96,31 @@ class Practice:
         free = self.free
         return np.where(free, low, self.fixed), np.where(free, high, self.fixed)
 
+    def binding_groups(self, burden: FloatArray, cost: FloatArray) -> dict[str, str]:
+        """Groups whose limit a step less (or more) of `burden` (n,) would break: which, in words.
+
+        :cost: C_i of the burdens, money, (n,)
+        """
+        found = {}
+        for place, label in enumerate(self.labels):
+            mine = (self.group == place) & (burden > 0)
+            step = float(np.maximum(self.unit, _SAME * burden)[mine].max(initial=0.0))
+            rate = float((cost[mine] / burden[mine]).max(initial=0.0))
+            amounts = {"data": exact_sum(burden[mine]), "share": exact_sum(cost[mine])}
+            whole = exact_sum(cost)
+            for kind, side, limit in (
+                ("data", "least", self.data_least[place]),
+                ("data", "most", self.data_most[place]),
+                ("share", "least", self.share_least[place]),
+                ("share", "most", self.share_most[place]),
+            ):
+                bound, room = (limit, step) if kind == "data" else (limit * whole, step * rate)
+                free = bound <= 0 or bound == inf or (kind == "share" and limit == 1)
+                if not free and abs(amounts[kind] - bound) <= room:
+                    size = f"{limit:g} data" if kind == "data" else f"{100 * limit:g} % of the cost"
+                    found[label] = f"the {side} of group {label!r} ({size})"
+        return found
+
     def below(self, burden: FloatArray, low: FloatArray) -> FloatArray:
         """The next lower burden that may be asked of each user, data; 0 below the least.
 

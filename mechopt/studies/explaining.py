@@ -20,7 +20,7 @@ from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import InvalidOption, InvalidPlan, MechoptError
 from mechopt.known.levels import spending
 from mechopt.problem.instance import Instance
-from mechopt.studies.rights import of_person
+from mechopt.studies.rights import of_person, past_recall
 
 PATIENCE = 10.0  # seconds for each neighbouring problem
 _LARGEST = 20_000  # users of a problem that is solved again
@@ -67,6 +67,8 @@ def _of_person(plan: Plan, i: int) -> list[str]:
     worth = float(instance.value[i]) * (plan.share or 0.0)
     cap = float(instance.capacity[i])
     rate = _marginal(instance, i, x)
+    if x == 0 and not plan.level:
+        return [f"{who} is asked for nothing and paid nothing, as everybody.", *_of_plan(plan)]
     if x == 0:
         return [
             f"{who} is asked for nothing and paid nothing.",
@@ -83,23 +85,13 @@ def _of_person(plan: Plan, i: int) -> list[str]:
         f"and is paid {_n(t)}.",
         f"The improvement reached is worth {_n(worth)} to {who} (value "
         f"{_n(float(instance.value[i]))} × share {_n(plan.share or 0.0)}), so taking part leaves "
-        f"{who} with {_n(worth + t - cost)}{_past_recall(instance, i)}: participation (nobody is "
+        f"{who} with {_n(worth + t - cost)}{past_recall(instance, i)}: participation (nobody is "
         "worse off than without the project) holds.",
         _why_amount(plan, i, x, t, cost, worth, cap),
         *_pivotality(plan, i, who),
         _if_gone(plan, i, who),
         *of_person(plan, i, who),
     ]
-
-
-def _past_recall(instance: Instance, i: int) -> str:
-    """What was given for good before the plan, where there is such."""
-    if not instance.committed[i]:
-        return ""
-    sunk = _n(float(instance.cost_of(instance.committed)[i]))
-    return (
-        f" ({sunk} of the cost was borne before, for {_n(float(instance.committed[i]))} committed)"
-    )
 
 
 def _marginal(instance: Instance, i: int, x: float) -> float:
@@ -112,7 +104,8 @@ def _marginal(instance: Instance, i: int, x: float) -> float:
 def _price(plan: Plan) -> float:
     """The dearest unit of data that is asked of anybody, money per data unit."""
     assert plan.burden is not None
-    asked = np.flatnonzero(plan.burden > 0)
+    held = list(_group_limits(plan))  # asked for their group's sake, whatever they cost
+    asked = np.flatnonzero((plan.burden > 0) & ~np.isin(plan.instance.group, held))
     below = plan.burden * (1 - tolerances.DATA)
     last = [_marginal(plan.instance, int(i), float(below[i])) for i in asked]
     return max(last, default=0.0)
@@ -125,6 +118,8 @@ def _why_not(plan: Plan, i: int, rate: float) -> list[str]:
     least = max(float(instance.least[i]), float(instance.unit[i]))
     if least > instance.capacity[i]:
         return [f"The least that may be asked ({_n(least)}) is above the capacity."]
+    if limit := _group_limits(plan).get(str(instance.group[i])):
+        return [f"{limit.capitalize()} binds, and others of the group cost less or give enough."]
     contact = _n(float(instance.contact_cost[i]))
     contact = f", plus {contact} for the contact" if instance.contact_cost[i] else ""
     return [
@@ -154,14 +149,16 @@ def _why_amount(
             "That is as much as is given without being paid and not withdrawn again: one more unit "
             f"would cost {_n(_marginal(instance, i, x))} and would have to be paid for."
         )
+    limit = _group_limits(plan).get(str(instance.group[i]), "")
+    limit = f"It counts for {limit}, which binds. " if limit else ""
     if t > 0:
         return (
-            f"The payment is the least that makes up for the cost: {_n(cost)} to give, {_n(worth)} "
-            "gained by the improvement"
+            f"{limit}The payment is the least that makes up for the cost: {_n(cost)} to give, "
+            f"{_n(worth)} gained by the improvement"
             + (", rounded up to the step." if instance.payment_step else ".")
         )
     unit = f" in units of {_n(float(instance.unit[i]))}" if instance.unit[i] else ""
-    return f"The threshold is met with that{unit}: less would miss it, more is not needed."
+    return f"{limit}The threshold is met with that{unit}: less would miss it, more is not needed."
 
 
 class _Leaving(NamedTuple):
@@ -250,6 +247,15 @@ def _of_plan(plan: Plan) -> list[str]:
     return lines + _neighbours(plan, spent)
 
 
+def _group_limits(plan: Plan) -> dict[str, str]:
+    """By label, the limit of a group that binds, in words."""
+    instance = plan.instance
+    assert plan.burden is not None
+    if instance.practice is None:
+        return {}
+    return instance.practice.binding_groups(plan.burden, instance.cost_of(plan.burden))
+
+
 def _full(plan: Plan) -> IntArray:
     """Who gives all that he has."""
     assert plan.burden is not None
@@ -268,6 +274,7 @@ def _binding(plan: Plan, spent: float) -> str:
         parts.append("the budget")
     if full := _full(plan).size:
         parts.append(f"the capacity of {full:,} people")
+    parts += _group_limits(plan).values()
     loose = "" if excess <= 0 else f"; {_n(excess)} data are more than is needed"
     return f"What binds: {', '.join(parts) or 'nothing exactly'}{loose}."
 

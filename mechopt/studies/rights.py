@@ -220,3 +220,13 @@ def of_person(plan: Plan, i: int, who: str) -> list[str]:
         amount = f"{float(report.taken[at]):,.6g}"
         what = f"Any part may be taken back; if {who} takes the best one, {amount} data"
     return [f"{what}, {then} is reached: staying as planned is better by {better}."]
+
+
+def past_recall(instance: Instance, i: int) -> str:
+    """What was given for good before the plan, where there is such."""
+    if not instance.committed[i]:
+        return ""
+    sunk = f"{float(instance.cost_of(instance.committed)[i]):,.6g}"
+    return (
+        f" ({sunk} of the cost was borne before, for {float(instance.committed[i]):,.6g} committed)"
+    )

@@ -202,3 +202,16 @@ def test_explanations_say_what_a_part_and_a_refusal_would_do() -> None:
     assert "Any part may be taken back" in part.explain("ana")
     again = mo.solve(instance, "burdens", protocol="reassign")
     assert "the mechanism is run again without ana, level 1 is reached" in again.explain("ana")
+
+
+def test_explanations_name_the_group_whose_limit_binds() -> None:
+    instance = mo.Instance(
+        [1.5, 2, 4], 0, 10, [12], unit=0.5, contact_cost=0.5, ids=["a", "b", "c"],
+        group=["de", "de", "fr"], group_least={"fr": 2},
+    )  # fmt: skip
+    plan = mo.solve(instance, "burdens")
+    assert "It counts for the least of group 'fr' (2 data), which binds" in plan.explain("c")
+    assert "the dearest unit asked of anybody costs 1.5" in " ".join(plan.explain("b").split())
+    assert "the least of group 'fr' (2 data)" in " ".join(plan.explain().split())
+    poor = mo.solve(instance.replace(budget=5), "burdens")
+    assert "as everybody" in poor.explain("c")
