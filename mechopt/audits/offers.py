@@ -59,7 +59,7 @@ def audit_offer(population: Population, offer: PostedOffer) -> Audit:
         for group, amounts in zip(population.groups, given)
         for theta, chance, amount in zip(group.costs.tolist(), group.probabilities, amounts)
     )
-    enjoyed = sum(group.size * group.value for group in population.groups)
+    enjoyed = population.users_value
     expected["social_cost"] = cost
     V, improvement = population.provider_value, expected["improvement"]
     expected["provider_surplus"] = V * improvement - expected["expenditure"]

@@ -344,7 +344,7 @@ class _Sheet(Terms):
 
     def add_objective(self) -> None:
         name, population = self.terms.objective, self.population
-        enjoyed = sum(group.size * group.value for group in population.groups)
+        enjoyed = population.users_value
         everybody = population.provider_value + enjoyed
         expression = {
             "improvement": self.share_reached,

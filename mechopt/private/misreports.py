@@ -172,7 +172,7 @@ class _Game:
             shaped = population.groups[g].shape(given).sum(axis=1)
             cost += space.counts[:, column] * theta * shaped
         improvement, social = float(law @ (run @ population.shares)), float(law @ cost)
-        enjoyed = sum(group.size * group.value for group in population.groups)
+        enjoyed = population.users_value
         return {
             "improvement": improvement,
             "data": float(law @ (run @ population.thresholds)),

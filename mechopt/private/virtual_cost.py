@@ -60,8 +60,7 @@ def mechanism(population: Population, terms: DirectTerms) -> DirectMechanism:
     """The optimal mechanism; needs `applies`."""
     space = population.states
     virtual = np.concatenate([ironed(group) for group in population.groups])
-    capacity = np.array([group.capacity for group in population.groups])
-    capacity = capacity[population.group_of_type]
+    capacity = population.of_type("capacity")
     classes, member = np.unique(virtual, return_inverse=True)
     runs, burden = _allocate(population, classes, member, space.counts * capacity, capacity)
     payment = _payments(population, burden)

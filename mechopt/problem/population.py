@@ -142,8 +142,11 @@ class Population:
 
     def of_type(self, field: str) -> FloatArray:
         """A number of each group (`value`, `capacity`, `size`, …) per type column, shape (M,)."""
-        column = [float(getattr(group, field)) for group in self.groups]
-        return np.array(column)[self.group_of_type]
+        return self.of_group(field)[self.group_of_type]
+
+    def of_group(self, field: str) -> FloatArray:
+        """A number of each group, shape (G,)."""
+        return np.array([float(getattr(group, field)) for group in self.groups])
 
     @cached_property
     def group_of_user(self) -> IntArray:
@@ -161,6 +164,21 @@ class Population:
     def type_costs(self) -> FloatArray:
         """θ of each type column, money per data unit, shape (M,)."""
         return np.concatenate([group.costs for group in self.groups])
+
+    @cached_property
+    def type_rates(self) -> FloatArray:
+        """Cost of the first data of each type column, money per data unit, shape (M,)."""
+        return np.concatenate([group.costs * group.slopes[0] for group in self.groups])
+
+    @cached_property
+    def type_chances(self) -> FloatArray:
+        """Probability of each type column within its group, shape (M,)."""
+        return np.concatenate([group.probabilities for group in self.groups])
+
+    @property
+    def users_value(self) -> float:
+        """Σ_g n_g v_g: what the full improvement is worth to all users, money."""
+        return sum(group.size * group.value for group in self.groups)
 
     def type_name(self, column: int) -> str:
         """How messages call a type: its number within its group (from 1) and its cost."""
@@ -192,10 +210,9 @@ class Population:
         of_user = [self.groups[g] for g in self.group_of_user]
         segments = None
         if not all(group.linear and group.slopes[0] == 1 for group in self.groups):
-            segments = (
-                [group.widths.tolist() for group in of_user],
-                [group.slopes.tolist() for group in of_user],
-            )
+            fields = ("widths", "slopes")
+            widths, slopes = ([getattr(one, name).tolist() for one in of_user] for name in fields)
+            segments = (widths, slopes)
         return Instance(
             cost=costs,
             value=[group.value for group in of_user],

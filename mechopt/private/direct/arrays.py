@@ -208,7 +208,7 @@ def objective_costs(
             use = columns >= 0
             np.add.at(costs, columns[use], coefficients[use])
 
-    enjoyed = sum(group.size * group.value for group in population.groups)
+    enjoyed = population.users_value
     for k in range(layout.K):
         here = layout.p(k, states)
         share = law * layout.b[k]

@@ -21,7 +21,7 @@ def state_values(mechanism: DirectMechanism) -> dict[str, FloatArray]:
     paid = np.einsum("sm,skm->sk", space.counts, payment)
     cost = np.einsum("sm,skm->s", space.counts, mechanism.costs)
     improvement, expenditure = run @ shares, paid.sum(axis=1)
-    everyone = sum(group.size * group.value for group in population.groups)
+    everyone = population.users_value
     enjoyed = everyone * improvement
     if mechanism.access is not None:
         value = population.of_type("value")
@@ -47,7 +47,7 @@ def expectations(mechanism: DirectMechanism) -> dict[str, float]:
     if np.ptp(reached) <= 1e-12:
         means["improvement"] = float(reached.max())  # for sure: not less by rounding
     improvement, worth = means["improvement"], population.provider_value
-    enjoyed = sum(group.size * group.value for group in population.groups)
+    enjoyed = population.users_value
     means["provider_surplus"] = worth * improvement - means["expenditure"]
     if mechanism.access is None:
         means["welfare"] = (worth + enjoyed) * improvement - means["social_cost"]

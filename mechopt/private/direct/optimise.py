@@ -300,7 +300,7 @@ def _null(
 
 def limit_of(population: Population, terms: DirectTerms) -> float:
     """What no mechanism can exceed: the highest level for nothing; 0 for what is minimised."""
-    values = sum(group.size * group.value for group in population.groups)
+    values = population.users_value
     gain = {
         "improvement": 1.0,
         "provider-surplus": population.provider_value,

@@ -23,7 +23,7 @@ import numpy as np
 
 from mechopt.answer.bracket import Rule
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.private.large.assignment import ACCESS_FEE, group_arrays, type_arrays
+from mechopt.private.large.assignment import ACCESS_FEE
 from mechopt.private.large.supply_law import reaches
 from mechopt.problem.cost_curves import bought
 from mechopt.problem.population import Population
@@ -34,9 +34,9 @@ MOST_FEES = 256  # combinations of the groups' fees that are tried; beyond, the 
 def fees(population: Population, objective: str) -> Iterator[tuple[Rule, float, bool]]:
     """The fees worth trying, each with what it brings at least, and whether exactly that."""
     share, threshold = float(population.shares[0]), float(population.thresholds[0])
-    size, _, value = group_arrays(population)
-    group, law, cost = type_arrays(population)
-    eta = _of_groups(population, "exclusion")
+    size, value = population.of_group("size"), population.of_group("value")
+    group, law, cost = population.group_of_type, population.type_chances, population.type_rates
+    eta = population.of_group("exclusion")
     for base in _choices(population):
         pays = (cost * base[group] <= _stake(population)[group]) & (base[group] > 0)
         if _tempted(population, base, pays):
@@ -56,20 +56,16 @@ def fees(population: Population, objective: str) -> Iterator[tuple[Rule, float, 
         yield rule, runs * amount, exact and objective != "welfare"
 
 
-def _of_groups(population: Population, field: str) -> FloatArray:
-    return np.array([float(getattr(group, field)) for group in population.groups])
-
-
 def _stake(population: Population) -> FloatArray:
     """η_g v_g b, money, (G,): what access is worth to a user, beyond what cannot be denied."""
-    _, _, value = group_arrays(population)
-    return _of_groups(population, "exclusion") * value * float(population.shares[0])
+    value = population.of_group("value")
+    return population.of_group("exclusion") * value * float(population.shares[0])
 
 
 def _choices(population: Population) -> Iterator[FloatArray]:
     """Fees (G,) at which the dearest payer of each group is indifferent, or gives all she can."""
-    group, law, cost = type_arrays(population)
-    size, capacity, _ = group_arrays(population)
+    group, law, cost = population.group_of_type, population.type_chances, population.type_rates
+    size, capacity = population.of_group("size"), population.of_group("capacity")
     stake = _stake(population)
     axes = []
     for g in range(size.size):
@@ -86,13 +82,13 @@ def _choices(population: Population) -> Iterator[FloatArray]:
 def _tempted(population: Population, base: FloatArray, pays: np.ndarray) -> bool:
     """Whether somebody who cannot pay would rather pay where that makes it run."""
     threshold = float(population.thresholds[0])
-    group, _, cost = type_arrays(population)
-    _, _, value = group_arrays(population)
+    group, cost = population.group_of_type, population.type_rates
+    value = population.of_group("value")
     least = base * threshold / (threshold + base)
     gain = value * float(population.shares[0])
     refuses = ~pays & (base[group] > 0)
-    kept = (1 - _of_groups(population, "exclusion")) * gain
-    stays = (_of_groups(population, "removable") == 0)[group] & (kept[group] > 0)
+    kept = (1 - population.of_group("exclusion")) * gain
+    stays = (population.of_group("removable") == 0)[group] & (kept[group] > 0)
     return bool((refuses & (stays | (gain[group] > cost * least[group]))).any())
 
 

@@ -71,8 +71,8 @@ def outcome(
 
     `rule.chance` is not in it: it decides before any report.
     """
-    group, _, cost = type_arrays(population)
-    _, capacity, _ = group_arrays(population)
+    group, cost = population.group_of_type, population.type_rates
+    capacity = population.of_group("capacity")
     threshold, states = float(population.thresholds[0]), counts.shape[0]
     here = counts > 0
     if rule.kind in ("unanimity", "null"):
@@ -126,17 +126,3 @@ def rule_mechanism(population: Population, rule: Rule, terms: DirectTerms) -> Di
         access=None if entered is None else entered[:, None, :],
         solver=f"rule: {rule.kind}",
     )
-
-
-def group_arrays(population: Population) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Size, capacity (data) and value (money) of each group, shape (G,)."""
-    columns = zip(*((group.size, group.capacity, group.value) for group in population.groups))
-    size, capacity, value = (np.array(column, dtype=np.float64) for column in columns)
-    return size, capacity, value
-
-
-def type_arrays(population: Population) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Group, probability and cost per data unit of each type column, shape (M,)."""
-    law = np.concatenate([group.probabilities for group in population.groups])
-    cost = np.concatenate([group.costs * group.slopes[0] for group in population.groups])
-    return population.group_of_type, law, cost

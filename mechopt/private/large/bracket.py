@@ -42,7 +42,6 @@ from mechopt.answer.bracket import Bracket, Rule
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private.large.access_fee import fees
-from mechopt.private.large.assignment import group_arrays, type_arrays
 from mechopt.private.large.fluid_bound import upper_bound
 from mechopt.private.large.interim_bound import interim_bound
 from mechopt.private.large.pools import most_unpaid, order_of_pools, unpaid_base
@@ -128,7 +127,8 @@ def _virtual_cost(
     Without the base everything is paid for: dearer for the provider, cheaper for society.
     """
     threshold = float(population.thresholds[0])
-    size, capacity, value = group_arrays(population)
+    size, capacity = population.of_group("size"), population.of_group("capacity")
+    value = population.of_group("value")
     if size @ capacity < threshold or population.budget < inf:
         return None  # payments vary with the state: no budget in every state can be promised
     base = unpaid_base(population) * float(with_base)
@@ -169,7 +169,7 @@ def _expected(
     most = least = float(rate[-1]) * amount
     exact = True
     group = population.group_of_type
-    laws = np.concatenate([one.probabilities for one in population.groups])
+    laws = population.type_chances
     for position in range(rate.size - 1):
         step = float(rate[position + 1] - rate[position])
         chance = np.bincount(group, weights=laws * (order <= position), minlength=room.size)
@@ -186,10 +186,11 @@ def _expected(
 
 def _posted(population: Population, objective: str) -> Iterator[tuple[Rule, float, bool]]:
     threshold, share = float(population.thresholds[0]), float(population.shares[0])
-    size, capacity, value = group_arrays(population)
-    group, law, cost = type_arrays(population)
-    remain = np.array([one.removable == 0 for one in population.groups])
-    sunk = np.array([1 - one.reversibility for one in population.groups])
+    size, capacity = population.of_group("size"), population.of_group("capacity")
+    value = population.of_group("value")
+    group, law, cost = population.group_of_type, population.type_chances, population.type_rates
+    remain = population.of_group("removable") == 0
+    sunk = 1 - population.of_group("reversibility")
     for price in np.unique(cost):
         willing = cost <= price
         loses = np.where(remain[group], np.minimum(cost - price, sunk[group] * cost), cost - price)
@@ -227,8 +228,8 @@ def _posted(population: Population, objective: str) -> Iterator[tuple[Rule, floa
 
 def _unanimous(population: Population, objective: str) -> Iterator[tuple[Rule, float, bool]]:
     threshold, share = float(population.thresholds[0]), float(population.shares[0])
-    size, _, value = group_arrays(population)
-    group, law, cost = type_arrays(population)
+    size, value = population.of_group("size"), population.of_group("value")
+    group, law, cost = population.group_of_type, population.type_chances, population.type_rates
     for level in np.unique(cost):
         dearest = np.full(size.size, -1.0)
         np.maximum.at(dearest, group, np.where(cost <= level, cost, -1.0))

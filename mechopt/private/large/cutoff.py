@@ -147,8 +147,8 @@ class _Search:
         space, share = population.states, float(population.shares[0])
         self.bought = purchase(population, objective)
         self.able = np.isfinite(self.bought.price)
-        cost = np.concatenate([group.costs * group.slopes[0] for group in population.groups])
-        enjoyed = sum(group.size * group.value for group in population.groups)
+        cost = population.type_rates
+        enjoyed = population.users_value
         gain = np.full(len(space), population.provider_value * share)
         if not self.paid:
             gain += enjoyed * share - (space.counts * self.bought.burden) @ cost

@@ -27,6 +27,7 @@ dual one, recomputed from the multipliers, so it does not rest on the solver's t
 from __future__ import annotations
 
 from math import inf, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -62,13 +63,11 @@ class _Relaxation:
     """L1–L7 per user: columns P; d_gk, X_gk, u_gk with q = P + d / √n; A_gk where η > 0."""
 
     def __init__(self, population: Population, objective: str, transfers: bool) -> None:
-        n, groups = population.n, population.groups
+        n = population.n
         self.n, self.types = n, population.type_costs.size
-        self.law = np.concatenate([group.probabilities for group in groups])
-        self.weight = (
-            population.of_type("size") / n * self.law
-        )  # share of all users who are of this type, expected
-        self.cost = np.concatenate([group.costs * group.slopes[0] for group in groups])
+        self.law, self.cost = population.type_chances, population.type_rates
+        # The share of all users who are of this type, expected.
+        self.weight = population.of_type("size") / n * self.law
         self.value = population.of_type("value")
         self.capacity = population.of_type("capacity")
         self.eta = population.of_type("exclusion")
@@ -129,7 +128,7 @@ class _Relaxation:
                 utility=unit[j],
             )
         w = self.weight
-        paid = {
+        paid: dict[str, Any] = {
             "run": -float(w @ enjoys),
             "d": -w * enjoys / root,
             "access": -w @ enters,

@@ -197,7 +197,7 @@ class _Rows:
         self.classes = int(classes.max()) + 1
         types = population.type_costs.size
         space = population.states
-        law = np.concatenate([group.probabilities for group in population.groups])
+        law = population.type_chances
         users = population.of_type("size") * law
         place = np.arange(types) * self.classes + classes
         held = np.bincount(
@@ -208,7 +208,7 @@ class _Rows:
         self.columns = held.size
         of = np.repeat(np.arange(types), self.classes)
         self.users = users[of]
-        cost = np.concatenate([group.costs * group.slopes[0] for group in population.groups])
+        cost = population.type_rates
         share = float(population.shares[0])
         value, capacity = population.of_type("value")[of] * share, population.of_type("capacity")
         self.matrix, self.low, self.high = self._rows(population, asked, value, cost)
@@ -275,7 +275,7 @@ class _Rows:
         value = np.repeat(population.of_type("value") * share, self.classes)
         if objective == "provider-surplus":
             return worth * self._run() - self._spent(value, cost)
-        enjoyed = sum(group.size * group.value for group in population.groups) * share
+        enjoyed = population.users_value * share
         gain = (worth + enjoyed) * self._run()
         gain[self.columns : 2 * self.columns] -= self.users * cost
         return gain

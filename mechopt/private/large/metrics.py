@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mechopt.private.large.assignment import access, group_arrays, outcome, type_arrays
+from mechopt.private.large.assignment import access, outcome
 
 if TYPE_CHECKING:
     from mechopt.answer.bracket import Bracket
@@ -22,9 +22,9 @@ def rule_metrics(bracket: Bracket) -> dict[str, Any]:
     """
     population, rule = bracket.population, bracket.rule
     threshold, share = float(population.thresholds[0]), float(population.shares[0])
-    _, _, value = group_arrays(population)
-    group, _, cost = type_arrays(population)
-    sunk = np.array([one.reversibility for one in population.groups])[group]
+    value = population.of_group("value")
+    group, cost = population.group_of_type, population.type_rates
+    sunk = population.of_type("reversibility")
     random = np.random.default_rng(bracket.seed)
     laws = [one.probabilities / one.probabilities.sum() for one in population.groups]
     counts = np.concatenate(

@@ -44,7 +44,7 @@ def order_of_pools(population: Population, by: str) -> tuple[IntArray, FloatArra
 def unpaid_base(population: Population) -> FloatArray:
     """The most that all types of a group give unpaid, min(cap, v b / dearest cost), (G,) data."""
     dearest = np.array([group.costs[-1] * group.slopes[0] for group in population.groups])
-    value = np.array([group.value for group in population.groups]) * float(population.shares[0])
+    value = population.of_group("value") * float(population.shares[0])
     return bought(value, dearest, most_unpaid(population))
 
 
