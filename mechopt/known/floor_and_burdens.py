@@ -29,6 +29,7 @@ from mechopt.problem.aims import MINIMISED, check_options, objective_value
 from mechopt.problem.instance import Instance
 from mechopt.problem.practice import refuse_with
 from mechopt.status import Status
+from mechopt.withdrawal.moves import burden_sign
 
 PATIENCE = 60.0  # seconds over all prices if no time limit is given
 
@@ -97,10 +98,7 @@ class _Search:
         order = options["order"]
         # On floors no order by burden is designed for: plans that hold in any order (F1) serve it.
         self.any_order = bool(
-            options["protocol"] == "sequential"
-            and instance.levels > 1
-            and isinstance(order, str)
-            and order in ("small-first", "large-first")
+            options["protocol"] == "sequential" and instance.levels > 1 and burden_sign(order)
         )
 
     def run(self, prices: list[float], until: float) -> None:

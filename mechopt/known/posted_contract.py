@@ -22,7 +22,7 @@ from mechopt.errors import InvalidOption, TooLarge
 from mechopt.known.levels import Wanted, infeasible, no_such_share, rank_candidates
 from mechopt.known.posted_price import only_offer
 from mechopt.known.practice import contracts
-from mechopt.problem.aims import MINIMISED, check_options, objective_value, worthless
+from mechopt.problem.aims import MINIMISED, check_options, worthless
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -71,7 +71,7 @@ def solve(
             offered = (float(floor), float(payment))
             return only_offer(contracts.given(instance, *offered, objective, fields))
         able = instance.capacity >= floor * (1 - tolerances.REACH)
-        return only_offer(_plan(instance, float(floor), float(payment), able, objective, fields))
+        return only_offer(_plan(instance, float(floor), float(payment), able, fields))
     if lowest > instance.levels:
         return no_such_share(instance, target, fields)
     if instance.practice is not None:
@@ -87,7 +87,7 @@ def solve(
         lowest=lowest if objective in MINIMISED else 0,
     )
     if best is None:
-        return _nothing_reaches(instance, found, lowest, target, objective, fields)
+        return _nothing_reaches(instance, found, lowest, target, fields)
     amount, place = best
     if place < 0 or amount <= worthless(instance, objective):
         return Plan.null(
@@ -101,7 +101,7 @@ def solve(
     able = room.able(int(found.aim[place]), parts)
     costs = instance.cost_of(np.full(instance.n, split))[able]
     pay = float(np.partition(costs, parts - 1)[parts - 1])
-    plan = _plan(instance, split, pay, able, objective, fields)
+    plan = _plan(instance, split, pay, able, fields)
     return plan.replace(status=Status.OPTIMAL, bound=plan.objective)
 
 
@@ -148,29 +148,14 @@ def _plan(
     floor: float,
     pay: float,
     able: BoolArray,
-    objective: str,
     fields: dict[str, Any],
 ) -> Plan:
     cost = instance.cost_of(np.full(instance.n, floor))
     accepts = able & (cost <= pay)
-    burden, payment = np.where(accepts, floor, 0.0), np.where(accepts, pay, 0.0)
+    burden: FloatArray = np.where(accepts, floor, 0.0)
     level = sum(arrays.exact_sum(burden, -threshold) >= 0 for threshold in instance.thresholds)
-    return Plan(
-        instance=instance,
-        status=Status.FEASIBLE,
-        burden=arrays.freeze(burden),
-        payment=arrays.freeze(payment),
-        objective=objective_value(
-            instance,
-            objective,
-            instance.share_at(level),
-            arrays.exact_sum(payment),
-            arrays.exact_sum(np.where(accepts, cost, 0.0)),
-        ),
-        unconditional=True,
-        details={"floor": floor, "payment": pay, "accepters": int(accepts.sum())},
-        **fields,
-    )
+    borne, offer = arrays.exact_sum(cost[accepts]), {"floor": floor, "payment": pay}
+    return contracts.accepted(instance, offer, burden, level, borne, fields)
 
 
 def _nothing_reaches(
@@ -178,21 +163,13 @@ def _nothing_reaches(
     found: Contracts,
     lowest: int,
     target: float | None,
-    objective: str,
     fields: dict[str, Any],
 ) -> Plan:
     need = float(instance.thresholds[max(lowest, 1) - 1])
     spent = found.pay * found.accepters
     reaching = found.level >= max(lowest, 1)
     if reaching.any():
-        least = float(spent[reaching].min())
-        short = least - instance.budget
-        reason = (
-            f"the cheapest contract that reaches {need:g} pays {least:g}, but the budget is "
-            f"{instance.budget:g}: short by {short:g} (A4)"
-        )
-        shortfall = {"constraint": "budget", "payment": least, "money": short}
-        return infeasible(instance, target, reason, shortfall, fields)
+        return contracts.none_within_budget(instance, spent[reaching], need, target, fields)
     reason = f"no even split of {need:g} is within enough users' capacity (A2)"
     return infeasible(instance, target, reason, {"constraint": "capacity"}, fields)
 

@@ -26,8 +26,13 @@ def order_of(instance: Instance, stage: Stage, order: Any) -> IntArray:
     if isinstance(order, str):
         if order == "cost":
             return ascending(field_of(instance, "cost", stage.exact))
-        return ascending(stage.x if order == "small-first" else -stage.x)
+        return ascending(burden_sign(order) * stage.x)
     return order
+
+
+def burden_sign(order: Any) -> int:
+    """1 if users move by ascending burden, −1 if by descending, 0 in any other order."""
+    return {"small-first": 1, "large-first": -1}.get(order, 0) if isinstance(order, str) else 0
 
 
 def check_order(order: Any, n: int, more: tuple[str, ...] = ()) -> str | IntArray:

@@ -23,6 +23,7 @@ from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.known.natural import in_natural_units
 from mechopt.problem.instance import Instance
 from mechopt.problem.practice import refuse_with, said
+from mechopt.withdrawal.moves import burden_sign
 from mechopt.withdrawal.rights.reassign import levels_without
 
 METHODS = ("auto", "selection", "model")
@@ -173,8 +174,7 @@ def _too_many_replaced(instance: Instance, found: LevelAnswer, replaced: BoolArr
 def _on_committed(instance: Instance, wanted: Wanted) -> Plan:
     """The plan on top of data committed for good; NotSupported for the order of burdens."""
     order = wanted.order
-    by_burden = isinstance(order, str) and order in ("small-first", "large-first")
-    if wanted.protocol == "sequential" and instance.levels > 1 and by_burden:
+    if wanted.protocol == "sequential" and instance.levels > 1 and burden_sign(order):
         raise NotSupported(
             f"committed: with several thresholds the order {order!r} is not designed for; give "
             "a permutation, or take the simultaneous protocol: its plans hold in any order"

@@ -179,26 +179,52 @@ def _plan(
     cost = instance.cost_of(np.full(instance.n, floor))
     accepts = _able(instance, practice, floor) & (cost <= pay * (1 + tolerances.REACH))
     burden: FloatArray = np.where(accepts, np.minimum(floor, instance.capacity), 0.0)
-    payment = np.where(accepts, pay, 0.0)
     number, contacts = int(accepts.sum()), practice.contact_of(burden)
     level = sum(number >= _number(practice, floor, t) for t in instance.thresholds.tolist())
     borne = arrays.exact_sum(cost[accepts]) + (contacts if objective == "welfare" else 0.0)
+    offer = {"floor": floor, "payment": pay}
+    return accepted(instance, offer, burden, level, borne, fields)
+
+
+def accepted(
+    instance: Instance,
+    offer: dict[str, float],
+    burden: FloatArray,
+    level: int,
+    borne: float,
+    fields: dict[str, Any],
+) -> Plan:
+    """The plan in which whoever has a burden (n,) accepts the `offer`, money; not yet proved."""
+    payment = np.where(burden > 0, offer["payment"], 0.0)
+    spent, share = spending(instance, burden, payment), instance.share_at(level)
     return Plan(
         instance=instance,
         status=Status.FEASIBLE,
         burden=arrays.freeze(burden),
         payment=arrays.freeze(payment),
-        objective=objective_value(
-            instance,
-            objective,
-            instance.share_at(level),
-            spending(instance, burden, payment),
-            borne,
-        ),
+        objective=objective_value(instance, fields["objective_name"], share, spent, borne),
         unconditional=True,
-        details={"floor": floor, "payment": pay, "accepters": number},
+        details={**offer, "accepters": int(np.count_nonzero(burden))},
         **fields,
     )
+
+
+def none_within_budget(
+    instance: Instance,
+    spent: FloatArray,
+    need: float,
+    target: float | None,
+    fields: dict[str, Any],
+) -> Plan:
+    """That the contracts which reach `need` (data) all spend (some, money) more than the budget."""
+    least = float(spent.min())
+    short = least - instance.budget
+    reason = (
+        f"the cheapest contract that reaches {need:g} spends {least:g}, but the budget is "
+        f"{instance.budget:g}: short by {short:g} (A4)"
+    )
+    shortfall = {"constraint": "budget", "payment": least, "money": short}
+    return infeasible(instance, target, reason, shortfall, fields)
 
 
 def _nothing(
@@ -210,18 +236,6 @@ def _nothing(
 ) -> Plan:
     need = float(instance.thresholds[max(lowest, 1) - 1])
     if spent.size:
-        least = float(spent.min())
-        short = least - instance.budget
-        reason = (
-            f"the cheapest contract that reaches {need:g} spends {least:g}, but the budget is "
-            f"{instance.budget:g}: short by {short:g} (A4)"
-        )
-        return infeasible(
-            instance,
-            target,
-            reason,
-            {"constraint": "budget", "payment": least, "money": short},
-            fields,
-        )
+        return none_within_budget(instance, spent, need, target, fields)
     reason = f"no one amount that may be asked of enough users reaches {need:g} (A2, section 11)"
     return infeasible(instance, target, reason, {"constraint": "capacity"}, fields)
