@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mechopt import tolerances
 from mechopt.answer.common import headline
 from mechopt.private.regret import gains
@@ -86,9 +88,11 @@ def _what_it_does(mechanism: DirectMechanism) -> str:
 
 def _by_type(mechanism: DirectMechanism) -> list[str]:
     curves = mechanism.interim
+    money = max(group.value for group in mechanism.population.groups) + curves.payment.max()
+    rent = np.where(np.abs(curves.utility) <= tolerances.REACH * money, 0.0, curves.utility)
     return [
         f"  {mechanism.population.type_name(j)}: runs {curves.run[j]:.1%}, gives "
-        f"{curves.burden[j]:.4g}, is paid {curves.payment[j]:.4g}, rent {curves.utility[j]:.4g}"
+        f"{curves.burden[j]:.4g}, is paid {curves.payment[j]:.4g}, rent {rent[j]:.4g}"
         for j in range(curves.run.size)
     ]
 
