@@ -46,7 +46,7 @@ def run(highs: Any) -> Any:
     import highspy
 
     kinds = highspy.HighsModelStatus
-    said = _in_own_thread(highs.run, stop=lambda: highs.setOptionValue("time_limit", 0.0))
+    said = in_own_thread(highs.run, stop=lambda: highs.setOptionValue("time_limit", 0.0))
     kind = highs.getModelStatus()
     failed = (
         kinds.kNotset,
@@ -69,7 +69,7 @@ def _complaint(highs: Any) -> str:
         limit = highs.getOptionValue("time_limit")[1]
         for name, setting in {**options, "time_limit": 1.0}.items():
             highs.setOptionValue(name, setting)
-        _in_own_thread(highs.run, stop=lambda: None)
+        in_own_thread(highs.run, stop=lambda: None)
         highs.setOptionValue("output_flag", False)
         highs.setOptionValue("log_file", "")
         highs.setOptionValue("time_limit", limit)
@@ -78,13 +78,16 @@ def _complaint(highs: Any) -> str:
     return "; ".join(dict.fromkeys(lines))
 
 
+_OURS = "mechopt-highs"  # the name of our threads
+
+
 class _Worker:
     """A daemon thread that does one job after another until it is given None."""
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
         self.results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        self.thread = threading.Thread(target=self._work, name="mechopt-highs", daemon=True)
+        self.thread = threading.Thread(target=self._work, name=_OURS, daemon=True)
         self.thread.start()
 
     def _work(self) -> None:
@@ -98,8 +101,13 @@ class _Worker:
 _idle: list[_Worker] = []  # a new scheduler costs 2 ms, so threads wait here for the next run
 
 
-def _in_own_thread(job: Callable[[], Any], *, stop: Callable[[], Any]) -> Any:
-    """`job()` in a thread of our own; `stop()` ends it early if the caller is interrupted."""
+def in_own_thread(job: Callable[[], Any], *, stop: Callable[[], Any]) -> Any:
+    """`job()` in a thread of our own; `stop()` ends it early if the caller is interrupted.
+
+    A job of thousands of small runs comes here whole: handing over every run costs more than it.
+    """
+    if threading.current_thread().name == _OURS:
+        return job()
     try:
         worker = _idle.pop()  # the list's operations are atomic
     except IndexError:

@@ -6,7 +6,9 @@ decided by what a withdrawal sets off (`mechopt.withdrawal.cascades`) or by the 
 
 - Bound: participation alone (every user fully pivotal), and the MILP of
   `mechopt.formulations.burdens_sequential` that counts every possible threat, stronger than (W2).
-  With two thresholds it is exact (F10) for a given or designed order.
+  With two thresholds it is exact (F10) for a given or designed order. What it leaves open is
+  settled case by case for a handful of users (`mechopt.known.sequential.cases`), and by zones
+  (F12) for many.
 - Plans: the participation optimum itself; the simultaneous optimum (F1: sustained in every
   order); the MILP's; the same MILP counting only certain threats; and, for many users, *key
   users*: one user whose burden bridges the gap to a lower threshold and who is unwilling at every
@@ -29,7 +31,7 @@ from mechopt.known.burdens import level_curves, simultaneous_level
 from mechopt.known.burdens.separable import one_level, unsecured_share
 from mechopt.known.burdens.simultaneous_level import LevelSolution
 from mechopt.known.levels import LevelAnswer
-from mechopt.known.sequential.game_tree import by_game_tree, small_enough
+from mechopt.known.sequential.cases import by_cases, small_enough
 from mechopt.known.sequential.keys import key_users
 from mechopt.known.sequential.milp import affordable, modelled_soon, rounds
 from mechopt.known.sequential.plans import improved
@@ -112,11 +114,11 @@ def solve_level(
 
 
 def _steps(task: Task) -> list[Any]:
-    """What is tried in turn: for a handful of users the game tree settles what the MILPs do not;
+    """What is tried in turn: for a handful of users case by case what the MILPs do not settle;
     they are the quickest proof for few users, zones for many. The MILPs do not know exclusion."""
     milp = [_by_milp] if affordable(task) and not task.instance.has_exclusion else []
     if small_enough(task):
-        return [*milp, by_game_tree]
+        return [*(milp or [_by_zones]), by_cases]
     return [*milp, _by_zones] if modelled_soon(task) else [_by_zones, *milp]
 
 
