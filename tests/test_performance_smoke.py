@@ -10,6 +10,8 @@ from typing import Any
 import highspy
 import pytest
 
+import mechopt as mo
+
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks" / "performance"
 EXTRA = ("linopy", "OR-tools")  # tools of the extra "bench", which tests do not need
 NAMES = (
@@ -115,3 +117,20 @@ def test_tables_of_a_recorded_run(modules: Any, tmp_path: Path) -> None:
     assert "Limit 60 s" in blocks["machine"]
     text = modules.summary.README.read_text()
     assert all(f"<!-- {name} -->" in text and f"<!-- /{name} -->" in text for name in blocks)
+
+
+def test_sweep_agrees_with_single_solves(modules: Any) -> None:
+    from sweep import sweep_provider_value
+
+    population = mo.Population([mo.Group(4, [1, 2, 3], [0.3, 0.3, 0.4], 0.5, 3)], [4])
+    values = [0.0, 1.0, 3.0, 6.0, 12.0]
+    answers = sweep_provider_value(population, values)
+    for value, answer in zip(values, answers):
+        point = population.replace(provider_value=value)
+        alone = mo.solve(point, "direct", objective="provider-surplus")
+        assert answer.objective == pytest.approx(alone.objective, rel=1e-9, abs=1e-9)
+        assert mo.audit(point, answer).ok
+    surplus = [answer.objective for answer in answers]
+    assert surplus == sorted(surplus)
+    with pytest.raises(mo.InvalidOption, match="V does not occur"):
+        sweep_provider_value(population, values, objective="improvement")

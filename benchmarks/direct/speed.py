@@ -1,5 +1,5 @@
 """Speed of `direct` against the textbook model, ratios in one run:
-python benchmarks/direct/speed.py [closed] [sweep] [pyomo] [arrays]
+python benchmarks/direct/speed.py [closed] [pyomo] [arrays]
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import textbook
 
 import mechopt as mo
 from mechopt.private.direct.optimise import build_for
-from mechopt.private.direct.sweep import sweep_provider_value
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.solver import highs
 
@@ -33,7 +32,7 @@ def timed(action):
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or ["pyomo", "arrays", "closed", "sweep"]
+    chosen = sys.argv[1:] or ["pyomo", "arrays", "closed"]
     mo.solve(population(3, 2), "direct")  # imports
     own: dict[tuple[int, int], tuple[float, float]] = {}
 
@@ -93,17 +92,6 @@ def main() -> None:
         points = [p.replace(provider_value=value) for value in range(24, 31)]
         best = min(timed(lambda one=one: mo.solve(one, "direct"))[1] for one in points)
         print(f"(30, 5): closed form {1000 * best:.0f} ms with the states ({len(p.states)})")
-    if "sweep" in chosen:
-        p = population(15, 4)
-        values = np.linspace(6, 15, 10)
-        cold = [timed(lambda v=v: mo.solve(p.replace(provider_value=v), "direct")) for v in values]
-        warm, seconds = timed(lambda: sweep_provider_value(p, values.tolist()))
-        worst = max(abs(a.objective - b[0].objective) for a, b in zip(warm, cold))
-        total = sum(one[1] for one in cold)
-        print(
-            f"sweep of 10 V at (15, 4): cold {total:.2f} s, warm {seconds:.2f} s, "
-            f"{total / seconds:.1f}x, objectives differ by {worst:.1e}"
-        )
 
 
 if __name__ == "__main__":

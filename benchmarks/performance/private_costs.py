@@ -99,7 +99,7 @@ def textbook_bic(problem: mo.Population) -> LinearProgram:
 
 def warm_sweep(problem: mo.Population) -> float:
     """Ten provider values, one LP re-solved from its last basis."""
-    from mechopt.private.direct.sweep import sweep_provider_value
+    from sweep import sweep_provider_value
 
     values = (problem.n * SWEEP).tolist()
     return sum(one.objective for one in sweep_provider_value(problem, values))

@@ -16,7 +16,7 @@ from mechopt.answer.plan import Plan
 from mechopt.answer.reports import types_of
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidFile, InvalidPlan
-from mechopt.problem.arguments import LARGEST
+from mechopt.problem.arguments import LARGEST, SMALLEST
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
 from mechopt.status import Status
@@ -304,6 +304,13 @@ class DirectMechanism(Answer):
         }
         if not (table.pop("counts") == population.states.counts).all():
             raise InvalidFile("states.counts: not the states of the population, in their order")
+        tiny = (table["run"] > 0) & (table["run"] < SMALLEST)
+        if tiny.any():
+            row, level = np.argwhere(tiny)[0]
+            raise InvalidFile(
+                f"states.run[{row}][{level}]: a probability must be 0 or at least {SMALLEST:g}, "
+                f"got {table['run'][row, level]:g}"
+            )
         return cls(population=population, terms=terms, **table, **fields)
 
     def table(self) -> dict[str, Any]:

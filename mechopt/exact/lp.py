@@ -25,6 +25,7 @@ from mechopt.status import Status
 
 MOST_PIVOTS = 200  # exact pivots after the solver's basis; none or a handful are the rule
 TOLERANCES = (1e-9, 1e-7, 1e-10)  # of HiGHS, one after another until a basis leads to the optimum
+WIDEST = 10**6  # times the median number: larger ones mean "in any case" and hide others in floats
 Terms = Mapping[Any, Fraction]
 Row = tuple[str, dict[Any, Fraction], bool, Fraction]
 
@@ -120,9 +121,15 @@ class _Program:
 
     def from_float_basis(self) -> ExactSolution:
         """The optimum from HiGHS' basis; from a tighter solution's if that one leads nowhere."""
-        for tolerance in TOLERANCES:
-            status, basis = self.float_basis(tolerance)
+        tempered = self.tempered()
+        for program, tolerance in [
+            *([] if tempered is None else [(tempered, TOLERANCES[0])]),
+            *((self, tolerance) for tolerance in TOLERANCES),
+        ]:
+            status, basis = program.float_basis(tolerance)
             if status is Status.INFEASIBLE:
+                if program is tempered:
+                    continue
                 raise _Infeasible
             try:
                 return self.optimum(basis)
@@ -130,6 +137,19 @@ class _Program:
                 failure = error
             self.in_time()
         raise failure
+
+    def tempered(self) -> _Program | None:
+        """The program with its largest numbers cut, if they hide others: its basis is a start."""
+        sizes = sorted(abs(a) for _, terms, _, _ in self.rows for a in terms.values() if a)
+        most = sizes[len(sizes) // 2] * WIDEST if sizes else ZERO
+        if not sizes or sizes[-1] <= most:
+            return None
+
+        def cut(terms: Terms) -> dict[Any, Fraction]:
+            return {one: max(-most, min(most, a)) for one, a in terms.items()}
+
+        rows = [(name, cut(terms), equal, right) for name, terms, equal, right in self.rows]
+        return _Program(rows, cut(self.objective), self.free, self.fixed, self.deadline)
 
     def in_time(self) -> None:
         """SolverError if time is up."""

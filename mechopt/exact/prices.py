@@ -8,9 +8,11 @@ loses something (several thresholds: withdrawal makes needs jump), a user's rang
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from mechopt.checker.data import ONE, ZERO, Refuted
@@ -31,11 +33,11 @@ class Mix:
 
     @property
     def cost(self) -> Fraction:
-        return sum((point[1] for point in self.points), ZERO)
+        return _total(point[1] for point in self.points)
 
     @property
     def pay(self) -> Fraction:
-        return sum((point[2] for point in self.points), ZERO)
+        return _total(point[2] for point in self.points)
 
 
 class LevelProblem:
@@ -47,6 +49,10 @@ class LevelProblem:
         self.budget = provider.levels.budget
         self.best: tuple[Fraction, list[Fraction], list[Fraction]] | None = None
         self.nodes = 0
+
+    def reachable(self) -> bool:
+        """Whether the offers, convexified, reach the level within the budget."""
+        return self.provider.offered(self.level) and self._prices(self._offers({}))[1] is not None
 
     def solve(self) -> dict[str, Any]:
         """The proof tree; `best` is then (value, burdens, payments), or None."""
@@ -128,11 +134,11 @@ class LevelProblem:
 
     def _prices(self, offers: list[list[Offer]]) -> tuple[dict[str, Any], Mix | None]:
         """(leaf of the proof, convexified answer or None if there is none)."""
-        most = sum((max(x for x, _, _ in corners) for corners in offers if corners), ZERO)
+        most = _total(max(x for x, _, _ in corners) for corners in offers if corners)
         if not all(offers) or most < self.amount:
             return _leaf("unreachable", ONE, ZERO), None
         if self.provider.exactly(self.level):
-            fewest = sum((min(x for x, _, _ in corners) for corners in offers), ZERO)
+            fewest = _total(min(x for x, _, _ in corners) for corners in offers)
             if fewest > self.amount:
                 return _leaf("unreachable", -ONE, ZERO), None
         counts_cost = self.provider.aim.counts_cost
@@ -183,22 +189,53 @@ class LevelProblem:
                 tie = (second[0] * step[1] + second[1] * step[2]) / step[0]
                 pieces.append((key, tie, i, place, step))
         pieces.sort(key=lambda piece: piece[:4])
-        total = sum((point[0] for point in points), ZERO)
-        price: Fraction | None = None
-        for key, _, i, _, step in pieces:
-            needed = (
-                self.provider.exactly(self.level) or key >= 0
-            )  # else more data than needed is welcome
-            if total >= self.amount and needed:
-                price = key if price is None else price
-                break
-            part = min(ONE, (self.amount - total) / step[0]) if needed else ONE
-            there = (points[i][0] + step[0], points[i][1] + step[1], points[i][2] + step[2])
-            points[i] = _between(points[i], there, part)
-            total += part * step[0]
-            price = key
-        price = price or ZERO
-        return Mix(points, price if self.provider.exactly(self.level) else max(ZERO, price))
+        exactly = self.provider.exactly(self.level)
+        # Where the level asks for no exact total, more data than needed is welcome if it pays.
+        welcome = 0 if exactly else sum(piece[0] < 0 for piece in pieces)
+        steps = [piece[4][0] for piece in pieces]
+        given = _total(point[0] for point in points)
+        whole = welcome + _filled(steps[welcome:], self.amount - given - _total(steps[:welcome]))
+        for _, _, i, _, step in pieces[:whole]:
+            points[i] = (points[i][0] + step[0], points[i][1] + step[1], points[i][2] + step[2])
+        price = pieces[whole - 1][0] if whole else ZERO
+        left = self.amount - _total(point[0] for point in points)
+        if whole < len(pieces):
+            key, _, i, _, step = pieces[whole]
+            if left > 0:
+                there = (points[i][0] + step[0], points[i][1] + step[1], points[i][2] + step[2])
+                points[i] = _between(points[i], there, left / step[0])
+                price = key
+            elif whole == 0:
+                price = key
+        return Mix(points, price if exactly else max(ZERO, price))
+
+
+_BITS = 256  # of the integers that stand for fractions where a comparison is not near
+
+
+def _total(numbers: Iterable[Fraction]) -> Fraction:
+    """Σ: equal denominators as integers first, then in pairs, so that few numbers get long."""
+    parts: dict[int, int] = {}
+    for one in numbers:
+        parts[one.denominator] = parts.get(one.denominator, 0) + one.numerator
+    sums = [Fraction(above, below) for below, above in sorted(parts.items())]
+    while len(sums) > 1:
+        sums = [sum(sums[at : at + 2], ZERO) for at in range(0, len(sums), 2)]
+    return sums[0] if sums else ZERO
+
+
+def _filled(steps: list[Fraction], amount: Fraction) -> int:
+    """How many of the steps (all > 0), from the first, `amount` fills."""
+    if amount <= 0:
+        return 0
+    scale = Fraction(2**_BITS) / amount
+    above, below = scale.numerator, scale.denominator
+    grid = [one.numerator * above // (one.denominator * below) for one in steps]
+    sums = list(accumulate(grid))  # each too small by less than the number of its steps
+    low, high = bisect_right(sums, 2**_BITS - len(steps)), bisect_right(sums, 2**_BITS)
+    while low < high and _total(steps[: low + 1]) <= amount:
+        low += 1
+    return low
 
 
 def _between(one: Point, other: Point, share: Fraction) -> Point:

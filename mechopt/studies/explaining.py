@@ -21,6 +21,7 @@ from mechopt.errors import InvalidOption, InvalidPlan, MechoptError
 from mechopt.known.levels import spending
 from mechopt.problem.instance import Instance
 from mechopt.studies.rights import of_person, past_recall
+from mechopt.studies.safety import time_left
 
 PATIENCE = 10.0  # seconds for each neighbouring problem
 _LARGEST = 20_000  # users of a problem that is solved again
@@ -367,8 +368,9 @@ def _most_data(plan: Plan, options: Mapping[str, Any]) -> list[str]:
 
     if plan.protocol == "reassign":  # more data leave fewer users replaceable: no threshold to find
         return []
-    instance, until = plan.instance, perf_counter() + _BRIEF
-    options = {**options, "time_limit": _BRIEF}
+    brief = min(_BRIEF, options["time_limit"])
+    instance, until = plan.instance, perf_counter() + brief
+    options = {**options, "time_limit": brief}
     first, share = float(instance.thresholds[0]), float(instance.shares[0])
     unpaid = {"transfers": False} if plan.options.get("transfers") is False else {}
     low, high, spent = 0.0, min(first, exact_sum(instance.capacity)), 0.0
@@ -403,7 +405,10 @@ def price_of_levels(plan: Plan) -> list[str]:
         return []
     rich = instance.replace(budget=None)
     lines: list[str] = []
-    options: dict[str, Any] = {"time_limit": PATIENCE}
+    patience = time_left(plan, PATIENCE * instance.levels)
+    if patience <= 0:
+        return []
+    options: dict[str, Any] = {"time_limit": patience / (instance.levels + 1)}
     if plan.mechanism == "burdens" and plan.protocol != "simultaneous":
         options |= {"protocol": plan.protocol}
     affordable, cheapest = None, inf

@@ -74,7 +74,14 @@ def safety(plan: Plan, *, seed: int = 0) -> Safety | None:
     )
     if kept >= 0.99 or plan.reserve or instance.n > _LARGEST or plan.objective_name is None:
         return plain
-    return _with_reserve(plan, plain, found, seed)
+    patience = time_left(plan, _PATIENCE)
+    return _with_reserve(plan, plain, found, patience, seed) if patience > 0 else plain
+
+
+def time_left(plan: Plan, most: float) -> float:
+    """Seconds for questions around a plan: at most `most`, and what its time limit left."""
+    limit = plan.options.get("time_limit")
+    return most if limit is None else min(most, float(limit) - plan.seconds)
 
 
 def restoring(plan: Plan) -> str:
@@ -119,8 +126,13 @@ def _draws(n: int) -> int:
     return min(DRAWS, max(20, _DRAWN // n))
 
 
-def _with_reserve(plan: Plan, plain: Safety, found: Simulation, seed: int) -> Safety:
-    """The reserve that covers 99 % of what mistakes lose, rounded up; what the plan then costs."""
+def _with_reserve(
+    plan: Plan, plain: Safety, found: Simulation, patience: float, seed: int
+) -> Safety:
+    """The reserve that covers 99 % of what mistakes lose, rounded up; what the plan then costs.
+
+    :patience: seconds; half of them for each of two reserves
+    """
     from dataclasses import replace
 
     from mechopt.solving import solve
@@ -148,7 +160,7 @@ def _with_reserve(plan: Plan, plain: Safety, found: Simulation, seed: int) -> Sa
                 plan.mechanism,
                 objective=plan.objective_name,
                 reserve=wanted,
-                time_limit=_PATIENCE,
+                time_limit=patience / 2,
                 **options,
             )
         except MechoptError:

@@ -259,3 +259,15 @@ def test_in_sequence_with_diminishing_returns_the_optimum_is_certified(
     certificate = mo.certify(instance, plan)
     assert certificate.status == "optimal"
     assert certificate.optimum == F(optimum)
+
+
+@pytest.mark.parametrize("value", [10**15, 10**30])
+def test_a_value_that_means_in_any_case_does_not_hide_the_basis(value: int) -> None:
+    small = mo.Group(size=2, costs=[1, 2], probabilities=["1/2", "1/2"], value=1, capacity=10)
+    large = mo.Group(size=2, costs=[1, 2], probabilities=["1/2", "1/2"], value=value, capacity=10)
+    population = mo.Population([large, small], ["5/4"], provider_value=1)
+    began = process_time()
+    certificate = mo.certify(population, mo.solve(population, "direct", time_limit=5))
+    assert certificate.agrees
+    assert certificate.optimum == 1
+    assert process_time() - began < 4

@@ -202,3 +202,16 @@ def test_an_order_to_be_designed_is_any_order_where_it_makes_no_difference() -> 
         plan = mo.solve(instance, mechanism, protocol="sequential", order="designed")
         assert plan.order == "small-first"
         assert plan.metrics["stable"]["sequential"]["stable"]
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, "optimal"), (Fraction(1, 10**25), "null")])
+def test_exact_edges_of_many_users_are_decided(more: Fraction, status: str) -> None:
+    random = np.random.default_rng(4)
+    cost = [Fraction(int(one), 1000) for one in random.integers(100, 9999, 700)]
+    value = [Fraction(int(one), 100) for one in random.integers(0, 900, 700)]
+    most = sum(min(Fraction(9, 10), v / c) for v, c in zip(value, cost))
+    instance = mo.Instance(cost, value, ["0.9"] * 700, [most + more], provider_value=10**6)
+    assert mo.solve(instance, "burdens", transfers=False).status == status
+    late = mo.solve(instance, "burdens", transfers=False, time_limit=0.1)
+    assert late.status == "unknown"
+    assert "longer time limit" in late.reason

@@ -412,3 +412,13 @@ def test_what_goes_with_no_such_term_names_both(field: str) -> None:
     ):
         with pytest.raises(mo.NotSupported, match=f"(committed|part|reassign|floor|conf).*{field}"):
             call()
+
+
+def test_a_least_amount_beyond_all_numbers_leaves_the_others() -> None:
+    instance = mo.Instance(
+        [1, 2.5, 3.5], [6, 6, 0], [4, 3, 10], [3], provider_value=100, unit=0.5, least=[1e30, 1, 1]
+    )
+    plan = mo.solve(instance)
+    without = mo.solve(instance.replace(least=1, fixed=[0, None, None]))
+    assert plan.status == without.status == "optimal"
+    assert plan.objective == pytest.approx(without.objective)

@@ -12,7 +12,6 @@ import pytest
 import mechopt as mo
 from mechopt.private import virtual_cost
 from mechopt.private.direct.optimise import optimise
-from mechopt.private.direct.sweep import sweep_provider_value
 from mechopt.problem.direct_terms import DirectTerms, payment_bounds
 from tests.oracles.oracle_direct import brute_force_deterministic, optimum
 from tests.problems import RIGHTS, random_population
@@ -334,22 +333,6 @@ def test_improvement_breaks_ties_by_payments():
     assert close(answer.metrics["expenditure"], least.objective)
 
 
-def test_sweep_agrees_with_single_solves():
-    population = mo.Population([mo.Group(4, [1, 2, 3], [0.3, 0.3, 0.4], 0.5, 3)], [4])
-    values = [0.0, 1.0, 3.0, 6.0, 12.0]
-    answers = sweep_provider_value(population, values)
-    for value, answer in zip(values, answers):
-        alone = mo.solve(
-            population.replace(provider_value=value), "direct", objective="provider-surplus"
-        )
-        assert close(answer.objective, alone.objective)
-        assert mo.audit(population.replace(provider_value=value), answer).ok
-    surplus = [answer.objective for answer in answers]
-    assert surplus == sorted(surplus)
-    with pytest.raises(mo.InvalidOption, match="V does not occur"):
-        sweep_provider_value(population, values, objective="improvement")
-
-
 # -- deployment, files, words ---------------------------------------------------------------------
 
 
@@ -580,3 +563,12 @@ def test_what_is_reached_for_sure_has_share_one(mechanism):
     group = mo.Group(7, [1, 2, 3], [1 / 3, 1 / 3, 1 / 3], value=50, capacity=10)
     found = mo.solve(mo.Population([group], thresholds=[1.25]), mechanism)
     assert found.metrics["improvement"] == 1.0
+
+
+def test_a_run_probability_too_small_to_divide_by_is_refused(tmp_path):
+    mechanism = mo.solve(mo.Population([mo.Group(2, [1, 2], [0.5, 0.5], 1, 10)], [1]), "direct")
+    document = mechanism.to_dict()
+    document["states"]["run"][0][0] = 5e-324
+    (tmp_path / "m.json").write_text(json.dumps(document))
+    with pytest.raises(mo.InvalidFile, match=r"states.run\[0\]\[0\]: .* at least 1e-60"):
+        mo.read(tmp_path / "m.json")

@@ -79,6 +79,9 @@ def test_safety_is_said_where_it_matters() -> None:
     assert found.kept_with is not None
     assert found.kept_with >= 0.99
     assert any("--reserve" in line for line in found.lines())
+    late = safety(plan.replace(seconds=1.0, options={**plan.options, "time_limit": 1.0}))
+    assert late is not None  # the limit is used up: nothing is solved again
+    assert late.reserve is None
     with_reserve = mo.solve(
         instance, "burdens", objective="expenditure", reserve=float(found.reserve or 0)
     )

@@ -24,7 +24,9 @@ from mechopt.status import Status
 if TYPE_CHECKING:
     from mechopt.checker.plans import PlanProblem
 
-LARGEST = 500  # users; beyond, an edge is reported, not decided (exact sums grow with n)
+SMALL = 500  # users; up to here the exact search that a certificate takes decides
+PACE = 1e-3  # seconds that a user takes in fractions, beyond `SMALL`
+PATIENCE = 60.0  # seconds for an edge if no time limit is given
 FRACTIONS = 100  # users; up to here a plan that floats cannot hold is worked out in fractions
 _NUDGE = 1e-9  # relative to the total: whether anybody could give this much more
 _WITHIN = 10 * tolerances.REACH
@@ -41,10 +43,11 @@ def decided(instance: Instance, answer: LevelAnswer, wanted: Wanted) -> LevelAns
         or (paying and exact_sum(answer.payment) >= instance.budget * (1 - _WITHIN))
     ):
         return answer
-    if instance.n > LARGEST:
+    seconds = PACE * instance.n
+    if seconds > (PATIENCE if wanted.time_limit is None else wanted.time_limit):
         undecided = (
             f"whether level {answer.level} is reached exactly was not decided: it is so close that "
-            f"fractions must, and these are used up to {LARGEST} users"
+            f"fractions must, and these take about {seconds:.2g} s; give a longer time limit"
         )
         return replace(answer, undecided=undecided)
     if not _exactly_short(instance, answer.level, wanted):
@@ -84,6 +87,8 @@ def _exactly_short(instance: Instance, level: int, wanted: Wanted) -> bool:
     if instance.levels > 1:
         loose = replace(loose, reserve=0.0)
     provider = _provider(instance, loose)
+    if instance.n > SMALL:
+        return not LevelProblem(provider, level).reachable()
     return provider.least(level, LevelProblem(provider, level).solve()) is None
 
 

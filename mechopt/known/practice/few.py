@@ -31,6 +31,7 @@ from mechopt.withdrawal.sequential import sequential_path
 from mechopt.withdrawal.stage import Stage
 
 MOST_PLANS = 50_000  # plans that are listed
+_COUNTED = 2**52  # parts that a float holds exactly
 _REORDERED = 5  # users whose every order is tried where the order is designed
 
 
@@ -226,6 +227,9 @@ def few_plans(terms: Terms, low: FloatArray, high: FloatArray, widest: float) ->
     chosen_from = practice.free & (low <= high) & (~practice.required | (low < high))
     if 2 ** min(int(chosen_from.sum()), 60) > MOST_PLANS:
         return None
+    free = practice.free
+    if (np.maximum(low, high)[free] > _COUNTED * practice.unit[free]).any():
+        return None  # beyond what floats count
     counts = [_counts(terms, user, low, high) for user in range(n)]
     number = prod(some.size for some in counts)
     if not 0 < number <= MOST_PLANS:
@@ -234,7 +238,7 @@ def few_plans(terms: Terms, low: FloatArray, high: FloatArray, widest: float) ->
             for u, x, free in zip(practice.unit, practice.fixed, practice.free)]  # fmt: skip
     parts = lcm(*(one.denominator for one in size))
     in_parts = [int(one * parts) for one in size]
-    if max(part * int(some.max()) for part, some in zip(in_parts, counts)) * n > 2**52:
+    if max(part * int(some.max()) for part, some in zip(in_parts, counts)) * n > _COUNTED:
         return None
     place = np.indices([some.size for some in counts]).reshape(n, -1)
     chosen = np.array([some[at] for some, at in zip(counts, place)])
