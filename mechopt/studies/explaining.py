@@ -368,9 +368,8 @@ def _most_data(plan: Plan, options: Mapping[str, Any]) -> list[str]:
 
     if plan.protocol == "reassign":  # more data leave fewer users replaceable: no threshold to find
         return []
-    brief = min(_BRIEF, options["time_limit"])
-    instance, until = plan.instance, perf_counter() + brief
-    options = {**options, "time_limit": brief}
+    options = {**options, "time_limit": min(_BRIEF, options["time_limit"])}
+    instance, until = plan.instance, perf_counter() + options["time_limit"]
     first, share = float(instance.thresholds[0]), float(instance.shares[0])
     unpaid = {"transfers": False} if plan.options.get("transfers") is False else {}
     low, high, spent = 0.0, min(first, exact_sum(instance.capacity)), 0.0
@@ -401,13 +400,11 @@ def price_of_levels(plan: Plan) -> list[str]:
     from mechopt.solving import solve
 
     instance = plan.instance
-    if plan.mechanism not in ("burdens", "subsidy") or instance.n > _LARGEST:
+    patience = time_left(plan, PATIENCE * instance.levels)
+    if plan.mechanism not in ("burdens", "subsidy") or instance.n > _LARGEST or patience <= 0:
         return []
     rich = instance.replace(budget=None)
     lines: list[str] = []
-    patience = time_left(plan, PATIENCE * instance.levels)
-    if patience <= 0:
-        return []
     options: dict[str, Any] = {"time_limit": patience / (instance.levels + 1)}
     if plan.mechanism == "burdens" and plan.protocol != "simultaneous":
         options |= {"protocol": plan.protocol}
