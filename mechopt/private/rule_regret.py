@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
+from time import perf_counter
 
 import numpy as np
 
@@ -33,12 +35,13 @@ def rule_regret(
     reports: str = "types",
     samples: int | None = None,
     seed: int = 0,
+    seconds: float = inf,
 ) -> Regret:
     """Regret of a rule: exact through counts (`samples=None`), or Monte Carlo over the others.
 
     :reports: "types", or "all" for every report > 0 (the supremum). With more than MOST_TRIED
         pairs of reports and profiles the critical reports are thinned, around the best one less;
-        the regret is then a lower bound and `exact` False
+        the regret is then a lower bound and `exact` False; so it is where `seconds` are over
 
     With samples the standard error of the largest expected gain is stated; the maximum over
     pairs of types biases it upwards by less than a few of them.
@@ -50,7 +53,7 @@ def rule_regret(
     if reports not in ("types", "all"):
         raise InvalidOption(f"reports: must be 'types' or 'all', got {reports!r}")
     best, worst, exact = Regret(0.0, 0.0, 0, 0, samples=samples or 0), 0.0, True
-    random = np.random.default_rng(seed)
+    random, deadline = np.random.default_rng(seed), perf_counter() + seconds
     for g, group in enumerate(population.groups):
         others, weight = others_of(population, g, samples, random)
         first = population.first_type[g]
@@ -60,8 +63,11 @@ def rule_regret(
                 for k, cost in enumerate(group.costs)
             ]
         )
-        for told in _tried(population, rule, g, others, weight, reports):
+        for told in _tried(population, rule, g, others, weight, reports, deadline):
             exact &= told >= 0
+            if perf_counter() > deadline:
+                exact = False
+                break
             gain = outcomes(population, rule, g, abs(told), others) - honest
             gain[:, group.costs == abs(told)] = 0.0
             worst = max(worst, float(gain.max()))
@@ -84,6 +90,7 @@ def _tried(
     others: IntArray,
     weight: FloatArray,
     reports: str,
+    deadline: float,
 ) -> Iterator[float]:
     """Reports of a user of group g to be tried; negative where the list was thinned."""
     if reports == "types":
@@ -98,6 +105,8 @@ def _tried(
     group = population.groups[g]
 
     def most(place: int) -> float:
+        if perf_counter() > deadline:
+            return -inf
         found = outcomes(population, rule, g, float(critical[place]), others)
         return float((weight * found).sum(axis=0).max())
 

@@ -16,6 +16,7 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray, IntArray
+from mechopt.private.direct.metrics import expectations
 from mechopt.problem import cost_curves as curves
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.group import Group
@@ -162,4 +163,4 @@ def solve(population: Population, *, rule: str = "proportional", seed: int = 0) 
         solver="rule",
         seed=seed,
     )
-    return mechanism.replace(objective=mechanism.metrics["improvement"])
+    return mechanism.replace(objective=expectations(mechanism)["improvement"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +93,9 @@ def _regret(mechanism: DirectMechanism) -> dict[str, float]:
     from mechopt.private.rule_regret import rule_regret
 
     rule = mechanism.mechanism.removeprefix("rule ")
-    every = rule_regret(mechanism.population, rule, reports="all").interim
+    limit = mechanism.options.get("time_limit")
+    seconds = inf if limit is None else float(limit)
+    every = rule_regret(mechanism.population, rule, reports="all", seconds=seconds).interim
     return {"regret": max(types, every), "regret_types": types}
 
 

@@ -260,7 +260,7 @@ def _without_answer(
     """Why there is none; `left` seconds to find out what share could be reached."""
     reason = f"the solver stopped without an answer ({solution.termination})"
     status = solution.status
-    if terms.target is not None:
+    if terms.target is not None and (left is None or left > 0):
         highest = replace(terms, objective="improvement", target=None)
         reachable = optimise(population, highest, time_limit=left)
         most = reachable.bound
