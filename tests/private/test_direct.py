@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from itertools import pairwise, product
+from time import process_time
 
 import numpy as np
 import pytest
@@ -572,3 +573,14 @@ def test_a_run_probability_too_small_to_divide_by_is_refused(tmp_path):
     (tmp_path / "m.json").write_text(json.dumps(document))
     with pytest.raises(mo.InvalidFile, match=r"states.run\[0\]\[0\]: .* at least 1e-60"):
         mo.read(tmp_path / "m.json")
+
+
+def test_a_limit_shorter_than_any_answer_is_kept():
+    groups = [mo.Group(10, [0.5, 1, 1.5, 2], [0.25] * 4, 1, 4.0) for _ in range(2)]
+    population = mo.Population(groups, [16], provider_value=20)  # 81,796 states
+    began = process_time()
+    answer = mo.solve(population, "direct", time_limit=0.1)
+    assert process_time() - began < 1  # five seconds for the first rule
+    assert answer.status == "feasible"
+    assert answer.objective == 0 <= answer.bound
+    assert "time limit" in answer.reason

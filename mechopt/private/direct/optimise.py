@@ -250,6 +250,13 @@ def _payment_bound_binds(answer: DirectMechanism) -> bool:
     return bool(((payment > 0) & (payment >= bound * (1 - tolerances.SOLVER))).any())
 
 
+def out_of_time(population: Population, terms: DirectTerms, seed: int) -> DirectMechanism:
+    """What is said where the limit is shorter than setting up the problem takes."""
+    late = highs.Solution(Status.UNKNOWN, "the time limit is shorter than any answer", None, None)
+    about = {"mechanism": "direct", "seed": seed, "solver": highs.version()}
+    return _without_answer(population, terms, late, about, 0.0)
+
+
 def _without_answer(
     population: Population,
     terms: DirectTerms,

@@ -12,7 +12,7 @@ from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private import virtual_cost
 from mechopt.private.direct.best_known import BOUND_SECONDS, STATES, best_known
 from mechopt.private.direct.exactly import in_fractions
-from mechopt.private.direct.optimise import far_apart, optimise
+from mechopt.private.direct.optimise import far_apart, optimise, out_of_time
 from mechopt.private.direct.robust import as_robust, optimise_robust
 from mechopt.private.direct.sequential import optimise_sequential
 from mechopt.problem.direct_size import predict_size, refuse_if_large, too_large
@@ -25,6 +25,7 @@ PROFILE_LIMIT = 64
 # From here on the LP takes longer than trying whether a known rule meets the interim bound.
 STRUCTURE_FIRST = 40_000
 SLOW_ROWS = 150_000  # from here on the LP takes minutes to hours ...
+PACE = 6e-6  # seconds per state and type that known rules and their audit take at least
 NEAR = 1e-4  # ... and is left out where rule and bound are, relatively, this near
 
 
@@ -120,7 +121,10 @@ def _nominal(
     began, known = perf_counter(), None
     seconds = BOUND_SECONDS if time_limit is None else min(BOUND_SECONDS, time_limit / 4)
     rows = predict_size(population, terms).rows
-    if rows > STRUCTURE_FIRST and state_count(population) <= STATES:
+    states = state_count(population)
+    if rows > STRUCTURE_FIRST and states <= STATES:
+        if time_limit is not None and time_limit < PACE * states * population.type_costs.size:
+            return out_of_time(population, terms, seed)
         if rows > SLOW_ROWS and time_limit is not None:
             seconds = min(BOUND_SECONDS, time_limit / 2)
         known = best_known(population, terms, seconds=seconds)
