@@ -43,28 +43,11 @@ def audit_offer(population: Population, offer: PostedOffer) -> Audit:
     ]
     totals, chances = _law(population, given)
     rate = price if price is not None else float(payment or 0.0) / floor
-    share = np.zeros(totals.size)
-    for threshold, reached in zip(population.thresholds, population.shares):
-        share[totals >= threshold * (1 - tolerances.DATA)] = reached
     paid = rate * totals
     most = float(paid[chances > 0].max())
-    expected = {
-        "improvement": float(chances @ share),
-        "data": float(chances @ np.where(share > 0, totals, 0.0)),
-        "expenditure": float(chances @ paid),
-        "leakage": float(chances @ ((1 - share) * paid)),
-    }
-    cost = sum(
-        group.size * float(chance) * theta * float(group.shape(np.array(amount)))
-        for group, amounts in zip(population.groups, given)
-        for theta, chance, amount in zip(group.costs.tolist(), group.probabilities, amounts)
-    )
-    enjoyed = population.users_value
-    expected["social_cost"] = cost
-    V, improvement = population.provider_value, expected["improvement"]
-    expected["provider_surplus"] = V * improvement - expected["expenditure"]
-    expected["welfare"] = (V + enjoyed) * improvement - cost
-    scale = max(1.0, V + enjoyed, most, cost, float(totals[-1]))
+    expected = _expected(population, given, totals, chances, paid)
+    worth = population.provider_value + population.users_value
+    scale = max(1.0, worth, most, expected["social_cost"], float(totals[-1]))
     for name, value in expected.items():
         off = abs(offer.metrics[name] - value)
         if off > 10 * tolerances.MONEY * scale:
@@ -82,6 +65,35 @@ def audit_offer(population: Population, offer: PostedOffer) -> Audit:
                 text = f"{what} {money:.12g}, the budget is {limit:.12g}"
                 found.append(Violation(tag, "budget", money - limit, text))
     return _verdict(found, rows)
+
+
+def _expected(
+    population: Population,
+    given: list[FloatArray],
+    totals: FloatArray,
+    chances: FloatArray,
+    paid: FloatArray,
+) -> dict[str, float]:
+    """The metrics of 4.1 from what each type gives (data), and per total its chance and payment."""
+    share = np.zeros(totals.size)
+    for threshold, reached in zip(population.thresholds, population.shares):
+        share[totals >= threshold * (1 - tolerances.DATA)] = reached
+    expected = {
+        "improvement": float(chances @ share),
+        "data": float(chances @ np.where(share > 0, totals, 0.0)),
+        "expenditure": float(chances @ paid),
+        "leakage": float(chances @ ((1 - share) * paid)),
+    }
+    cost = sum(
+        group.size * float(chance) * theta * float(group.shape(np.array(amount)))
+        for group, amounts in zip(population.groups, given)
+        for theta, chance, amount in zip(group.costs.tolist(), group.probabilities, amounts)
+    )
+    expected["social_cost"] = cost
+    V, improvement = population.provider_value, expected["improvement"]
+    expected["provider_surplus"] = V * improvement - expected["expenditure"]
+    expected["welfare"] = (V + population.users_value) * improvement - cost
+    return expected
 
 
 def _bought(group: Group, cost: float, price: float) -> float:

@@ -172,17 +172,7 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
     if plan.unconditional:  # a benchmark: whoever is paid for gives, whatever the total
         ledger.users("P1", cost - payment, money, "is paid {:g} less than the cost of giving")
     elif level == 0:
-        ledger.users("A6", burden - given, 0 * burden, "gives {:g}, but no threshold is reached")
-        ledger.users("A6", payment, 0 * burden, "is promised {:g}, but no threshold is reached")
-        if (burden > given).any():
-            given_in_all, first = fsum(burden.tolist()), float(instance.thresholds[0])
-            ledger.one("A1", total_short, _SHORT)
-            if total_short > 0:
-                text = (
-                    f"{given_in_all:,.10g} of {first:,.10g} data: {total_short:,.6g} short of the "
-                    "first threshold, so nothing may be collected"
-                )
-                ledger.violations[-1] = replace(ledger.violations[-1], message=text)
+        _nothing_reached(instance, burden, payment, given, total_short, ledger)
     else:
         ledger.rows["A1"] = 1
         ledger.worst["A1"] = 0.0
@@ -216,6 +206,28 @@ def _audit_plan(instance: Instance, plan: Plan) -> Audit:
         ledger.one("confidence", short, words, allowed=tolerances.PROBABILITY)
     _claims(instance, plan, share, cost, spent, ledger)
     return ledger.result()
+
+
+def _nothing_reached(
+    instance: Instance,
+    burden: FloatArray,
+    payment: FloatArray,
+    given: FloatArray,
+    short: float,
+    ledger: _Ledger,
+) -> None:
+    """(A6), and how far the first threshold is if somebody gives more than is `given`, data."""
+    ledger.users("A6", burden - given, 0 * burden, "gives {:g}, but no threshold is reached")
+    ledger.users("A6", payment, 0 * burden, "is promised {:g}, but no threshold is reached")
+    if not (burden > given).any():
+        return
+    ledger.one("A1", short, _SHORT)
+    if short > 0:
+        text = (
+            f"{fsum(burden.tolist()):,.10g} of {float(instance.thresholds[0]):,.10g} data: "
+            f"{short:,.6g} short of the first threshold, so nothing may be collected"
+        )
+        ledger.violations[-1] = replace(ledger.violations[-1], message=text)
 
 
 def _given(instance: Instance, plan: Plan) -> tuple[FloatArray, FloatArray]:

@@ -7,10 +7,13 @@ Equations: models/burdens-levels/README.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyomo.environ as pyo
 
 from mechopt import memory
+from mechopt.arrays import FloatArray
 from mechopt.formulations import parts
 from mechopt.formulations.parts import Model
 from mechopt.problem.aims import leaving_loss
@@ -79,9 +82,6 @@ def add_intervals(model: Model, instance: Instance, reserve: float) -> None:
         bounds=lambda _, i, k, m, j: (0, float(instance.widths[i, j])),
         doc="data given by user i on segment j, in this interval",
     )
-    own: dict[tuple[int, int], list[int]] = {}
-    for i, k, m in choices:
-        own.setdefault((i, k), []).append(m)
     model.width = pyo.Constraint(
         model.CHOICES,
         model.SEGMENTS,
@@ -105,6 +105,16 @@ def add_intervals(model: Model, instance: Instance, reserve: float) -> None:
         rule=lambda m, i, k, a: m.amount[i, k, a] <= float(ends[k, a][i, 1]) * m.choose[i, k, a],
         doc="(L1) interval",
     )
+    _add_totals(model, instance, {key: leaving_loss(instance, *key) for key in ends})
+
+
+def _add_totals(
+    model: Model, instance: Instance, losses: Mapping[tuple[int, int], FloatArray]
+) -> None:
+    """One interval a user; over her intervals burden, cost, and what leaving costs her, money."""
+    own: dict[tuple[int, int], list[int]] = {}
+    for i, k, m in model.CHOICES:
+        own.setdefault((i, k), []).append(m)
     model.one_interval = pyo.Constraint(
         model.USERS,
         model.LEVELS,
@@ -129,7 +139,6 @@ def add_intervals(model: Model, instance: Instance, reserve: float) -> None:
     model.cost = pyo.Expression(
         model.USERS, rule=lambda m, i: sum(m.level_cost[i, k] for k in m.LEVELS), doc="cost, money"
     )
-    losses = {key: leaving_loss(instance, *key) for key in ends}
     model.kept = pyo.Expression(
         model.USERS,
         model.LEVELS,

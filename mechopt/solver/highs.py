@@ -279,9 +279,13 @@ def solve_twice(
         except SolverError:
             if not far or (place == len(ways) - 1 and not verdicts):
                 raise  # else the other runs decide
-    seconds = perf_counter() - began
+    return replace(_supported(verdicts, program), seconds=perf_counter() - began)
+
+
+def _supported(verdicts: list[Solution], program: LinearProgram) -> Solution:
+    """What several runs on one program support together; see `solve_twice`."""
     if all(run.status is Status.INFEASIBLE for run in verdicts):
-        return replace(verdicts[0], seconds=seconds)
+        return verdicts[0]
     sign = -1.0 if program.maximize else 1.0  # in what follows smaller is better
     found = [answer for answer in verdicts if answer.x is not None]
     refuted = any(run.status is Status.INFEASIBLE for run in verdicts)
@@ -294,7 +298,6 @@ def solve_twice(
             termination="; without presolve: ".join(run.termination for run in verdicts[:2]),
             objective=None,
             bound=sign * bound if isfinite(bound) else None,
-            seconds=seconds,
         )
     best = min(found, key=lambda answer: sign * (answer.objective or 0.0))
     assert best.objective is not None
@@ -304,7 +307,6 @@ def solve_twice(
         best,
         status=Status.OPTIMAL if proved else Status.FEASIBLE,
         bound=sign * bound,
-        seconds=seconds,
     )
 
 

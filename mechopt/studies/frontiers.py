@@ -80,39 +80,21 @@ def frontier(
         {"known": {}} if mechanism == "burdens" and over in ("budget", "provider_value") else {}
     )
 
-    def solved_row(row: int) -> Plan:
-        plan: Plan = solve(variants[row], mechanism, objective=objective, **options, **warm)
+    def solved(problem: Instance) -> Plan:
+        plan: Plan = solve(problem, mechanism, objective=objective, **options, **warm)
         return plan.replace(options={**options, "objective": objective})
 
-    solved: list[Plan | None] = [None] * len(variants)
+    def solve_at(number: float) -> Plan:
+        return solved(_variant(instance, over, number))
+
     nested = over in ("budget", "provider_value") or (
         over == "reversibility"
         and mechanism in _FEWER_WITH_RIGHTS
         and options.get("protocol") != "sequential"
     )
-    open_ = [(0, len(variants) - 1)]
-    while open_:
-        low, high = open_.pop()
-        first, last = (solved[end] or solved_row(end) for end in (low, high))
-        solved[low], solved[high] = first, last
-        if high - low < 2:
-            continue
-        if nested and _agree(first, last):
-            kept = last if over == "reversibility" else first
-            for row in range(low + 1, high):
-                solved[row] = _carried(kept, variants[row])
-        else:
-            middle = (low + high) // 2
-            open_ += [(middle, high), (low, middle)]
-    plans = _inherit([plan for plan in solved if plan is not None], over, objective)
+    plans = _inherit(_solved_rows(variants, solved, over, nested=nested), over, objective)
     jumps: tuple[float, ...] = ()
     if breakpoints:
-
-        def solve_at(number: float) -> Plan:
-            problem = _variant(instance, over, number)
-            plan: Plan = solve(problem, mechanism, objective=objective, **options, **warm)
-            return plan.replace(options={**options, "objective": objective})
-
         numbers, plans, jumps = _with_breakpoints(over, numbers, plans, solve_at)
     kinks: _Kinks | None = None
     if breakpoints and _is_convex(instance, mechanism, over, options):
@@ -121,6 +103,29 @@ def frontier(
     rows = tuple(_row(over, number, plan) for number, plan in zip(numbers, plans))
     straight = frozenset() if kinks is None else frozenset(kinks.straight)
     return Frontier(over, mechanism, rows, tuple(plans), jumps, straight)
+
+
+def _solved_rows(
+    variants: list[Instance], solved: Callable[[Instance], Plan], over: str, *, nested: bool
+) -> list[Plan]:
+    """A plan per variant; where what is feasible is `nested`, rows between two alike are theirs."""
+    found: dict[int, Plan] = {}
+    open_ = [(0, len(variants) - 1)]
+    while open_:
+        low, high = open_.pop()
+        for end in (low, high):
+            if end not in found:
+                found[end] = solved(variants[end])
+        first, last = found[low], found[high]
+        if high - low < 2:
+            continue
+        if nested and _agree(first, last):
+            kept = last if over == "reversibility" else first
+            found |= {row: _carried(kept, variants[row]) for row in range(low + 1, high)}
+        else:
+            middle = (low + high) // 2
+            open_ += [(middle, high), (low, middle)]
+    return [found[row] for row in range(len(variants))]
 
 
 def _variant(instance: Instance, over: str, number: float) -> Instance:

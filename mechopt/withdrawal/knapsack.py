@@ -81,20 +81,16 @@ def _solve(
     useful = np.flatnonzero(data > 0)
     needed = useful[_needed(data[useful], low)]
     if needed.size:  # without them it is a problem of its own, with a gap relative to its own cost
-        others = np.ones(data.size, dtype=bool)
-        others[needed] = False
         there, paid = float(data[needed].sum()), float(cost[needed].sum())
+        others = np.setdiff1d(np.arange(data.size), needed)
+        ends = (low - there, high - there)
+        left = None if cutoff == inf else cutoff - paid
         inner = cheapest_cover(
-            data[others],
-            cost[others],
-            low - there,
-            high - there,
-            time_limit=time_limit,
-            cutoff=None if cutoff == inf else cutoff - paid,
+            data[others], cost[others], *ends, time_limit=time_limit, cutoff=left
         )
         whole = None
         if inner.taken is not None:
-            whole = ~others
+            whole = np.ones(data.size, dtype=bool)
             whole[others] = inner.taken
         lowest = None if inner.bound is None else inner.bound + paid
         return Cover(whole, inner.status, lowest, inner.given + paid)

@@ -7,6 +7,7 @@ withdrawal constraint (A5) part of the optimisation: `burdens_levels` does that.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -96,33 +97,46 @@ def solve(
         instance.levels == 1 and reserve == 0 and not _held_by_exclusion_alone(instance)
     )
     if practice or not separable:
-        if method == "selection":
-            raise InvalidOption(
-                "method: 'selection' solves one threshold without a reserve, or protocol 'none'; "
-                "use 'auto'"
-            )
-        if practice and method == "model":
-            raise NotSupported(
-                f"method 'model': with {said(instance)} use build_model(instance, "
-                "'burdens-practice') and solve_model(model)"
-            )
-        from mechopt.known.burdens import several_levels
-
-        def solved(problem: Instance, data: float) -> Plan:
-            return several_levels.solve(problem, replace(wanted, reserve=reserve / data), known)
-
-        # A unit as typed, such as 0.1, is no multiple of a power of two.
-        if practice:
-            return solved(instance, 1.0)
-        return exact_edge.in_fractions(in_natural_units(instance, solved), wanted)
+        return _together(instance, wanted, known)
     if method == "model" and protocol != "reassign":
         from mechopt.known import milp  # brings Pyomo and HiGHS
 
         return milp.solve(instance, "burdens", wanted)
+    plan = best_level(instance, _one_at_a_time(instance, wanted), wanted, solver="selection")
+    return exact_edge.in_fractions(plan, wanted)
 
+
+def _together(instance: Instance, wanted: Wanted, known: dict[Any, Any] | None) -> Plan:
+    """What keeps a user depends on how much he gives, or not every burden may be asked for."""
+    practice = instance.practice is not None
+    if wanted.method == "selection":
+        raise InvalidOption(
+            "method: 'selection' solves one threshold without a reserve, or protocol 'none'; "
+            "use 'auto'"
+        )
+    if practice and wanted.method == "model":
+        raise NotSupported(
+            f"method 'model': with {said(instance)} use build_model(instance, "
+            "'burdens-practice') and solve_model(model)"
+        )
+    from mechopt.known.burdens import several_levels
+
+    def solved(problem: Instance, data: float) -> Plan:
+        scaled = replace(wanted, reserve=wanted.reserve / data)
+        return several_levels.solve(problem, scaled, known)
+
+    # A unit as typed, such as 0.1, is no multiple of a power of two.
+    if practice:
+        return solved(instance, 1.0)
+    return exact_edge.in_fractions(in_natural_units(instance, solved), wanted)
+
+
+def _one_at_a_time(instance: Instance, wanted: Wanted) -> Callable[[int, str], LevelAnswer]:
+    """The solver of one level by selection; for "reassign" with who would be replaced."""
+    protocol = wanted.protocol
     replaced = np.zeros(instance.n, dtype=bool)
     if protocol == "reassign":
-        again = {"objective": objective, "target": target, "transfers": transfers}
+        again = {name: getattr(wanted, name) for name in ("objective", "target", "transfers")}
         plain = Plan.null(instance, mechanism="burdens", options=again)
         replaced = levels_without(instance, plain, np.arange(instance.n)) > 0
         replaced |= instance.removable == 0  # his data stay, so nobody has to replace him
@@ -137,16 +151,15 @@ def solve(
             quantity,
             gain=gain,
             unsecured=unsecured_share(instance, protocol),
-            transfers=transfers,
-            reserve=reserve,
+            transfers=wanted.transfers,
+            reserve=wanted.reserve,
             needed=protocol != "none",
         )
         if protocol == "reassign":
             return _too_many_replaced(instance, found, replaced)
         return exact_edge.decided(instance, found, wanted)
 
-    plan = best_level(instance, solve_level, wanted, solver="selection")
-    return exact_edge.in_fractions(plan, wanted)
+    return solve_level
 
 
 def _too_many_replaced(instance: Instance, found: LevelAnswer, replaced: BoolArray) -> LevelAnswer:
