@@ -112,7 +112,7 @@ def test_a_run_that_fails_is_an_error_in_highs_words() -> None:
 
 def test_an_error_of_the_job_comes_back() -> None:
     with pytest.raises(ZeroDivisionError):
-        runs._in_own_thread(lambda: 1 // 0, stop=lambda: None)
+        runs.in_own_thread(lambda: 1 // 0, stop=lambda: None)
 
 
 def test_silent_without_the_base_class(
