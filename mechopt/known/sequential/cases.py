@@ -108,7 +108,7 @@ class _Search:
             for bounds in split(node.bounds, why, self.reasons.acyclic):
                 child = self.program.solve(bounds, bound)
                 if child is not None and child.bound < self.value - near:
-                    heapq.heappush(heap, (child.bound, next(number), child))
+                    heapq.heappush(heap, (child.bound, -next(number), child))
         return min(heap[0][0] if heap else inf, self.settled)
 
     def _try(self, node: _Node) -> None:
