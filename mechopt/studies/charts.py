@@ -1,7 +1,9 @@
 """Charts as inline SVG: no script, no network; colours and text follow the page's style sheet.
 
 Series k has the classes `s{k}` (colour) and its own dash and marker, so that charts can be read
-without colour. Sizes are in units of a 360 × 240 box that scales with the page.
+without colour. Sizes are in units of a 360 × 240 box that scales with the page. Not Matplotlib's
+SVG: the page would need the extra, colours could not follow light and dark, and marks would say
+nothing when pointed at.
 """
 
 from __future__ import annotations
