@@ -15,67 +15,129 @@ Lyapunov ratio at most τ / s, P(L > r) ≥ Φ((E L − r) / s) − C τ / s (Be
 
 where s is the least that any plan of so much data can have, and M is found by bisection.
 
-B(X) is a function of independent events. Its coefficients on single users are √(h_i (1 − h_i))
-times d_i = E[B | i stays] − E[B | i leaves], so by Bessel
+What holds users is bounded by R2 (`relied`), and plans with a total near that of a plan at hand by
+R4 (`nearby`). Of R2 there is a weaker form without weights: with d_i = E[B | i stays] −
+E[B | i leaves], Bessel says of the coefficients of B(X) on single users
 
-    Σ_i h_i (1 − h_i) d_i² ≤ Var B(X) ≤ (b_k √(α (1 − α)) + (b_top − b_k) / 2)²            (R2)
+    Σ_i h_i (1 − h_i) d_i² ≤ Var B(X) ≤ (b_k √(α (1 − α)) + (b_top − b_k) / 2)²            (R5)
 
-as T_1 … T_k are each reached with probability at least 1 − α. Not everybody can be pivotal: with
-λ ≥ 0 on R2 and π_i = d_i / b_top, user i is held by at most the maximum over π of
-v_i b_top π − λ h_i (1 − h_i) π². What remains is a selection problem; every λ and s give a bound.
-In sequence others may follow a leaver, and R2 says nothing.
-With a common shock R1 is written for the state whose probability must be high, and R2 for each.
+so with λ ≥ 0 and π_i = d_i / b_top user i is held by at most the maximum over π of
+v_i b_top π − λ h_i (1 − h_i) π².
+With a common shock R1 is written for the state whose probability must be high.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import erfc, sqrt
+from time import perf_counter
 
 import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.known import allocation
+from mechopt.known.safety import nearby
+from mechopt.known.safety.nearby import reference
+from mechopt.known.safety.relied import SCALES, Relied, free, relied
 from mechopt.known.safety.task import CONFIDENT, Task
 
 _MULTIPLIERS = 24
+_TURNS = 20
+_STEEP = 3.0  # of a step, in logarithms
+Row = tuple[FloatArray, float]
 _SMALL = (1.0, 0.99, 0.9, 0.6)  # shares of the users who count as small
 _BERRY_ESSEEN = 0.5583
 
 
-def least(task: Task, quantity: str, spread: float) -> float:
+def least(
+    task: Task,
+    quantity: str,
+    spread: float,
+    burden: FloatArray | None = None,
+    deadline: float = np.inf,
+) -> float:
     """No safe plan has less of `quantity` ("pay" or "cost"), money; inf if there is none.
 
     :spread: s, the standard deviation of what is lost in a good plan, data
+    :burden: of a good plan, (n,), near which more is known
     """
-    rows = [_data_row(task, spread), (np.ones(task.instance.n), task.threshold), *_tail_rows(task)]
-    # what holds nobody shows which row is the strongest, where all is free with everybody held
-    nobody = np.zeros(task.instance.n)
-    values = [_selected(task, task.gain, quantity, *row) for row in rows]
-    best = max(values)
-    if quantity == "cost" or best == np.inf:
+    everybody = np.ones(task.instance.n)
+    rows = [_data_row(task, spread), (everybody, task.threshold), *_tail_rows(task)]
+    best = max(_selected(free(task), 0.0, quantity, row)[0] for row in rows)
+    if best == np.inf:
         return best
-    if best <= 0:
-        values = [_selected(task, nobody, quantity, *row) for row in rows]
-    weights, amount = rows[int(np.argmax(values))]
+    # what holds nobody shows which row is the strongest, where all is free with everybody held
+    nobody = replace(free(task), least=np.zeros(task.instance.n))
+    row = max(rows, key=lambda one: _selected(nobody, 0.0, quantity, one)[0])
+    best = max(best, _spread_held(task, quantity, row), _best(task, quantity, row, deadline).value)
+    near = None if burden is None else reference(task, burden)
+    if near is None:
+        return best
+    found = _best(task, quantity, (everybody, near.total(near.top)), deadline)
+    start = found.price, found.charge
+    below = nearby.least(near, quantity, found.curves, start, deadline)
+    return max(best, min(found.value, below))
+
+
+def _spread_held(task: Task, quantity: str, row: Row) -> float:
+    """The best bound from R5, which many users need no search for."""
     ceiling, squares = _pivotal_row(task)
     largest = float(np.max(task.gain / np.maximum(2 * squares, tolerances.TINY), initial=0.0))
-    tried: list[float] = []
-    if task.rights and task.order is None and ceiling < np.inf and largest > 0:
-        tried = (largest * np.logspace(-6, 1, _MULTIPLIERS)).tolist()
-    for multiplier in tried:
-        held = _held_at_most(task, multiplier, squares)
-        value = _selected(task, held, quantity, weights, amount)
-        best = max(best, value - multiplier * ceiling)
+    best = 0.0
+    if quantity == "cost" or not task.rights or task.order is not None:
+        return best
+    if ceiling < np.inf and largest > 0:
+        for multiplier in (largest * np.logspace(-6, 1, _MULTIPLIERS)).tolist():
+            held = replace(free(task), least=_held_at_most(task, multiplier, squares))
+            value, _, _ = _selected(held, 0.0, quantity, row)
+            best = max(best, value - multiplier * ceiling)
+    return best
+
+
+@dataclass(frozen=True, eq=False)
+class _Bound:
+    """A lower bound in money, its price of data, and R2 with its multiplier."""
+
+    value: float
+    price: float
+    curves: Relied
+    charge: float
+
+
+def _best(task: Task, quantity: str, row: Row, deadline: float) -> _Bound:
+    """The best bound from Σ weights_i x_i ≥ amount and R2.
+
+    Its weights are raised where users rely on more than they decide, and lowered where on less.
+    """
+    value, price, _ = _selected(free(task), 0.0, quantity, row)
+    best = _Bound(value, price, free(task), 0.0)
+    if quantity == "cost" or not task.rights or task.order is not None or value == np.inf:
+        return best
+    states = [chance for chance, _ in task.hazards.states]
+    for scales in SCALES if len(states) > 1 and min(states) > 0 else SCALES[:1]:
+        weight = task.instance.value * task.most_share * (1 - task.instance.exclusion)
+        step, before = np.ones(task.instance.n), np.zeros(task.instance.n)
+        for turn in range(_TURNS):
+            curves = relied(task, weight, scales)
+            if curves is None or (turn > 0 and perf_counter() > deadline):
+                break
+            value, price, burden = _selected(curves, 1.0, quantity, row)
+            if value > best.value:
+                best = _Bound(value, price, curves, 1.0)
+            way = np.where(curves.leant(1.0, burden) > curves.decides, 1.0, -1.0)
+            step *= np.where(way * before < 0, 0.5, np.where(way * before > 0, 1.2, 1.0))
+            before = way
+            weight = np.minimum(weight * np.exp(np.minimum(step, _STEEP) * way), curves.more)
     return best
 
 
 def _selected(
-    task: Task, held: FloatArray, quantity: str, weights: FloatArray, amount: float
-) -> float:
-    """Least Σ of the curves with Σ weights_i x_i ≥ amount; inf if that is out of reach."""
-    pieces = task.pieces(held)
+    curves: Relied, charge: float, quantity: str, row: Row
+) -> tuple[float, float, FloatArray]:
+    """(least Σ of the curves with Σ weights_i x_i ≥ amount, inf if out of reach; price; x)."""
+    weights, amount = row
+    pieces = curves.pieces(charge)
     weight = weights[pieces.user]
     useful = weight > 0
     pieces = replace(
@@ -86,9 +148,14 @@ def _selected(
         pay=pieces.pay[useful] / weight[useful],
     )
     if not allocation.can_reach(pieces, amount):
-        return np.inf
-    upper = task.instance.capacity * weights
-    return max(0.0, allocation.cheapest(pieces, amount, upper, first=quantity).bound)
+        return np.inf, 0.0, 0 * weights
+    upper = curves.task.instance.capacity * weights
+    found = allocation.cheapest(pieces, amount, upper, first=quantity)
+    return (
+        max(0.0, found.bound - charge * curves.ceiling),
+        found.data_price,
+        found.burden / np.where(weights > 0, weights, 1),
+    )
 
 
 def _data_row(task: Task, spread: float) -> tuple[FloatArray, float]:
@@ -177,7 +244,7 @@ def _least_mean(
 
 
 def _pivotal_row(task: Task) -> tuple[float, FloatArray]:
-    """R2 as Σ squares_i π_i² ≤ ceiling; the ceiling is inf if it says nothing."""
+    """R5 as Σ squares_i π_i² ≤ ceiling; the ceiling is inf if it says nothing."""
     alpha = 1 - task.confidence + CONFIDENT
     kept = np.maximum(1 - task.hazards.mean, tolerances.TINY)
     squares = np.full(task.instance.n, np.inf)

@@ -163,7 +163,8 @@ def _solve_level(
             least = found.value if found.value - least <= 2 * _doubt(task, found) else least
     else:
         spread = 0.0 if found is None else _spread(task.hazards, task, found)
-        least = bound.least(task, quantity, spread)
+        near = None if found is None else found.burden
+        least = bound.least(task, quantity, spread, near, deadline)
     if found is None:
         needed = bound.least(task, "pay", 0.0)
         if needed > budget * (1 + tolerances.REACH):

@@ -84,35 +84,56 @@ class Task:
         need = np.maximum(cost - self.gain, self.reversible * cost - held_by)
         return np.where(need > tolerances.REACH * cost, need, 0.0)
 
-    def pieces(self, held_by: FloatArray) -> Pieces:
+    def pieces(self, held_by: FloatArray, part: FloatArray | None = None) -> Pieces:
         """The users' curves max(0, C − v b, ρ C − held_by), cut where they change their slope."""
-        return curves(self.instance, self.gain, self.reversible, held_by)
+        return curves(self.instance, self.gain, self.reversible, held_by, part)
 
 
-def curves(instance: Instance, gain: FloatArray, rho: FloatArray, held_by: FloatArray) -> Pieces:
-    """Pieces of max(0, C − gain, ρ C − held_by), for 0 ≤ held_by ≤ gain; (n,) each."""
+def curves(
+    instance: Instance,
+    gain: FloatArray,
+    rho: FloatArray,
+    held_by: FloatArray,
+    part: FloatArray | None = None,
+) -> Pieces:
+    """Pieces of max(0, C − gain, ρ C − held_by), for 0 ≤ held_by ≤ gain; (n,) each.
+
+    :part: in [0, 1]; if given, of what ρ C exceeds held_by by only so much is paid until ρ C = gain
+    """
     n, segments = instance.widths.shape
+    theta = np.ones(n) if part is None else part
     with np.errstate(divide="ignore", invalid="ignore"):
         free = np.where(rho > 0, held_by / np.where(rho > 0, rho, 1), np.inf)
-        full = np.where(rho < 1, (gain - held_by) / np.where(rho < 1, 1 - rho, 1), np.inf)
-    # up to `first` nothing is paid; then ρ of the cost; from `second` on all of it
+        turn = np.where(rho > 0, gain / np.where(rho > 0, rho, 1), np.inf)
+        slow = theta * rho
+        early = np.where(
+            slow < 1, (gain - theta * held_by) / np.where(slow < 1, 1 - slow, 1), np.inf
+        )
+        late = np.where(rho < 1, theta * (gain - held_by) / np.where(rho < 1, 1 - rho, 1), np.inf)
+    # up to `first` nothing is paid; then `part` of ρ of the cost, from `turn` on ρ of it; from
+    # `second` on all of it
     first = np.minimum(free, gain)
-    second = np.where(free < gain, np.maximum(full, first), gain)
-    length, cost, pay = (np.zeros((3 * segments, n)) for _ in range(3))
+    second = np.where(early <= turn, early, np.maximum(late, turn))
+    second = np.where(free < gain, np.maximum(second, first), gain)
+    ends, shares = [first, second], [np.zeros(n), rho, np.ones(n)]
+    if part is not None:
+        ends, shares = (
+            [first, np.clip(turn, first, second), second],
+            [0 * rho, slow, rho, 1 + 0 * rho],
+        )
+    length, cost, pay = (np.zeros((len(shares) * segments, n)) for _ in range(3))
     spent = np.zeros(n)
     for j in range(segments):
         rate = instance.cost * instance.slopes[:, j]
         end = spent + rate * instance.widths[:, j]
-        marks = [spent, np.clip(first, spent, end), np.clip(second, spent, end), end]
-        shares: tuple[Any, ...] = (0.0, rho, 1.0)
+        marks = [spent, *(np.clip(one, spent, end) for one in ends), end]
         paid = rate > 0
-        for part, share in enumerate(shares):
-            row = part * segments + j
-            length[row] = (marks[part + 1] - marks[part]) / np.where(paid, rate, 1.0)
-            if part == 0:
+        for at, share in enumerate(shares):
+            row = at * segments + j
+            length[row] = (marks[at + 1] - marks[at]) / np.where(paid, rate, 1.0)
+            if at == 0:
                 length[row] = np.where(paid, length[row], instance.widths[:, j])
             cost[row], pay[row] = rate, rate * share
         spent = end
-    return Pieces(
-        np.tile(np.arange(n), 3 * segments), length.reshape(-1), cost.reshape(-1), pay.reshape(-1)
-    )
+    user = np.tile(np.arange(n), len(shares) * segments)
+    return Pieces(user, length.reshape(-1), cost.reshape(-1), pay.reshape(-1))
