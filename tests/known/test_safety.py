@@ -157,3 +157,9 @@ def test_rows_hold_for_safe_plans(shock: Any) -> None:
             assert high < 1
             assert all(float(weights @ give) * high >= amount for weights, amount in rows)
             assert any(float(weights @ give) * high < amount * 1.03 for weights, amount in rows)
+
+
+@pytest.mark.parametrize(("seed", "case", "users"), [(31, 669, 2), (7, 179, 3)])
+def test_a_threshold_that_takes_everything_is_in_reach(seed: int, case: int, users: int) -> None:
+    """T_2 is all that users have: their shares of T_1 add up to an ulp less than T_2 / T_1."""
+    assert brute.compare(*brute.draw(seed, case, 2, users), None)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mechopt import arrays
+from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.known.safety.search import Safe
@@ -135,8 +135,10 @@ class _Model:
         for one, most in zip(share, reach.tolist()):
             columns: list[int] = []
             for goal in (instance.thresholds / self.task.threshold).tolist():
-                column = build.column(0, 0, 1.0 if most >= goal else 0.0, whole=True)
-                if most >= goal:
+                within = most >= goal * (1 - tolerances.DATA)  # everything may be just enough
+                column = build.column(0, 0, 1.0 if within else 0.0, whole=True)
+                if within:
+                    goal = min(goal, most)
                     above, below = build.row(0, inf), build.row(-inf, goal * (1 - _BELOW))
                     self._data(above, one)
                     self._data(below, one)
