@@ -181,7 +181,7 @@ def answer_text(answer: Any, remark: str = "") -> str:
         errors = answer.metrics.get("standard_error", {})
         rows = [
             (
-                _LABELS.get(name, name),
+                _label(name, answer.metrics),
                 _figure(value) + (f" ± {1.96 * errors[name]:.2g}" if errors.get(name) else ""),
             )
             for name, value in _numbers(answer.metrics)
@@ -190,8 +190,18 @@ def answer_text(answer: Any, remark: str = "") -> str:
     return page.text()
 
 
+def _label(name: str, metrics: Mapping[str, Any]) -> str:
+    if name == "regret" and not metrics.get("regret_exact", True):
+        return "regret, at least (not every report was tried)"
+    return _LABELS.get(name, name)
+
+
 def _numbers(metrics: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
-    return ((name, value) for name, value in metrics.items() if isinstance(value, (int, float)))
+    return (
+        (name, value)
+        for name, value in metrics.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    )
 
 
 def _status(plan: Plan) -> str:

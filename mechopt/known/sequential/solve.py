@@ -43,6 +43,8 @@ from mechopt.withdrawal.moves import check_order
 _FIRST = {"_by_milp": 0.4, "_by_zones": 0.7}  # of the time left, for what is followed by another
 _TRYING = 0.02  # of the time left: making the participation optimum milder …
 _QUICK = 0.1  # … and plans around key users
+_ELSEWHERE = 0.3  # of the time for a designed order: small-first plans, where the gap stays …
+_WIDE = 0.02  # … that wide, of the value
 _EXPLAINING = 0.05  # of the time left: what a level that is out of reach would take
 _AGREE = 1e-7  # relative: a plan and the MILP's optimum this close are the same (HiGHS: 1e-7)
 
@@ -132,9 +134,15 @@ def _by_zones(
             best = improved(task, candidate, best, until)
             if perf_counter() > until:
                 break
-    search = Search(task, best, bound)
+    now = perf_counter()
+    own = task.deadline - (_ELSEWHERE * max(0.0, task.deadline - now) if task.designed else 0.0)
+    search = Search(replace(task, deadline=own), best, bound)
     search.run()
-    return search.best, search.bound
+    if not task.designed or search.value - search.bound <= _WIDE * abs(search.value):
+        return search.best, search.bound
+    ready = Search(replace(task, order="small-first"), search.best, search.bound)
+    ready.run()  # its plans hold in a designed order, its bound does not
+    return (ready.best if ready.value < search.value else search.best), search.bound
 
 
 def _by_milp(

@@ -83,8 +83,11 @@ def _access(mechanism: DirectMechanism) -> dict[str, float]:
     return {"access": float(space.probability @ entered) / population.n}
 
 
-def _regret(mechanism: DirectMechanism) -> dict[str, float]:
-    """Over the types; of a rule, which takes any report, over every report > 0 as well."""
+def _regret(mechanism: DirectMechanism) -> dict[str, float | bool]:
+    """Over the types; of a rule, which takes any report, over every report > 0 as well.
+
+    "regret_exact" is False where not every report was tried: the regret is at least that.
+    """
     from mechopt.private.regret import mechanism_regret
 
     types = mechanism_regret(mechanism).interim
@@ -95,8 +98,9 @@ def _regret(mechanism: DirectMechanism) -> dict[str, float]:
     rule = mechanism.mechanism.removeprefix("rule ")
     limit = mechanism.options.get("time_limit")
     seconds = inf if limit is None else float(limit)
-    every = rule_regret(mechanism.population, rule, reports="all", seconds=seconds).interim
-    return {"regret": max(types, every), "regret_types": types}
+    found = rule_regret(mechanism.population, rule, reports="all", seconds=seconds)
+    known = {} if found.exact else {"regret_exact": False}
+    return {"regret": max(types, found.interim), "regret_types": types, **known}
 
 
 def _room(mechanism: DirectMechanism) -> float:
