@@ -338,8 +338,7 @@ class Compiled:
 def from_pyomo(model: Any) -> Compiled:
     """Compile a linear Pyomo model. One row per constraint.
 
-    The simple kind is read directly, several times faster; the rest goes through Pyomo's standard
-    form.
+    The simple kind is read directly (`read_rows`); the rest goes through Pyomo's standard form.
     """
     with paused_gc():
         rows = read_rows(model)
