@@ -196,12 +196,14 @@ def exact_parts(column: FloatArray) -> list[float]:
     for start in range(0, column.size, _BLOCK):
         rest = column[start : start + _BLOCK]
         upper, left = head[: rest.size], buffer[: rest.size]
-        while largest := max(float(rest.max()), -float(rest.min())):
+        largest = max(float(rest.max()), -float(rest.min()))
+        while largest:
             grid = ldexp(1.0, frexp(largest)[1] + frexp(float(rest.size))[1])
             np.add(rest, grid, out=upper)
             upper -= grid
             parts.append(float(upper.sum()))
             rest = np.subtract(rest, upper, out=left)
+            largest = max(grid * 2.0**-53, 5e-324) if rest.any() else 0.0  # half an ulp of the grid
     return parts
 
 
