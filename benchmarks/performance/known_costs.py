@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import tools
+from people import by_sorting, one_threshold_fields
 from spec import OURS, Route, Spec
 
 import mechopt as mo
@@ -15,18 +16,9 @@ from mechopt.solver.highs import LinearProgram, from_pyomo
 LEVELS = 10
 
 
-def users(n: int) -> dict[str, np.ndarray]:
-    """Lognormal costs, values and capacities; the same for every route."""
-    rng = np.random.Generator(np.random.PCG64(n))
-    return {name: rng.lognormal(0, 1, n) for name in ("cost", "value", "capacity")}
-
-
 def one_threshold(n: int) -> mo.Instance:
     """T is 1.2 times what is given without payments."""
-    people = users(n)
-    free = np.minimum(people["capacity"], people["value"] / people["cost"]).sum()
-    top = min(1.2 * free, 0.9 * people["capacity"].sum())
-    return mo.Instance(**people, thresholds=[top], provider_value=1e9)
+    return mo.Instance(**one_threshold_fields(n))
 
 
 def ten_thresholds(n: int) -> mo.Instance:
@@ -65,16 +57,6 @@ def expenditure(instance: mo.Instance) -> float:
 
 def by_model(instance: mo.Instance) -> float:
     return mo.solve(instance, "burdens", objective="expenditure", method="model").objective
-
-
-def by_sorting(instance: mo.Instance) -> float:
-    """Free data first, then the cheapest: a page of NumPy, without bound or exact totals."""
-    free = np.minimum(instance.capacity, instance.value / instance.cost)
-    order = np.argsort(instance.cost)
-    width = (instance.capacity - free)[order]
-    before = np.cumsum(width) - width
-    taken = np.clip(instance.thresholds[0] - free.sum() - before, 0, width)
-    return float(instance.cost[order] @ taken)
 
 
 def lp(instance: mo.Instance) -> LinearProgram:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from known_costs import LEVELS, users
+from known_costs import LEVELS
+from people import users
 from spec import OURS, Route, Spec
 
 import mechopt as mo
