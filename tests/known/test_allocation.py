@@ -63,6 +63,19 @@ def test_exact_sum(spread: float) -> None:
     assert exact_sum(np.zeros(5000), 2.5) == 2.5
 
 
+@pytest.mark.parametrize("size", [799, 800, 1500])
+@pytest.mark.parametrize("scale", [1.0, 1e-310, 5e-324, 1e300])
+def test_exact_parts_lose_nothing(size: int, scale: float) -> None:
+    rng = np.random.default_rng(size)
+    for column in (
+        rng.normal(size=size) * scale / size,
+        np.where(rng.random(size) < 0.01, 5e-324, 0.0),
+        rng.normal(size=size) * 10.0 ** rng.integers(-300, 300, size),
+    ):
+        parts = arrays.exact_parts(column)
+        assert sum(map(Fraction, parts)) == sum(map(Fraction, column.tolist()))
+
+
 def test_many_pieces_duality() -> None:
     """Value equals the Lagrangian bound, with and without a binding budget, at n = 3000."""
     import mechopt as mo

@@ -18,6 +18,7 @@ from benchmarks.levels.recorded import instance_of, wanted
 from mechopt.formulations import burdens_zones
 from mechopt.known.sequential import milp
 from mechopt.known.sequential import search as search_module
+from mechopt.known.sequential import solve as solve_module
 from mechopt.known.sequential.cutoffs import sliced
 from mechopt.known.sequential.points import Box, points, within
 from mechopt.known.sequential.relaxation import Relaxation, Value, _Master, evaluate
@@ -309,3 +310,34 @@ def test_exclusion_is_kept_in_sequence(seed: int) -> None:
             other = mo.Plan.from_arrays(instance, burden, payment)
             if mo.check_withdrawal(instance, other, protocol="sequential").stable:
                 assert payment.sum() >= plan.bound - 1e-6
+
+
+class _NoPlan:
+    """A search that finds no plan in a designed order."""
+
+    def __init__(self, task: Task, best: object, floor: float) -> None:
+        self.task, self.best, self.bound = task, best, floor
+        self.value = inf if best is None else best.answer.allocation.value
+        if not task.designed:
+            self.own = Search(task, best, floor)
+
+    def run(self) -> None:
+        if not self.task.designed:
+            self.own.run()
+            self.best, self.value = self.own.best, self.own.value
+
+
+def test_a_designed_order_takes_a_small_first_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = mo.generate("lognormal", 60, tightness=1.05, levels=2, shape=3.0, seed=4)
+    aim = {"objective": "expenditure", "protocol": "sequential", "target": 1.0, "time_limit": 4}
+    small = mo.solve(instance, "burdens", order="small-first", **aim)
+    monkeypatch.setattr(solve_module, "Search", _NoPlan)
+    monkeypatch.setattr(solve_module, "_steps", lambda task: [solve_module._by_zones])
+    plan = mo.solve(instance, "burdens", order="designed", **aim)
+    alone = mo.solve(instance, "burdens", **{**aim, "protocol": "simultaneous"})
+    assert plan.objective < 0.95 * alone.objective  # not the plan that holds in every order
+    assert plan.objective == pytest.approx(small.objective, rel=0.05)
+    assert plan.status == "feasible"  # a bound on small-first plans is none on all orders
+    assert plan.bound < small.bound
+    assert mo.check_withdrawal(instance, plan, "sequential", plan.order).stable
+    assert mo.audit(instance, plan).ok

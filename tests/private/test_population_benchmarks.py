@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
+from mechopt.commands.show import answer_text
 from mechopt.private.benchmarks import contract_amounts, price_amounts, supply_law
 from mechopt.private.rule_regret import rule_regret
 from mechopt.private.rules import RULES
@@ -164,6 +165,18 @@ def test_rules_are_sustainable_and_their_regret_exact(rule):
         assert exact.ex_post >= exact.interim - 1e-12
         some += exact.interim > 1e-6
     assert some > 2
+
+
+def test_a_regret_cut_short_says_so():
+    population = mo.Population([mo.Group(30, [1, 1.5, 2, 3], [0.25] * 4, 1, 10, 0.5)], [12.75])
+    whole = mo.solve(population, "rule", rule="proportional")
+    short = mo.solve(population, "rule", rule="proportional", time_limit=1e-6)
+    assert rule_regret(population, "proportional", reports="all").exact
+    assert "regret_exact" not in whole.metrics
+    assert short.metrics["regret_exact"] is False
+    assert whole.metrics["regret_types"] <= short.metrics["regret"] <= whole.metrics["regret"]
+    assert "regret, at least" in answer_text(short)
+    assert "at least" not in answer_text(whole)
 
 
 def test_monte_carlo_regret_is_within_its_standard_error():
