@@ -148,7 +148,9 @@ def solve(population: Population, *, rule: str = "proportional", seed: int = 0) 
     """The rule as a mechanism, if users report truthfully; `metrics["regret"]` says if they will.
 
     "regret" is over every report > 0, "regret_types" over the types alone; both count a
-    misreporter's right to withdraw. TooLarge beyond STATE_LIMIT states.
+    misreporter's right to withdraw. Where not every report was tried, for their number or the time
+    limit, "regret_exact" is False and the regret at least "regret". TooLarge beyond STATE_LIMIT
+    states.
     """
     run, burden = apply_rule(population, rule, population.states.counts)
     terms = DirectTerms(objective="improvement", incentive="none", transfers=False)
