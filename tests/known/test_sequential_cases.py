@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import count
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -11,11 +13,12 @@ import pytest
 
 import mechopt as mo
 from benchmarks.levels.bounds import Plans, drawn
-from mechopt.known.sequential import reasons
+from mechopt.known.sequential import cases, reasons
 from mechopt.known.sequential.cases import by_cases
 from mechopt.known.sequential.reasons import Fact, Point, Reasons
 from mechopt.known.sequential.task import Task
 from mechopt.problem.aims import required_total
+from mechopt.solver import highs
 from tests.oracles import oracle_levels as oracle
 
 ORDERS = ("small-first", "large-first", "given")
@@ -105,6 +108,63 @@ def test_the_optimum_case_by_case(seed: int, order: str) -> None:
             least = min(least, found)
     assert bound <= least * (1 + 1e-7) + 1e-8
     assert value <= least * (1 + 1e-6) + 1e-6 or perf_counter() > task.deadline
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_stopped_or_finds_no_plan_claims_no_more(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Points at which all stay but no plan is made stay below the bound, whenever time is over."""
+    instance = mo.generate("lognormal", 4, tightness=1.05, levels=3, shape=2.0, seed=seed)
+    total = required_total(instance, 3, 0.0)
+
+    def task(deadline: float) -> Task:
+        return Task(instance, 3, "pay", 0.0, total, "small-first", inf, deadline, 0)
+
+    best, _ = by_cases(task(perf_counter() + 10), None, 0.0)
+    assert best is not None
+    assert best.answer.allocation is not None
+    value = best.answer.allocation.value
+    monkeypatch.setattr(cases._Search, "_try", lambda self, node: None)
+    for turns in (1, 3, 10, 30, 100, 1000):
+        monkeypatch.setattr(cases, "perf_counter", count().__next__)
+        none, bound = by_cases(task(turns), None, 0.0)
+        assert none is None
+        assert bound <= value * (1 + 1e-7)
+
+
+def test_a_node_that_is_not_decided_excludes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = mo.generate("lognormal", 4, tightness=1.05, levels=3, shape=2.0, seed=4)
+    aim = {"objective": "expenditure", "protocol": "sequential", "target": 1.0}
+    truth = mo.solve(instance, "burdens", **aim)
+    assert truth.status is mo.Status.OPTIMAL
+    solve, calls = highs.Session.solve, count()
+
+    def unsure(session: highs.Session, *given: Any, **options: Any) -> Any:
+        found = solve(session, *given, **options)
+        return replace(found, status=mo.Status.UNKNOWN, x=None) if next(calls) % 3 == 2 else found
+
+    monkeypatch.setattr(highs.Session, "solve", unsure)
+    plan = mo.solve(instance, "burdens", **aim, time_limit=3)
+    assert plan.bound is not None
+    assert plan.bound <= truth.objective * (1 + 1e-7)
+
+
+@pytest.mark.parametrize("order", ["small-first", "designed"])
+def test_beside_a_user_nobody_would_ask(order: str) -> None:
+    aim = {"objective": "expenditure", "protocol": "sequential", "target": 1.0, "order": order}
+    for seed in (8, 10):
+        few = mo.generate("lognormal", 4, tightness=1.05, levels=3, shape=2.0, seed=seed)
+        more = mo.Instance(
+            cost=[*few.cost, 1e16],
+            value=[*few.value, 1.0],
+            capacity=[*few.capacity, 1.0],
+            thresholds=few.thresholds,
+            shares=few.shares,
+        )
+        alone, beside = (mo.solve(users, "burdens", **aim) for users in (few, more))
+        assert alone.status == beside.status == "optimal"
+        assert beside.objective == pytest.approx(alone.objective, rel=1e-9)
 
 
 def test_few_users_are_proved() -> None:

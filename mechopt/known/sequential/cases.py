@@ -32,6 +32,7 @@ from mechopt.known.sequential.reasons import (
     split,
 )
 from mechopt.known.sequential.task import Candidate, Task
+from mechopt.problem.instance import Instance
 from mechopt.solver import highs, runs
 from mechopt.solver.builder import Builder
 from mechopt.status import Status
@@ -39,6 +40,7 @@ from mechopt.tolerances import TINY
 
 _MOST = 8  # users
 _NEAR = 10 * STRICT  # of what all users gain: a plan this close to the bound is optimal
+_DEAREST = 1e8  # times all gains: what all the data from one user need cost at most
 _TRIED = 16  # nodes between two attempts to make plans of points at which somebody leaves …
 _TRYING = 0.05  # … and seconds for each
 
@@ -96,7 +98,7 @@ class _Search:
             if not heap or heap[0][0] >= self.value - near:
                 break
             if self.stopped or perf_counter() > self.task.deadline:
-                return heap[0][0]
+                return min(heap[0][0], self.settled, self.program.undecided)
             bound, _, node = heapq.heappop(heap)
             why = self.reasons.leaves(node.point, node.bounds)
             if why is None or turn % _TRIED == 0:
@@ -109,7 +111,7 @@ class _Search:
                 child = self.program.solve(bounds, bound)
                 if child is not None and child.bound < self.value - near:
                     heapq.heappush(heap, (child.bound, -next(number), child))
-        return min(heap[0][0] if heap else inf, self.settled)
+        return min(heap[0][0] if heap else inf, self.settled, self.program.undecided)
 
     def _try(self, node: _Node) -> None:
         """A plan from the point, if it is better than the best one."""
@@ -122,13 +124,20 @@ class _Search:
         self.best = improved(replace(task, deadline=until), candidate, self.best, until)
 
 
+def _bounded(task: Task) -> Instance:
+    """The users, with no cost beyond what rules them out: HiGHS takes no 10^15 beside a 1."""
+    instance = task.below
+    most = _DEAREST * exact_sum(scale_of(task)) / (instance.slopes.max(axis=1) * task.total)
+    return instance.replace(cost=np.minimum(instance.cost, most))
+
+
 class _Program:
     """The linear program of a node, in units of the total and of what users gain."""
 
     def __init__(self, task: Task) -> None:
-        self.task, instance = task, task.below
+        self.task, self.users = task, _bounded(task)
+        instance, gain = self.users, task.gain
         self.n = instance.n
-        gain = task.gain
         self.scale = scale_of(task)
         self.unit = max(float(gain.mean()), TINY)
         self.pays = task.quantity == "pay" and task.budget > 0
@@ -168,6 +177,7 @@ class _Program:
             dual_feasibility_tolerance=1e-10,
         )
         self.applied: Bounds = {}
+        self.undecided = inf  # the least bound of nodes that HiGHS did not decide
 
     def solve(self, bounds: Bounds, floor: float) -> _Node | None:
         """The node of these bounds; None if it is empty. `floor` is a bound already, money."""
@@ -184,12 +194,13 @@ class _Program:
         solution = self.session.solve()
         if solution.status is Status.INFEASIBLE:
             return None
-        if solution.x is None or solution.bound is None:
-            raise RuntimeError(solution.termination)
+        if solution.x is None or solution.bound is None:  # no answer of HiGHS: nothing is excluded
+            self.undecided = min(self.undecided, floor)
+            return None
         x = solution.x
         burden = np.array([sum(x[column] for column in columns) for columns, _ in self.give])
         paid = np.array([x[pay] for _, pay in self.give]) * self.unit
-        instance, task = self.task.below, self.task
+        instance, task = self.users, self.task
         cost = instance.cost_of(np.clip(burden * task.total, 0.0, instance.capacity))
         r = (instance.reversibility * cost - paid) / self.scale
         value = 0.0 if task.quantity == "pay" and not self.pays else solution.bound * self.unit
@@ -199,7 +210,7 @@ class _Program:
         return key[0] == "order" and self.task.designed
 
     def _add(self, key: Key) -> None:
-        removable = self.task.below.removable
+        removable = self.users.removable
         weight = np.zeros(self.n)
         if key[0] == "left":
             gone = np.array([key[1] >> user & 1 for user in range(self.n)])
