@@ -49,6 +49,25 @@ def test_answers_in_sequence_are_those_of_the_game_tree() -> None:
     assert not wrong
 
 
+def test_plans_in_sequence_cut_short_claim_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = 0
+    for seed in range(30_080, 30_140):
+        instance, _, options = case_in_sequence(seed)
+        truth = mo.solve(instance, "burdens", protocol="sequential", **options)
+        sign = 1 if options["objective"] in ("expenditure", "social-cost") else -1
+        for looks in (0, 1, 3, 10, 40):
+            left = iter([0.0] * looks)
+            with monkeypatch.context() as patch:
+                patch.setattr(few, "perf_counter", lambda left=left: next(left, np.inf))
+                plan = mo.solve(instance, "burdens", protocol="sequential", **options)
+            if truth.level and plan.level:
+                told += plan.status == "feasible"
+                assert sign * (plan.bound - truth.objective) <= 1e-9
+                assert sign * (plan.objective - truth.objective) >= -1e-9
+            assert plan.status != "null" or not truth.level
+    assert told > 5
+
+
 def test_many_users_are_not_listed_one_by_one() -> None:
     n = 300_000
     instance = mo.Instance(1.0, 1.0, np.full(n, 4.0), [n / 2], unit=0.5, provider_value=n)

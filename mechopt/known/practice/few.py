@@ -91,11 +91,11 @@ class Few:
                 if first[at] > found.value:
                     break
                 continue
-            if perf_counter() > deadline:
-                return replace(found, bound=min(found.value, float(first[at])))
             top = limit if quantity == "cost" else min(limit, found.value)
             paid = self._held(at, payment[at], order, top - float(self.contact[at]), deadline)
             if paid is None:
+                if perf_counter() > deadline:  # it may hold with payments that were not tried
+                    return replace(found, bound=min(found.value, float(first[at])))
                 continue
             given, who_first = paid
             spends = np.array([exact_sum(given) + float(self.contact[at])])
