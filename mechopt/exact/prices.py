@@ -50,9 +50,18 @@ class LevelProblem:
         self.best: tuple[Fraction, list[Fraction], list[Fraction]] | None = None
         self.nodes = 0
 
-    def reachable(self) -> bool:
-        """Whether the offers, convexified, reach the level within the budget."""
-        return self.provider.offered(self.level) and self._prices(self._offers({}))[1] is not None
+    def reachable(self) -> bool | None:
+        """Whether the level is reached within the budget; None if one node does not tell.
+
+        It is not if the offers, convexified, do not reach it; it is if what they take is a plan.
+        """
+        if not self.provider.offered(self.level):
+            return False
+        mix = self._prices(self._offers({}))[1]
+        if mix is None:
+            return False
+        self.consider_burdens([point[0] for point in mix.points])
+        return True if self.best is not None else None
 
     def solve(self) -> dict[str, Any]:
         """The proof tree; `best` is then (value, burdens, payments), or None."""

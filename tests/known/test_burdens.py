@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
+from mechopt.exact.prices import LevelProblem
 from tests.oracles import brute_force
 from tests.problems import random_instance
 
@@ -215,3 +216,23 @@ def test_exact_edges_of_many_users_are_decided(more: Fraction, status: str) -> N
     late = mo.solve(instance, "burdens", transfers=False, time_limit=0.1)
     assert late.status == "unknown"
     assert "longer time limit" in late.reason
+
+
+def test_exact_edges_of_many_users_with_two_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that users have is enough, a little more is not; what one node leaves open is unknown."""
+    random = np.random.default_rng(5)
+    cost, value, capacity = (
+        [Fraction(int(one), 100) for one in random.integers(1, most, 600)]
+        for most in (999, 900, 300)
+    )
+    top = sum(capacity)
+    for more, level in ((Fraction(0), 2), (Fraction(1, 10**25), 1)):
+        instance = mo.Instance(
+            cost, value, capacity, [top / 2, top + more], ["1/2", 1], provider_value=10**7
+        )
+        plan = mo.solve(instance, "burdens")
+        assert (plan.status, plan.level) == ("optimal", level)
+    monkeypatch.setattr(LevelProblem, "consider", lambda *given: None)  # no plan: only the hull
+    plan = mo.solve(instance.replace(thresholds=[top / 2, top]), "burdens")
+    assert plan.status == "unknown"
+    assert "exact search" in plan.reason

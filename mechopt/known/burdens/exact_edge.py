@@ -50,7 +50,14 @@ def decided(instance: Instance, answer: LevelAnswer, wanted: Wanted) -> LevelAns
             f"fractions must, and these take about {seconds:.2g} s; give a longer time limit"
         )
         return replace(answer, undecided=undecided)
-    if not _exactly_short(instance, answer.level, wanted):
+    short = _exactly_short(instance, answer.level, wanted)
+    if short is None:
+        undecided = (
+            f"whether level {answer.level} is reached exactly was not decided: it is so close that "
+            f"an exact search must, and with what may be lost by leaving that is for {SMALL} users"
+        )
+        return replace(answer, undecided=undecided)
+    if not short:
         return answer
     return LevelAnswer(
         answer.level,
@@ -79,8 +86,12 @@ def _uses_all(
     return bool(exact_sum(room) <= _WITHIN * amount)
 
 
-def _exactly_short(instance: Instance, level: int, wanted: Wanted) -> bool:
-    """Whether exact prices prove that nothing reaches the level."""
+def _exactly_short(instance: Instance, level: int, wanted: Wanted) -> bool | None:
+    """Whether exact prices prove that nothing reaches the level.
+
+    None where they leave it open: beyond `SMALL` users there is no search, only the convex hulls of
+    what users can be asked for, and whether what these take is a plan.
+    """
     from mechopt.exact.prices import LevelProblem
 
     loose = replace(wanted, objective="provider-surplus", target=None)
@@ -88,7 +99,8 @@ def _exactly_short(instance: Instance, level: int, wanted: Wanted) -> bool:
         loose = replace(loose, reserve=0.0)
     provider = _provider(instance, loose)
     if instance.n > SMALL:
-        return not LevelProblem(provider, level).reachable()
+        reached = LevelProblem(provider, level).reachable()
+        return None if reached is None else not reached
     return provider.least(level, LevelProblem(provider, level).solve()) is None
 
 
