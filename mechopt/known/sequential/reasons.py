@@ -22,7 +22,7 @@ from mechopt.arrays import FloatArray, IntArray
 from mechopt.known.sequential.task import Task, given_order
 from mechopt.tolerances import TINY
 
-STRICT = 1e-8  # by how much strict inequalities hold, of a user's gain or of the total
+STRICT = 4e-9  # by how much strict inequalities hold, of a user's gain or of the total
 _HALF = STRICT / 2
 
 Key = tuple[Any, ...]
