@@ -234,6 +234,8 @@ def settle(
     burden = burden.copy()
     parts = [*exact_parts(burden), -amount]  # their sum, without rounding, is Σ x_i − amount
     missing, dust = -fsum(parts), tolerances.rounding(burden.size) * amount
+    if missing == 0:
+        return burden
 
     def put(user: int, level: float) -> float:
         """Set one burden; what is missing then, correctly rounded, so that its sign is exact."""

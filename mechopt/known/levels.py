@@ -75,6 +75,17 @@ class LevelAnswer:
     undecided: str = ""
     note: str = ""
 
+    def sums(self, instance: Instance) -> tuple[float, float]:
+        """What the plan spends and its social cost, money; worked out once (n additions each)."""
+        assert self.allocation is not None
+        assert self.payment is not None
+        if "_sums" not in self.__dict__:
+            burden = self.allocation.burden
+            cost = arrays.exact_sum(instance.cost_of(burden))
+            self.__dict__["_sums"] = spending(instance, burden, self.payment), cost
+        sums: tuple[float, float] = self.__dict__["_sums"]
+        return sums
+
 
 def rank_candidates(
     instance: Instance,
@@ -196,8 +207,7 @@ def _as_plan(
     assert allocation is not None
     assert payment is not None
     share = instance.share_at(answer.level)
-    spent = spending(instance, allocation.burden, payment)
-    cost = arrays.exact_sum(instance.cost_of(allocation.burden))
+    spent, cost = answer.sums(instance)
     slack = allocation.value - allocation.bound  # what duality leaves open, ≥ 0
     contact = spent - arrays.exact_sum(payment) if instance.practice else 0.0
     borne = cost + contact if objective == "welfare" else cost  # nobody receives the contact

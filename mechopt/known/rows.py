@@ -14,7 +14,7 @@ from mechopt.arrays import FloatArray, IntArray, exact_sum
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 from mechopt.withdrawal.simultaneous import all_stay_slack
-from mechopt.withdrawal.stage import stage_of
+from mechopt.withdrawal.stage import Stage
 
 
 def checked(plan: Plan, level: int, note: str = "") -> Plan:
@@ -84,7 +84,7 @@ def _fault(plan: Plan, level: int) -> str:
     if plan.dropout is not None:  # who stays when others are lost was decided with the payments
         return ""
     if instance.levels > 1 or plan.reserve > 0:
-        return _leaving(plan)
+        return _leaving(plan, cost)
     return _not_needed(plan, cost, excess)
 
 
@@ -108,11 +108,20 @@ def needless(instance: Instance, burden: FloatArray, data: float) -> IntArray:
     return few
 
 
-def _leaving(plan: Plan) -> str:
+def _leaving(plan: Plan, cost: FloatArray) -> str:
     """(W1); what is sustained in sequence was decided when the plan was accepted."""
     if plan.protocol == "sequential":
         return ""
-    stage = stage_of(plan.instance, plan, exact=False)
+    instance = plan.instance
+    stage = Stage.from_arrays(
+        plan.burden,
+        instance.reversibility * cost - plan.payment,
+        instance.value,
+        instance.removable,
+        instance.thresholds,
+        instance.shares,
+        exclusion=instance.exclusion,  # what is committed is not designed for, but built on
+    )
     slack, _ = all_stay_slack(stage)
     leaves = stage.movers[slack < -stage.money_tolerance[stage.movers]]
     return f"{plan.instance.name(int(leaves[0]))} gains by leaving (A5)" if leaves.size else ""

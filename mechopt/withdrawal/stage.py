@@ -86,9 +86,12 @@ class Stage:
         thresholds = np.asarray(thresholds, dtype=kind)
         zero = thresholds[:1] * 0
         shares = np.concatenate((zero, np.asarray(shares, dtype=kind)))
+        columns = [
+            np.asarray(column, dtype=kind) for column in (r, v, delta, bonus, exclusion, committed)
+        ]
         r, v, delta, bonus, exclusion, committed = (
-            np.broadcast_to(np.asarray(column, dtype=kind), x.shape)
-            for column in (r, v, delta, bonus, exclusion, committed)
+            column if column.shape == x.shape else np.broadcast_to(column, x.shape)
+            for column in columns
         )
         x = x.astype(kind, copy=False)
         if exact:

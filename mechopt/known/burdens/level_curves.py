@@ -148,12 +148,15 @@ def distinct(instance: Instance, level: int, total: float, burden: FloatArray) -
     cost is itself within the tolerance on money is left alone.
     """
     threshold = float(instance.thresholds[level - 1])
+    if total > threshold:
+        return burden
     taken = instance.removable * burden
-    matters = instance.reversibility * instance.cost_of(burden) > 0.1 * tolerances.MONEY * (
-        instance.value * instance.share_at(level)
-    )
-    small = np.flatnonzero((taken > 0) & (taken < MARGIN * threshold) & matters)
-    if total > threshold or small.size == 0:
+    small = np.flatnonzero((taken > 0) & (taken < MARGIN * threshold))
+    if small.size:
+        cost = instance.reversibility[small] * cost_of(instance, small, burden[small])
+        gain = instance.value[small] * instance.share_at(level)
+        small = small[cost > 0.1 * tolerances.MONEY * gain]
+    if small.size == 0:
         return burden
     burden = burden.copy()
     for user in small.tolist():

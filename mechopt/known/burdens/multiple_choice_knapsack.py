@@ -11,7 +11,7 @@ how many of several alike users are above a gap.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, pairwise, product
 from math import inf
 from time import perf_counter
@@ -30,6 +30,8 @@ class Choice:
     """A burden vector (n,) data, its value (money), a proved lower bound, and the prices.
 
     burden is None if none was found: `value` is then inf, and bound = inf proves there is none.
+
+    :settled: whether the burdens sum to the total exactly, as those of a selection do
     """
 
     burden: FloatArray | None
@@ -38,6 +40,7 @@ class Choice:
     data_price: float = 0.0
     budget_price: float = 0.0
     nodes: int = 0
+    settled: bool = field(default=False, kw_only=True)
 
 
 def minimise(problem: Knapsack, *, accuracy: float, deadline: float) -> Choice:

@@ -193,8 +193,7 @@ def level_row(instance: Instance, found: LevelSolution, seconds: float) -> dict[
     }
     if answer.allocation is not None and answer.payment is not None:
         row["status"] = "sustained"
-        row["expenditure"] = spending(instance, answer.allocation.burden, answer.payment)
-        row["social_cost"] = exact_sum(instance.cost_of(answer.allocation.burden))
+        row["expenditure"], row["social_cost"] = answer.sums(instance)
         row["bound"] = answer.allocation.bound
     return row
 

@@ -84,7 +84,8 @@ def solve_level(
     burden = found.burden
     if withdrawal == "whole":
         burden = level_curves.distinct(instance, level, total, burden)
-    burden = arrays.settle(burden, np.where(burden > 0, instance.capacity, 0.0), total)
+    if not found.settled or burden is not found.burden:
+        burden = arrays.settle(burden, np.where(burden > 0, instance.capacity, 0.0), total)
     payment = _needed(instance, level, total, burden, withdrawal)
     if budget == 0:
         payment = np.zeros(instance.n)
@@ -120,7 +121,7 @@ def _solve_curves(
         freely = allocation.cheapest(pieces, total, instance.capacity, first="cost")
         payment = _needed(instance, level, total, freely.burden, withdrawal)
         if exact_sum(payment) <= budget:
-            return Choice(freely.burden, freely.value, freely.bound, freely.data_price), 0.0
+            return _chosen(freely, freely.bound), 0.0
     convex = _convex_pieces(instance, level, reserve) if withdrawal == "whole" else None
     if convex is not None:
         return _by_selection(instance, convex, quantity, total, budget)
@@ -184,16 +185,19 @@ def pieces_kept_by(
 
     :gain: v_i b_k (A3). Where least > 0, burdens start there, at the payment `paid`. Without
 
-    payment up to where (A3) or obedience binds; then the need grows by ρ θ or θ per unit.
+    payment up to where (A3) or obedience binds; then the need grows by ρ θ or θ per unit. Where
+    that is the same for everybody there are but two kinds of pieces, unpaid ones and paid ones.
     """
     recovered = instance.reversibility
     with np.errstate(divide="ignore", invalid="ignore"):
         obey = np.where(recovered > 0, loss / recovered, inf)
         join = np.where(recovered < 1, (gain - loss) / (1 - recovered), inf)
     free = np.minimum(gain, obey)  # cost up to which nothing is needed
+    raised = bool(least.any())
+    if not raised and ((recovered == 1) | (gain <= obey)).all():
+        return allocation.user_pieces(instance, free, np.zeros(instance.n))
     turn = np.where(gain <= obey, free, np.maximum(join, free))
     steep = np.flatnonzero((least > 0) & (least <= instance.capacity))
-    raised = bool(least.any())
     columns: list[tuple[Any, Any, Any, Any]] = []
     if raised:
         cost = instance.cost_of(least)[steep]
@@ -250,7 +254,12 @@ def _by_selection(
         return Choice(None, inf, inf), least
     bound = 0.0 if quantity == "pay" and budget == 0 else found.bound
     least = found.value if quantity == "pay" and budget > 0 else 0.0
-    return Choice(found.burden, found.value, bound, found.data_price, found.budget_price), least
+    return _chosen(found, bound), least
+
+
+def _chosen(found: Allocation, bound: float) -> Choice:
+    prices = found.data_price, found.budget_price
+    return Choice(found.burden, found.value, bound, *prices, settled=True)
 
 
 def out_of_reach(instance: Instance, level: int, quantity: str, total: float) -> LevelAnswer | None:
@@ -265,6 +274,8 @@ def out_of_reach(instance: Instance, level: int, quantity: str, total: float) ->
         return LevelAnswer(
             level, None, None, quantity, reason, {"constraint": "reserve", "data": over}
         )
+    if float(instance.capacity.sum()) - total > tolerances.DATA * total:
+        return None  # far beyond the rounding of the sum
     short = -exact_sum(instance.capacity, -total)
     if short <= tolerances.REACH * total:
         return None
