@@ -52,13 +52,9 @@ def enumeration(rng: np.random.Generator, number: int, counts: Counter[str]) -> 
         for level in range(1, levels + 1):
             for quantity in ("pay", "cost"):
                 for transfers in (True, False):
+                    wanted = Wanted(transfers=transfers, reserve=reserve)
                     found = simultaneous_level.solve_level(
-                        instance,
-                        level,
-                        quantity,
-                        transfers=transfers,
-                        reserve=reserve,
-                        deadline=perf_counter() + 20,
+                        instance, level, quantity, wanted, perf_counter() + 20
                     )
                     answer = found.answer.allocation
                     got = inf if answer is None else answer.value

@@ -32,14 +32,9 @@ SIZES = ((2, 4), (3, 3), (4, 2), (5, 1), (3, 4), (4, 3))
 
 def level_value(instance, level, quantity, transfers, reserve):
     """Our optimum at one level, inf if out of reach; fails if undecided or unproved."""
-    found = simultaneous_level.solve_level(
-        instance,
-        level,
-        quantity,
-        transfers=transfers,
-        reserve=reserve,
-        deadline=perf_counter() + 20,
-    )
+    wanted = Wanted(transfers=transfers, reserve=reserve)
+    deadline = perf_counter() + 20
+    found = simultaneous_level.solve_level(instance, level, quantity, wanted, deadline)
     assert not found.undecided
     allocation = found.answer.allocation
     if allocation is None:
@@ -84,9 +79,7 @@ def test_a_binding_budget_equals_enumeration(seed: int) -> None:
         least = oracle.level_optimum(instance, level, "pay")
         if least == inf:
             continue
-        free = simultaneous_level.solve_level(
-            instance, level, "cost", transfers=True, reserve=0.0, deadline=inf
-        )
+        free = simultaneous_level.solve_level(instance, level, "cost", Wanted(), inf)
         most = float(free.answer.payment.sum())
         budget = least + 0.4 * (most - least) + 1e-6
         poor = instance.replace(budget=budget)

@@ -14,6 +14,7 @@ import pytest
 import mechopt as mo
 from mechopt.known.burdens import simultaneous_level
 from mechopt.known.burdens.simultaneous_level import solve_level
+from mechopt.known.levels import Wanted
 from tests.oracles import oracle_levels
 from tests.oracles import oracle_rights as rights
 from tests.problems import instance_of, small_game
@@ -29,15 +30,12 @@ def test_the_grid_is_never_better_and_mostly_equal() -> None:
         for level in range(1, instance.levels + 1):
             grid = rights.part_design(game, level, F(1, 4))
             for quantity, transfers in (("pay", True), ("cost", False)):
-                found = solve_level(
-                    instance,
-                    level,
-                    quantity,
-                    transfers=transfers,
-                    reserve=0.0,
-                    deadline=perf_counter() + 20,
-                    withdrawal="part",
-                ).answer.allocation
+                wanted, deadline = (
+                    Wanted(transfers=transfers, withdrawal="part"),
+                    perf_counter() + 20,
+                )
+                solved = solve_level(instance, level, quantity, wanted, deadline)
+                found = solved.answer.allocation
                 got = inf if found is None else found.value
                 want = inf if grid is None else float(grid[0])
                 if grid is not None and not transfers:

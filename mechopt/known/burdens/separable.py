@@ -5,7 +5,7 @@ One threshold, or no withdrawal rights. The burdens then are a separable convex 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from mechopt import arrays, tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.known import allocation, rows
 from mechopt.known.allocation import Allocation, Pieces
-from mechopt.known.levels import LevelAnswer
+from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.problem import numbers
 from mechopt.problem.aims import as_noticed, required_total
 from mechopt.problem.instance import Instance
@@ -34,15 +34,24 @@ def unsecured_share(instance: Instance, protocol: str) -> FloatArray:
     return np.where(stuck, instance.reversibility, 0.0)
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What users get from a level, and what must be paid in any case (see `user_pieces`).
+
+    :gain: w, money, shape (n,); unsecured : φ, a share of the cost, shape (n,)
+    """
+
+    gain: FloatArray
+    unsecured: FloatArray
+
+
 def one_level(
     instance: Instance,
     level: int,
     quantity: str,
+    wanted: Wanted,
+    kept: Kept,
     *,
-    gain: FloatArray,
-    unsecured: FloatArray,
-    transfers: bool,
-    reserve: float,
     needed: bool = False,
 ) -> LevelAnswer:
     """The cheapest plan (in `quantity`, "pay" or "cost") that reaches T_level + R.
@@ -50,8 +59,9 @@ def one_level(
     :needed: whether everybody must be needed for the threshold (or paid). Whoever is asked for less
         than rounding is not; nobody is asked that costs anything to keep, and the bound stands.
     """
-    found = _one_level(instance, level, quantity, gain, unsecured, transfers, reserve)
-    first = found
+    amount = required_total(instance, level, wanted.reserve)
+    transfers = wanted.transfers and instance.budget > 0  # else rounding would count as a payment
+    first = found = _one_level(instance, level, quantity, amount, kept, transfers)
     for _ in range(_MOST_DROPPED if needed else 0):
         if found.allocation is None or found.payment is None:
             break
@@ -60,7 +70,7 @@ def one_level(
             break
         width = instance.widths.copy()
         width[idle] = 0.0
-        found = _one_level(instance, level, quantity, gain, unsecured, transfers, reserve, width)
+        found = _one_level(instance, level, quantity, amount, kept, transfers, width)
     if found is first or first.allocation is None:
         return found
     if found.allocation is None:
@@ -90,19 +100,17 @@ def _one_level(
     instance: Instance,
     level: int,
     quantity: str,
-    gain: FloatArray,
-    unsecured: FloatArray,
+    amount: float,
+    kept: Kept,
     transfers: bool,
-    reserve: float,
     widths: FloatArray | None = None,
 ) -> LevelAnswer:
     """The cheapest plan with so much (n, J) on offer, all there is if None."""
-    amount = required_total(instance, level, reserve)
-    transfers = transfers and instance.budget > 0  # else rounding would count as a payment
+    gain, unsecured = kept.gain, kept.unsecured
     pieces = allocation.user_pieces(instance, gain, unsecured, transfers=transfers, widths=widths)
     short = allocation.shortage(pieces, amount)
     if short > tolerances.rounding(pieces.user.size) * amount:
-        reason, shortfall = _why_short(instance, level, amount, pieces, gain, unsecured, transfers)
+        reason, shortfall = _why_short(instance, level, amount, pieces, kept, transfers)
         return LevelAnswer(level, None, None, quantity, reason, shortfall)
     upper: FloatArray = instance.capacity
     if not transfers:
@@ -153,8 +161,7 @@ def _why_short(
     level: int,
     amount: float,
     pieces: Pieces,
-    gain: FloatArray,
-    unsecured: FloatArray,
+    kept: Kept,
     transfers: bool,
 ) -> tuple[str, dict[str, Any]]:
     """How far the threshold is, and the payment that would close the gap."""
@@ -170,7 +177,7 @@ def _why_short(
             f"only {there}: short by {missing * unit:g} (A1, A2)",
             {"constraint": "capacity", "data": missing, "reachable": capacity},
         )
-    paid = allocation.user_pieces(instance, gain, unsecured)
+    paid = allocation.user_pieces(instance, kept.gain, kept.unsecured)
     least = allocation.cheapest(paid, amount, instance.capacity, first="pay").value
     shortfall.update(constraint="participation", payment=least)
     needed, there = numbers.apart(amount * unit, reach * unit)

@@ -20,7 +20,7 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import NotSupported
 from mechopt.known.burdens import exact_edge
-from mechopt.known.burdens.separable import one_level
+from mechopt.known.burdens.separable import Kept, one_level
 from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget, solve_level
 from mechopt.known.levels import LevelAnswer, Wanted, best_level, spending
 from mechopt.problem.aims import MINIMISED, as_noticed
@@ -100,7 +100,6 @@ def _solve_level(
     instance: Instance, level: int, quantity: str, wanted: Wanted, deadline: float
 ) -> LevelSolution:
     """One level by the road that is for it."""
-    control: dict[str, Any] = {"transfers": wanted.transfers, "reserve": wanted.reserve}
     if instance.practice is not None:
         if wanted.withdrawal == "part":
             refuse_with(instance, "withdrawal 'part'")
@@ -111,22 +110,13 @@ def _solve_level(
         words.need_docstrings()
         from mechopt.known.sequential import solve as in_sequence  # with Pyomo
 
-        control |= {"order": wanted.order, "seed": wanted.seed, "deadline": deadline}
-        return in_sequence.solve_level(as_noticed(instance), level, quantity, **control)
-    found = solve_level(
-        instance, level, quantity, deadline=deadline, withdrawal=wanted.withdrawal, **control
-    )
+        return in_sequence.solve_level(as_noticed(instance), level, quantity, wanted, deadline)
+    found = solve_level(instance, level, quantity, wanted, deadline)
     if wanted.protocol != "sequential":
         return found
     # Of a part nobody takes anything back in any order; the bound that holds in any order is (A3).
-    free = one_level(
-        instance,
-        level,
-        quantity,
-        gain=instance.value * instance.share_at(level),
-        unsecured=np.zeros(instance.n),
-        **control,
-    )
+    freely = Kept(instance.value * instance.share_at(level), np.zeros(instance.n))
+    free = one_level(instance, level, quantity, wanted, freely)
     answer = found.answer
     if free.allocation is None:
         return replace(found, answer=free, undecided=False)

@@ -24,9 +24,9 @@ from mechopt.known.burdens.knapsack_relaxation import Knapsack
 from mechopt.known.burdens.level_curves import LevelCurves
 from mechopt.known.burdens.multiple_choice_knapsack import Choice, minimise
 from mechopt.known.burdens.part_curves import all_or_nothing, part_curves, part_payment
-from mechopt.known.levels import LevelAnswer
+from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.problem import cost_curves
-from mechopt.problem.aims import leaving_loss, noticed
+from mechopt.problem.aims import leaving_loss, noticed, required_total
 from mechopt.problem.instance import Instance
 from mechopt.problem.numbers import apart
 
@@ -54,26 +54,23 @@ def solve_level(
     instance: Instance,
     level: int,
     quantity: str,
-    *,
-    transfers: bool,
-    reserve: float,
+    wanted: Wanted,
     deadline: float,
-    withdrawal: str = "whole",
 ) -> LevelSolution:
     """Least payments ("pay") or least cost ("cost") that sustain `level` under (W1).
 
-    :withdrawal: "part" if any amount may be taken back (F15)
+    Withdrawal of any part: F15.
     """
-    total = level_curves.required_total(instance, level, reserve)
+    withdrawal = wanted.withdrawal
+    total = required_total(instance, level, wanted.reserve)
     refusal = out_of_reach(instance, level, quantity, total)
     if refusal is not None:
         return LevelSolution(refusal)
     if withdrawal == "part" and all_or_nothing(instance, level, total):
         withdrawal = "whole"
-    budget = instance.budget if transfers else 0.0
-    found, least = _solve_curves(
-        instance, level, quantity, total, reserve, budget, deadline, withdrawal
-    )
+    budget = instance.budget if wanted.transfers else 0.0
+    asked = replace(wanted, withdrawal=withdrawal)
+    found, least = _solve_curves(instance, level, quantity, asked, budget, deadline)
     if found.burden is None or least > budget * (1 + tolerances.REACH):
         if found.bound < inf and least <= budget * (1 + tolerances.REACH):
             undecided = f"whether level {level} can be sustained was not decided in time"
@@ -105,16 +102,16 @@ def _solve_curves(
     instance: Instance,
     level: int,
     quantity: str,
-    total: float,
-    reserve: float,
+    wanted: Wanted,
     budget: float,
     deadline: float,
-    withdrawal: str,
 ) -> tuple[Choice, float]:
     """The level's problem on the users' curves; and the least payments (0 if none are known of).
 
     With `quantity` "pay" the least payments come first and the least cost among them second.
     """
+    reserve, withdrawal = wanted.reserve, wanted.withdrawal
+    total = required_total(instance, level, reserve)
     if quantity == "cost" and budget > 0:
         # Unless the budget binds, nobody's pivotality matters: whatever is needed is paid.
         pieces = _all_pieces(instance)
@@ -164,7 +161,7 @@ def _needed(
 
 def _convex_pieces(instance: Instance, level: int, reserve: float) -> Pieces | None:
     """Pieces for selection if no user's leaving could cost different levels; else None."""
-    total = level_curves.required_total(instance, level, reserve)
+    total = required_total(instance, level, reserve)
     below = 0.0 if level == 1 else float(instance.thresholds[level - 2])
     most = instance.removable * instance.capacity
     harmless = most <= max(reserve, noticed(instance, total))

@@ -28,9 +28,9 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.arrays import exact_sum
 from mechopt.known.burdens import level_curves, simultaneous_level
-from mechopt.known.burdens.separable import one_level, unsecured_share
+from mechopt.known.burdens.separable import Kept, one_level, unsecured_share
 from mechopt.known.burdens.simultaneous_level import LevelSolution
-from mechopt.known.levels import LevelAnswer
+from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.known.sequential.cases import by_cases, small_enough
 from mechopt.known.sequential.keys import key_users
 from mechopt.known.sequential.milp import affordable, modelled_soon, rounds
@@ -53,23 +53,18 @@ def solve_level(
     instance: Instance,
     level: int,
     quantity: str,
-    *,
-    order: Any,
-    transfers: bool,
-    reserve: float,
+    wanted: Wanted,
     deadline: float,
-    seed: int,
 ) -> LevelSolution:
     """The least payments ("pay") or cost ("cost") found at `level`, and a proved bound."""
-    order = check_order(order, instance.n, ("designed",))
-    alone = simultaneous_level.solve_level(
-        instance, level, quantity, transfers=transfers, reserve=reserve, deadline=deadline
-    )
+    order = check_order(wanted.order, instance.n, ("designed",))
+    transfers, reserve = wanted.transfers, wanted.reserve
+    alone = simultaneous_level.solve_level(instance, level, quantity, wanted, deadline)
     if level == 1:  # with one threshold in reach both protocols sustain the same plans (F1)
         return alone
     total = level_curves.required_total(instance, level, reserve)
     budget = instance.budget if transfers else 0.0
-    task = Task(instance, level, quantity, reserve, total, order, budget, deadline, seed)
+    task = Task(instance, level, quantity, reserve, total, order, budget, deadline, wanted.seed)
     if one_step_at_most(task):
         found_by = f"{alone.found_by}; any order does (F11)"
         return _with_order(task, replace(alone, found_by=found_by))
@@ -77,15 +72,7 @@ def solve_level(
     if refusal is not None:
         return LevelSolution(refusal)
     unsecured = np.where(instance.exclusion > 0, 0.0, unsecured_share(instance, "sequential"))
-    relaxed = one_level(
-        instance,
-        level,
-        quantity,
-        gain=task.gain,
-        unsecured=unsecured,
-        transfers=transfers,
-        reserve=reserve,
-    )
+    relaxed = one_level(instance, level, quantity, wanted, Kept(task.gain, unsecured))
     if relaxed.allocation is None:
         return LevelSolution(relaxed)
     bound = relaxed.allocation.bound if quantity == "cost" or transfers else 0.0
@@ -226,16 +213,9 @@ def _with_order(task: Task, found: LevelSolution) -> LevelSolution:
 def _none_sustained(level: int, quantity: str, task: Task) -> LevelAnswer:
     """Why `level` is out of reach: what it takes in payments, if that is soon known."""
     now = perf_counter()
-    freely = solve_level(
-        task.instance.replace(budget=None),
-        level,
-        "pay",
-        order=task.order,
-        transfers=True,
-        reserve=task.reserve,
-        deadline=now + _EXPLAINING * max(0.0, task.deadline - now),
-        seed=task.seed,
-    )
+    wanted = Wanted(order=task.order, reserve=task.reserve, seed=task.seed)
+    deadline = now + _EXPLAINING * max(0.0, task.deadline - now)
+    freely = solve_level(task.instance.replace(budget=None), level, "pay", wanted, deadline)
     paid = freely.answer.allocation
     if paid is not None and paid.bound > task.budget:
         return simultaneous_level.over_budget(
