@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import inf
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from mechopt.errors import InvalidOption, TooLarge
 from mechopt.known.levels import Wanted, infeasible, no_such_share, rank_candidates
 from mechopt.known.posted_price import only_offer
 from mechopt.known.practice import contracts
-from mechopt.problem.aims import MINIMISED, check_options, worthless
+from mechopt.problem.aims import MINIMISED, check_options, objective_value, worthless
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -53,12 +55,16 @@ def solve(
     floor: float | None = None,
     payment: float | None = None,
     seed: int = 0,
+    time_limit: float | None = None,
 ) -> Plan:
     """The best even-split contract; with `floor` f (data) and `payment` q (money) that evaluated.
 
     Payments are made whether or not the threshold is reached. `details`: floor, payment, accepters.
-    Raises TooLarge with several cost segments and more than 5,000 users.
+    Where `time_limit` (seconds) left splits untried the status is FEASIBLE (or UNKNOWN) with the
+    bound that holds for every offer. Raises TooLarge with several cost segments and more than 5,000
+    users.
     """
+    deadline = inf if time_limit is None else perf_counter() + time_limit
     lowest = check_options(instance, objective, target, 0.0)
     wanted = Wanted(mechanism="posted-contract", protocol="none", objective=objective, seed=seed)
     fields = wanted.fields(solver="enumeration")
@@ -77,7 +83,7 @@ def solve(
     if instance.practice is not None:
         return contracts.best(instance, objective, lowest, target, fields)
     room = Room(instance)
-    found = candidates(instance, room)
+    found, complete = candidates(instance, room, lowest, deadline)
     best = rank_candidates(
         instance,
         objective,
@@ -86,13 +92,15 @@ def solve(
         cost=found.cost,
         lowest=lowest if objective in MINIMISED else 0,
     )
+    cut = {} if complete else _cut_short(instance, objective)
     if best is None:
+        if cut:
+            return Plan(instance=instance, **{**fields, **cut, "status": Status.UNKNOWN})
         return _nothing_reaches(instance, found, lowest, target, fields)
     amount, place = best
     if place < 0 or amount <= worthless(instance, objective):
-        return Plan.null(
-            instance, reason="no contract is worth more than offering nothing", **fields
-        )
+        reason = "no contract is worth more than offering nothing"
+        return Plan.null(instance, **{**fields, "reason": reason, **cut})
     threshold = float(instance.thresholds[found.aim[place] - 1])
     parts = int(found.parts[place])
     split = threshold / parts
@@ -102,7 +110,17 @@ def solve(
     costs = instance.cost_of(np.full(instance.n, split))[able]
     pay = float(np.partition(costs, parts - 1)[parts - 1])
     plan = _plan(instance, split, pay, able, fields)
-    return plan.replace(status=Status.OPTIMAL, bound=plan.objective)
+    if complete:
+        return plan.replace(status=Status.OPTIMAL, bound=plan.objective)
+    return plan.replace(**cut)
+
+
+def _cut_short(instance: Instance, objective: str) -> dict[str, Any]:
+    """Status, bound and reason where the time limit left splits untried: nothing is excluded."""
+    highest = float(instance.shares[-1])
+    bound = objective_value(instance, objective, highest, 0.0, 0.0)
+    reason = "the time limit ended the search before every even split was tried"
+    return {"status": Status.FEASIBLE, "bound": bound, "reason": reason}
 
 
 class Room:
@@ -174,24 +192,39 @@ def _nothing_reaches(
     return infeasible(instance, target, reason, {"constraint": "capacity"}, fields)
 
 
-def candidates(instance: Instance, room: Room) -> Contracts:
-    """All even-split contracts with enough users able to give f, for every level and m."""
-    parts = []
-    for k in range(1, instance.levels + 1):
-        split = _linear_splits if instance.linear else _convex_splits
-        parts.append(split(instance, k, room))
+def candidates(
+    instance: Instance, room: Room, lowest: int, deadline: float
+) -> tuple[Contracts, bool]:
+    """The even-split contracts with enough users able to give f, and whether these are all.
+
+    For every m and level, the levels from `lowest` (1-based) on first, until the deadline (of
+    `perf_counter`) is or would be passed.
+    """
+    parts, longest = [], 0.0
+    first = max(lowest, 1)
+    levels = [*range(first, instance.levels + 1), *range(first - 1, 0, -1)]
+    for k in levels:
+        began = perf_counter()
+        if parts and began + longest > deadline:
+            break
+        if instance.linear:
+            parts.append(_linear_splits(instance, k, room))
+        else:
+            parts.append(_convex_splits(instance, k, room, deadline))
+        longest = max(longest, perf_counter() - began)
+    complete = len(parts) == len(levels) and (instance.linear or perf_counter() < deadline)
     columns = [np.concatenate(column) for column in zip(*parts)]
     aim, m, pay, accepters, cost = columns
     total = accepters * instance.thresholds[aim - 1] / m
     level = np.searchsorted(instance.thresholds * (1 - tolerances.REACH), total, side="right")
-    return Contracts(aim, m, pay, accepters, np.maximum(level, aim), cost)
+    return Contracts(aim, m, pay, accepters, np.maximum(level, aim), cost), complete
 
 
 Split = tuple[IntArray, IntArray, FloatArray, IntArray, FloatArray]
 
 
-def _convex_splits(instance: Instance, k: int, room: Room) -> Split:
-    """Every m by evaluating all curves at T_k / m; n² evaluations."""
+def _convex_splits(instance: Instance, k: int, room: Room, deadline: float) -> Split:
+    """Every m by evaluating all curves at T_k / m, n² evaluations; until the deadline."""
     if instance.n > _CONVEX_LIMIT:
         raise TooLarge(
             f"posted-contract with convex segments compares all {instance.n:,} users for each "
@@ -199,6 +232,8 @@ def _convex_splits(instance: Instance, k: int, room: Room) -> Split:
         )
     rows: list[tuple[int, float, int, float]] = []
     for m in range(1, instance.n + 1):
+        if perf_counter() > deadline:
+            break
         floor = float(instance.thresholds[k - 1]) / m
         costs = instance.cost_of(np.full(instance.n, floor))[room.able(k, m)]
         if costs.size < m:

@@ -185,7 +185,7 @@ def test_linear_splits_equal_convex_splits() -> None:
         instance = random_instance(rng, users=int(rng.integers(1, 30)), segments=False)
         room = posted_contract.Room(instance)
         fast = posted_contract._linear_splits(instance, 1, room)
-        slow = posted_contract._convex_splits(instance, 1, room)
+        slow = posted_contract._convex_splits(instance, 1, room, float("inf"))
         for one, other in zip(fast, slow):
             assert one == pytest.approx(other, abs=1e-9)
 
@@ -212,3 +212,24 @@ def test_bad_options() -> None:
         mo.solve(instance, "posted-price", price=-1)
     with pytest.raises(mo.InvalidOption, match="both"):
         mo.solve(instance, "posted-contract", payment=1)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_contract_keeps_its_time_limit(objective: str) -> None:
+    """Splits left untried are admitted: never optimal, and a bound that no contract beats."""
+    instance = mo.generate("convex", n=3000, levels=3, tightness=0.6, seed=1)
+    instance = instance.replace(provider_value=1e5)
+    for limit in (0.0, 0.05):
+        plan = mo.solve(instance, "posted-contract", objective=objective, time_limit=limit)
+        assert plan.status in (mo.Status.FEASIBLE, mo.Status.UNKNOWN)
+        assert plan.bound is not None
+        assert plan.seconds < 1
+        if plan.objective is not None:
+            least = objective in ("expenditure", "social-cost")
+            assert plan.bound <= plan.objective if least else plan.objective <= plan.bound
+    few = mo.generate("convex", n=30, levels=3, tightness=0.6, seed=1)
+    whole, plain = (
+        mo.solve(few, "posted-contract", objective=objective, **limit)
+        for limit in ({"time_limit": 60}, {})
+    )
+    assert (whole.status, whole.objective) == (plain.status, plain.objective)
