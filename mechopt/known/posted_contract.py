@@ -200,7 +200,8 @@ def candidates(
     For every m and level, the levels from `lowest` (1-based) on first, until the deadline (of
     `perf_counter`) is or would be passed.
     """
-    parts, longest = [], 0.0
+    parts: list[Split] = []
+    longest = 0.0
     first = max(lowest, 1)
     levels = [*range(first, instance.levels + 1), *range(first - 1, 0, -1)]
     for k in levels:

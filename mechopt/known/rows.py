@@ -113,6 +113,7 @@ def _leaving(plan: Plan, cost: FloatArray) -> str:
     if plan.protocol == "sequential":
         return ""
     instance = plan.instance
+    assert plan.payment is not None
     stage = Stage.from_arrays(
         plan.burden,
         instance.reversibility * cost - plan.payment,
