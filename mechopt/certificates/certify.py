@@ -79,10 +79,6 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
             f"certify: {answer.mechanism!r} has no optimality proof; there is one for "
             f"{', '.join(known)}"
         )
-    if isinstance(problem, Instance) and problem.practice is not None:
-        raise NotSupported(
-            f"certify: plans with {said(problem)} have bounds, but no certificates yet"
-        )
     if isinstance(problem, Instance) and isinstance(answer, Plan):
         _refuse_rights(problem, answer)
     if isinstance(problem, Instance) and isinstance(answer, Plan):
@@ -120,6 +116,11 @@ def _refuse_rights(instance: Instance, plan: Plan) -> None:
         raise NotSupported(
             "certify: plans with a confidence have bounds, but no certificates; audit checks the "
             "rows, and crossing the probability"
+        )
+    if instance.practice is not None and plan.mechanism.startswith("posted-"):
+        raise NotSupported(
+            f"certify: with {said(instance)} there are proofs of burdens, subsidies and complete "
+            f"information, not of {plan.mechanism!r}"
         )
     if plan.details.get("own_rows"):
         raise NotSupported(

@@ -10,9 +10,10 @@ import numpy as np
 from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.certificates.draft import Draft
-from mechopt.checker.plans import PlanProblem
+from mechopt.checker.claims import problem_of
 from mechopt.checker.posted import PostedProblem
 from mechopt.errors import InvalidOption, NotSupported, TooLarge
+from mechopt.exact.practice import LevelInPractice
 from mechopt.exact.prices import LevelProblem
 from mechopt.known.burdens.committed import open_problem
 from mechopt.problem.aims import objective_value
@@ -54,7 +55,7 @@ def plan_draft(instance: Instance, plan: Plan) -> Draft:
     """The best exact plan over all levels, with a proof for each level that matters."""
     terms, data = _terms(instance, plan), instance_data(instance)
     plan = on_top(instance, plan)
-    problem = PlanProblem(data, spelled(terms))
+    problem = problem_of(data, spelled(terms))
     aim = problem.aim
     proof: dict[str, Any] = {}
     best: tuple[Fraction, dict[str, Any]] | None = None
@@ -62,11 +63,11 @@ def plan_draft(instance: Instance, plan: Plan) -> Draft:
     levels = problem.levels.K
     last = levels + 1 if aim.minimised and aim.lowest == 0 else max(1, aim.lowest)
     for level in range(levels, last - 1, -1):
-        one = LevelProblem(problem, level)
-        if levels > 1 or problem.reserve > 0:
+        one = _level(instance, problem, level)
+        if levels > 1 or problem.reserve > 0 or instance.practice is not None:
             if problem.protocol == "sequential":
-                _suggest_simultaneous(one, data, terms)
-            _suggest(one, plan)
+                _suggest_simultaneous(instance, one, data, terms)
+            _suggest(instance, one, plan)
         proof[str(level)] = one.solve()
         if one.best is None:
             continue
@@ -105,18 +106,27 @@ def on_top(instance: Instance, plan: Plan) -> Plan:
     return plan.replace(instance=rest.instance, _given={}, **changes)
 
 
+def _level(instance: Instance, problem: Any, level: int) -> LevelProblem | LevelInPractice:
+    """What proves a level, exactly."""
+    road = LevelProblem if instance.practice is None else LevelInPractice
+    return road(problem, level)
+
+
 def _suggest_simultaneous(
-    problem: LevelProblem, data: dict[str, Any], terms: dict[str, Any]
+    instance: Instance,
+    problem: LevelProblem | LevelInPractice,
+    data: dict[str, Any],
+    terms: dict[str, Any],
 ) -> None:
     """The simultaneous answer is one of the sequential protocol too (F1)."""
-    simultaneous = PlanProblem(data, spelled({**terms, "protocol": "simultaneous"}))
-    other = LevelProblem(simultaneous, problem.level)
+    simultaneous = problem_of(data, spelled({**terms, "protocol": "simultaneous"}))
+    other = _level(instance, simultaneous, problem.level)
     other.solve()
     if other.best is not None:
         problem.consider(other.best[1], other.best[2])
 
 
-def _suggest(problem: LevelProblem, plan: Plan) -> None:
+def _suggest(instance: Instance, problem: LevelProblem | LevelInPractice, plan: Plan) -> None:
     """The plan's own numbers as decimals, with the total put right."""
     if plan.level != problem.level or plan.burden is None or plan.payment is None:
         return
@@ -124,9 +134,15 @@ def _suggest(problem: LevelProblem, plan: Plan) -> None:
         [decimal(number) for number in column]
         for column in (plan.burden.tolist(), plan.payment.tolist())
     )
-    users = problem.provider.users
+    if isinstance(problem, LevelInPractice):
+        burden = problem.put_right(burden)
+        problem.consider_burdens(burden)
+        step = problem.provider.step
+        whole = [round(paid / step) * step if step else paid for paid in payment]
+        problem.consider(burden, whole)
+        return
     missing = problem.amount - sum(burden)
-    for i, user in enumerate(users):  # rounding left the total a little off
+    for i, user in enumerate(problem.provider.users):  # rounding left the total a little off
         if missing and burden[i] > 0 and 0 <= burden[i] + missing <= user.curve.capacity:
             burden[i] += missing
             break

@@ -12,6 +12,7 @@ from .data import ZERO, Refuted, number, require
 from .mechanisms import MechanismProblem
 from .plans import PlanProblem
 from .posted import PostedProblem
+from .practice import PracticeProblem, of_practice
 
 _DIGITS = 100_000  # longest number accepted; Python's own limit of 4,300 is too low here
 
@@ -45,8 +46,11 @@ def problem_of(data: dict[str, Any], terms: dict[str, Any]) -> Any:
     require(data["kind"] in ("instance", "population"), "an unknown kind of problem")
     if data["kind"] == "population":
         return MechanismProblem(data, terms)
-    posted = terms["mechanism"].startswith("posted-")
-    return (PostedProblem if posted else PlanProblem)(data, terms)
+    practice = of_practice(data)
+    if terms["mechanism"].startswith("posted-"):
+        require(not practice, "posted offers in practice are not dealt with")
+        return PostedProblem(data, terms)
+    return (PracticeProblem if practice else PlanProblem)(data, terms)
 
 
 def judge(document: dict[str, Any]) -> list[str]:

@@ -99,7 +99,8 @@ class PlanProblem:
             require(given <= user.curve.capacity, f"(A2) user {i} gives more than he can")
             gain = ZERO if self.mechanism == "subsidy" else user.value * levels.b[level]
             require(gain + paid >= user.curve.cost(given), f"(A3) user {i} loses by taking part")
-        require(levels.affords(total(t)), "(A4) the budget is exceeded")
+        contacts = self.carried_out(x, t)
+        require(levels.affords(total(t) + contacts), "(A4) the budget is exceeded")
         require(self.transfers or not any(t), "there are payments although transfers are off")
         stays = verdicts(levels, self.users, x, t, self.order)
         if self.part:  # then nobody takes anything back in any order either
@@ -110,8 +111,13 @@ class PlanProblem:
             stays = {"reassign": again, **stays}
         require(stays.get(self.protocol, True), f"(A5) somebody leaves, {self.protocol}")
         if self.aim.counts_cost:
-            return level, total(u.curve.cost(given) for u, given in zip(self.users, x)), stays
-        return level, total(t), stays
+            cost = total(u.curve.cost(given) for u, given in zip(self.users, x))
+            return level, cost + (contacts if self.aim.objective == "welfare" else ZERO), stays
+        return level, total(t) + contacts, stays
+
+    def carried_out(self, x: list[Fraction], t: list[Fraction]) -> Fraction:
+        """What is spent beside payments; in practice there are contacts, and more rows to hold."""
+        return ZERO
 
     def also(self, answer: dict[str, Any] | None, proof: dict[str, Any]) -> dict[str, Any]:
         """What is proved besides: withdrawal verdicts; with "improvement", the least payments."""
@@ -178,8 +184,11 @@ class PlanProblem:
         require(minimise or dual > 0, "the prices do not show that the level is out of reach")
         return dual if minimise else None
 
-    def offers(self, i: int, level: int, low: Fraction, high: Fraction) -> list[Offer]:
-        """Corners of user i's (burden, cost, payment needed) over low ≤ x ≤ high at `level`.
+    def offers(
+        self, i: int, level: int, low: Fraction, high: Fraction, amount: Fraction | None = None
+    ) -> list[Offer]:
+        """Corners of user i's (burden, cost, payment needed) over low ≤ x ≤ high at `level`, if
+        the total is `amount` (T_k + R where nothing is said).
 
         Between neighbouring corners cost and need are linear; where the need jumps, both limits
         are listed: the least of cost, payment and −x, in any mix, is found at a corner. The need
@@ -188,9 +197,9 @@ class PlanProblem:
         missing (δ = 0) must be paid ρ C − η v b_k; of others nothing is asked: a bound only.
         Re-assignment: C − t ≤ v (b_k − (1 − η) b_m), m = k for who can be replaced.
         """
-        user = self.users[i]
+        user, amount = self.users[i], self.amount(level) if amount is None else amount
         if self.part and self.exactly(level):
-            found = part_offers(user, self.levels, level, self.amount(level), (low, high))
+            found = part_offers(user, self.levels, level, amount, (low, high))
             return [one for one in found if self.transfers or one[2] == 0]
         b, curve, exactly = self.levels.b, user.curve, self.exactly(level)
         gain = ZERO if self.mechanism == "subsidy" else user.value * b[level]
@@ -208,14 +217,14 @@ class PlanProblem:
             if rho < 1:
                 cuts.add(curve.inverse((gain - loss) / (1 - rho)))
             if user.delta > 0 and m > 0:
-                cuts.add((self.amount(level) - self.levels.T[m - 1]) / user.delta)
+                cuts.add((amount - self.levels.T[m - 1]) / user.delta)
 
         def offer(x: Fraction, inside: Fraction) -> Offer:
             """At x, as the need is on the side of the corner where `inside` lies."""
             cost = curve.cost(x)
             need = max(ZERO, cost - gain)
             if exactly:
-                m = min(level, self.levels.level(self.amount(level) - user.delta * inside))
+                m = min(level, self.levels.level(amount - user.delta * inside))
                 m = level if self.replaceable[i] else m
                 need = max(need, rho * cost - user.loss(b[level], b[m]))
             elif self.protocol == "sequential" and user.delta == 0:

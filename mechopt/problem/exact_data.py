@@ -42,9 +42,9 @@ def reading(problem: Instance | Population) -> str:
     return "floats by their shortest decimal, exact numbers as given"
 
 
-def _typed(number: Fraction, exact: bool) -> Fraction:
+def _typed(number: Fraction | None, exact: bool) -> Fraction | None:
     """The number that was given: `number` itself, or the decimal of the float it came from."""
-    if exact:
+    if exact or number is None:  # not said
         return number
     nearest = float(number)
     return decimal(nearest) if Fraction(nearest) == number else number
@@ -74,8 +74,23 @@ def instance_data(instance: Instance) -> dict[str, Any]:
                 {"id": str(name), **dict(zip(columns, row))}
                 for name, row in zip(instance.ids, zip(*columns.values()))
             ],
+            **_of_all(instance),
         }
     )
+
+
+def _of_all(instance: Instance) -> dict[str, Any]:
+    """The terms of practice that are not a user's; a share of 33.3 % as 333/1000."""
+    found: dict[str, Any] = {}
+    if instance.payment_step:
+        found["payment_step"] = typed(instance, "payment_step")
+    for name in ("group_least", "group_most"):
+        for label, (kind, limit) in getattr(instance, name).items():
+            percent = f"{100 * limit:.15g}"
+            typed_so = kind == "share" and float(percent) / 100 == limit
+            said = Fraction(percent) / 100 if typed_so else decimal(limit)
+            found.setdefault(name, {})[label] = [kind, said]
+    return found
 
 
 def _is_label(name: str) -> bool:
