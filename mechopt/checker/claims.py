@@ -10,9 +10,8 @@ from typing import Any
 
 from .data import ZERO, Refuted, number, require
 from .mechanisms import MechanismProblem
-from .plans import PlanProblem
 from .posted import PostedProblem
-from .practice import PracticeProblem, of_practice
+from .practice import plan_problem
 
 _DIGITS = 100_000  # longest number accepted; Python's own limit of 4,300 is too low here
 
@@ -46,11 +45,8 @@ def problem_of(data: dict[str, Any], terms: dict[str, Any]) -> Any:
     require(data["kind"] in ("instance", "population"), "an unknown kind of problem")
     if data["kind"] == "population":
         return MechanismProblem(data, terms)
-    practice = of_practice(data)
-    if terms["mechanism"].startswith("posted-"):
-        require(not practice, "posted offers in practice are not dealt with")
-        return PostedProblem(data, terms)
-    return (PracticeProblem if practice else PlanProblem)(data, terms)
+    posted = terms["mechanism"].startswith("posted-")
+    return (PostedProblem if posted else plan_problem)(data, terms)
 
 
 def judge(document: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from .data import ZERO, Aim, Levels, User, number, require, total
+from .practice import of_practice
 
 Outcome = tuple[int, Fraction, Fraction]  # level reached, payments, social cost
 
@@ -30,6 +31,7 @@ class PostedProblem:
         self.aim = Aim(self.levels, total(user.value for user in self.users), terms)
         self.mechanism, self.offer = terms["mechanism"], terms["offer"]
         require(self.mechanism in ("posted-price", "posted-contract"), "mechanism?")
+        require(not of_practice(problem), "posted offers in practice are not dealt with")
         if self.mechanism == "posted-contract" and self.offer is None:
             evaluations = len(self.users) ** 2 * self.levels.K
             evaluations *= max((len(user.slopes) for user in self.users), default=1)

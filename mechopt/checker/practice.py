@@ -189,7 +189,9 @@ class PracticeProblem(PlanProblem):
         cost_weight = ONE if minimise and self.aim.counts_cost else ZERO
         pay_weight = budget_price + (ONE if minimise and not self.aim.counts_cost else ZERO)
         dual = data_price * between[data_price < 0] - budget_price * (self.levels.budget or ZERO)
-        of_data, of_cost, everybody = {}, {}, ZERO  # signed prices by group
+        of_data: dict[str, Fraction] = {}  # signed prices by group
+        of_cost: dict[str, Fraction] = {}
+        everybody = ZERO
         for side, label, price in node["group_prices"]:
             price = number(price)
             require(price >= 0, "a negative price of a group's limit")
@@ -293,3 +295,7 @@ def of_practice(problem: dict[str, Any]) -> bool:
         name in user for user in problem["users"] for name in fields
     )
 
+
+def plan_problem(problem: dict[str, Any], terms: dict[str, Any]) -> PlanProblem:
+    """The problem that data and terms pose to a provider who knows the costs."""
+    return (PracticeProblem if of_practice(problem) else PlanProblem)(problem, terms)

@@ -18,7 +18,7 @@ from mechopt.errors import TooLarge
 from mechopt.exact.lp import Row, maximum
 
 MOST_POINTS = 20_000  # of all users in one program: some ten seconds
-MOST_WORK = 150_000  # points in all programs of a level before the bound is left as it is
+MOST_WORK = 60_000  # points in all programs of a level before the bound is left as it is
 MOST_NODES = 600
 _DEEPEST = 120  # splits below each other
 
@@ -244,7 +244,7 @@ class LevelInPractice:
             tries = [(count + ONE / 2) * asked.unit, (count - ONE / 2) * asked.unit]
         else:
             corners = {point[0] for point in points if low < point[0] < high}
-            tries = sorted(corners, key=lambda one: abs(one - x)) + [x]
+            tries = [*sorted(corners, key=lambda one: abs(one - x)), x]
         return next((cut for cut in tries if low < cut < high), None)
 
 
