@@ -94,7 +94,8 @@ class Draft:
         name, _, part = fault.field.partition(".")
         if name in self.broken or (fault.place and (name, fault.place[0]) in self.wrong):
             return ""
-        if name in self.said and not fault.text.startswith("missing"):
+        by_caller = name in self.said or (name == "shares" and "thresholds" in self.said)
+        if by_caller and (name == "shares" or not fault.text.startswith("missing")):
             return str(fault)
         if self.table is None or PLACES.get(name, "")[:5] != "users":
             said = str(fault)[len(name) :]

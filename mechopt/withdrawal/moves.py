@@ -41,7 +41,7 @@ def check_order(order: Any, n: int, more: tuple[str, ...] = ()) -> str | IntArra
     Raises InvalidOption for anything else.
     """
     if not isinstance(order, str):
-        return permutation(order, n)
+        return permutation(order, n, (*ORDERS, *more))
     if order not in (*ORDERS, *more):
         raise InvalidOption(
             f"order: {order!r} is not known; choose from {', '.join((*ORDERS, *more))}, "
@@ -60,7 +60,7 @@ def ascending(keys: Array) -> IntArray:
     return np.argsort(keys, kind="stable")
 
 
-def permutation(order: Any, n: int) -> IntArray:
+def permutation(order: Any, n: int, named: tuple[str, ...] = ORDERS) -> IntArray:
     """`order` as an index array, checked to be a permutation of 0 … n−1."""
     try:
         given = np.asarray(order)
@@ -69,7 +69,7 @@ def permutation(order: Any, n: int) -> IntArray:
     if given.shape != (n,) or given.dtype.kind not in "iu":
         whole = given.ndim == 1 and given.dtype.kind in "iu"
         raise InvalidOption(
-            f"order: must be {', '.join(map(repr, ORDERS))} or a permutation of the {n} users "
+            f"order: must be {', '.join(map(repr, named))} or a permutation of the {n} users "
             f"(each of 0 … {n - 1} once), got "
             + (f"{given.size} positions" if whole else f"{order!r:.60}")
         )

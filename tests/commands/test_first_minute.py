@@ -260,6 +260,10 @@ def test_without_docstrings_there_is_a_sentence(files: Path) -> None:
             ("--threshold", "5", "--share", "0.5", "--threshold", "0", "--share", "1"),
             "--threshold (number 2): must be > 0 and finite, got 0",
         ),
+        (
+            ("--threshold", "5", "--threshold", "6"),
+            "--share: missing; 2 thresholds need as many shares",
+        ),
         (("--threshold", "5", "--share", "2"), "--share: must lie in (0, 1], got 2"),
         (("--threshold", "5", "--budget", "-1"), "--budget: must be ≥ 0 (money), got -1"),
         (
