@@ -180,7 +180,7 @@ def test_all_faults_of_a_file_are_reported_together(
         f"{path}: row 3 (line 6): cost (id 'a'): must be ≥ 0 (money per data unit) and finite, "
         "got -1",
         f"{path}: row 2 (line 3): capacity (id 'b\\nb'): must be ≥ 0 (data) and finite, got -3",
-        f"{path}: improvement.shares: missing; 2 thresholds need as many shares",
+        "--share: missing; 2 thresholds need as many shares",
         "--threshold (number 2): must exceed thresholds[0] = 8, got 3",
         "--budget: must be ≥ 0 (money), got -1",
     ]
