@@ -3,7 +3,7 @@
     PYTHONPATH=. python benchmarks/campaign/brute_force.py 200
 
 So many instances with one threshold at once, in sequence (an order given, small-first), and with
-two thresholds; prints how many had a safe plan.
+two thresholds; the same in whole units and on top of committed data. Prints how many had a plan.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.known import safety_cases as brute
 
-KINDS: tuple[tuple[str, int, Any, int], ...] = (
+PLAIN: tuple[tuple[str, int, Any, int], ...] = (
     ("K = 1, at once", 1, None, 3),
     ("K = 1, sequence given", 1, "given", 3),
     ("K = 1, small-first", 1, "small-first", 3),
@@ -24,24 +24,33 @@ KINDS: tuple[tuple[str, int, Any, int], ...] = (
     ("K = 2, small-first", 2, "small-first", 2),
     ("K = 2, sequence given", 2, "given", 3),
 )
+FEWER = (*PLAIN[:4], PLAIN[5])
+KINDS = (
+    ("any amounts", None, PLAIN),
+    ("whole units and other terms", brute.in_units, FEWER),
+    ("on top of committed data", brute.committed, FEWER),
+)
 
 
 def main() -> None:
     cases = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    for name, levels, order, users in KINDS:
-        began, told, wrong = perf_counter(), 0, 0
-        for case in range(cases):
-            try:
-                told += brute.compare(*brute.draw(7, case, levels, users), order)
-            except AssertionError as fault:
-                wrong += 1
-                print(f"{name}, case {case}: {str(fault)[:400]}")
-        seconds = perf_counter() - began
-        print(
-            f"{name}, {users} users: {cases} instances, {told} with a safe plan, {wrong} wrong, "
-            f"{seconds:.0f} s",
-            flush=True,
-        )
+    for terms, changed, rows in KINDS:
+        for name, levels, order, users in rows:
+            began, told, wrong = perf_counter(), 0, 0
+            for case in range(cases):
+                data, dropouts, rng = brute.draw(7, case, levels, users)
+                try:
+                    data = data if changed is None else changed(data, rng)
+                    told += brute.compare(data, dropouts, rng, order)
+                except AssertionError as fault:
+                    wrong += 1
+                    print(f"{terms}, {name}, case {case}: {str(fault)[:400]}")
+            seconds = perf_counter() - began
+            print(
+                f"{terms}: {name}, {users} users: {cases} instances, {told} with a safe plan, "
+                f"{wrong} wrong, {seconds:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

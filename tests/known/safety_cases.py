@@ -40,6 +40,32 @@ def draw(
     return data, dropouts, rng
 
 
+def committed(data: dict[str, Any], rng: Any) -> dict[str, Any]:
+    """The same with data that were given for good, and nobody excluded."""
+    part = np.floor(data["capacity"] * rng.choice([0, 0.25, 0.5, 0.9], data["cost"].size) * 4) / 4
+    return {**data, "committed": part, "exclusion": 0 * part}
+
+
+def in_units(data: dict[str, Any], rng: Any) -> dict[str, Any]:
+    """The same in whole units, with other terms of practice."""
+    n = data["cost"].size
+    common = rng.random() < 0.6
+    most = data["capacity"]
+    fixed = np.where(rng.random(n) < 0.15, np.minimum(most, rng.integers(0, 9, n) / 4), np.nan)
+    groups = {"a": float(rng.integers(2, 9)) / 2} if rng.random() < 0.2 else {}
+    group = rng.choice(["a", "b"], n)
+    return {
+        **data,
+        "unit": np.full(n, rng.choice([0.5, 1, 1.5])) if common else rng.choice([0.5, 1, 0.75], n),
+        "least": rng.choice([0, 0, 1, 1.5], n),
+        "contact_cost": rng.choice([0, 0.25, 0.5], n) * float(rng.random() < 0.5),
+        "fixed": fixed,
+        "payment_step": float(rng.choice([0, 0, 0.25, 0.5])),
+        "group": np.where(np.arange(n) == 0, "a", group),
+        "group_most": groups,
+    }
+
+
 def compare(data: dict[str, Any], dropouts: dict[str, Any], rng: Any, order: Any) -> bool:
     """Least payments as by brute force, audited; False if nothing is safe enough.
 
@@ -49,13 +75,14 @@ def compare(data: dict[str, Any], dropouts: dict[str, Any], rng: Any, order: Any
     n, levels = len(data["cost"]), len(data["shares"])
     level = int(rng.integers(1, levels + 1))
     order = tuple(rng.permutation(n).tolist()) if order == "given" else order
-    least = oracle.least_safe_payment(data, hazard, shock, confidence, order, level)
+    find = oracle.least_safe_on_grid if "unit" in data else oracle.least_safe_payment
+    least = find(data, hazard, shock, confidence, order, level)
     instance = mo.Instance(**data)
     target = float(data["shares"][level - 1])
     more = {} if order is None else {"protocol": "sequential", "order": order}
     if level < levels:  # what a lower level takes; higher ones may be cheaper
         higher = [
-            oracle.least_safe_payment(data, hazard, shock, confidence, order, one)
+            find(data, hazard, shock, confidence, order, one)
             for one in range(level + 1, levels + 1)
         ]
         least = min(least, *higher)
@@ -63,13 +90,17 @@ def compare(data: dict[str, Any], dropouts: dict[str, Any], rng: Any, order: Any
     if least == np.inf:
         assert plan.status is mo.Status.INFEASIBLE
         return False
+    if plan.status is mo.Status.NULL:  # what is committed is enough
+        assert float(data["committed"].sum()) >= data["thresholds"][level - 1]
+        assert least == 0
+        return True
     scale = max(1.0, float((data["cost"] * data["capacity"]).sum()))
     assert plan.status is mo.Status.OPTIMAL
     assert plan.objective == pytest.approx(least, abs=1e-5 * scale)
     audit = mo.audit(instance, plan)
     assert audit.ok, str(audit)
     assert mo.crossing(instance, plan, hazard, shock).levels[plan.level - 1, 1] >= confidence - 1e-9
-    if level == levels:
+    if level == levels and not instance.has_committed:
         task = Task(
             instance, hazards_of(instance, hazard, shock), confidence, True, level, order=order
         )

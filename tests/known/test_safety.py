@@ -163,3 +163,76 @@ def test_rows_hold_for_safe_plans(shock: Any) -> None:
 def test_a_threshold_that_takes_everything_is_in_reach(seed: int, case: int, users: int) -> None:
     """T_2 is all that users have: their shares of T_1 add up to an ulp less than T_2 / T_1."""
     assert brute.compare(*brute.draw(seed, case, 2, users), None)
+
+
+@pytest.mark.parametrize(
+    ("levels", "order", "users"),
+    [(1, None, 3), (1, "given", 3), (1, "small-first", 3), (2, None, 2), (2, "given", 2)],
+)
+def test_whole_units_and_committed_data_equal_brute_force(
+    levels: int, order: Any, users: int
+) -> None:
+    """With least amounts, contacts, steps, fixed burdens and groups; or on top of what is given."""
+    told = 0
+    for kind in (brute.in_units, brute.committed):
+        for case in range(5):
+            data, dropouts, rng = brute.draw(1, case, levels, users)
+            told += brute.compare(kind(data, rng), dropouts, rng, order)
+    assert told
+
+
+@pytest.mark.parametrize(
+    ("n", "unit", "status"), [(12, 0.1, mo.Status.FEASIBLE), (8, 0.5, mo.Status.OPTIMAL)]
+)
+def test_more_users_in_units_are_bounded_and_audited(n: int, unit: float, status: Any) -> None:
+    """Users whose plans are too many to count, and such whose are not; a budget; nobody paid."""
+    instance = mo.generate("lognormal", n=n, seed=1, tightness=0.7)
+    instance = instance.replace(unit=unit, least=0.2, contact_cost=0.05, payment_step=0.01)
+    asked: dict[str, Any] = {"objective": "expenditure", "dropout": 0.03, "confidence": 0.9}
+    for more in ({}, {"protocol": "none"}, {"protocol": "sequential"}):
+        plan = mo.solve(instance, "burdens", **asked, **more)
+        assert plan.status is status or "protocol" in more
+        assert plan.bound <= plan.objective
+        assert mo.audit(instance, plan).ok
+        assert mo.crossing(instance, plan, 0.03).low >= 0.9 - 1e-9
+    for change, more, said in (
+        ({}, {"transfers": False}, "paid"),
+        ({"budget": 0.3}, {}, "but 0.3 may be spent"),
+    ):
+        refused = mo.solve(instance.replace(**change), "burdens", **asked, **more)
+        if status is mo.Status.OPTIMAL:
+            assert refused.status is mo.Status.NULL
+            assert said in refused.reason
+        else:
+            assert refused.status in (mo.Status.NULL, mo.Status.UNKNOWN)
+
+
+def test_eight_users_are_proved() -> None:
+    """Every set of users who may be left is told apart; in sequence between two such bounds."""
+    instance = mo.generate("lognormal", n=8, seed=2, tightness=0.7)
+    asked: dict[str, Any] = {"objective": "expenditure", "dropout": 0.03, "confidence": 0.9}
+    plan = mo.solve(instance, "burdens", **asked)
+    assert plan.status is mo.Status.OPTIMAL
+    ordered = mo.solve(instance, "burdens", protocol="sequential", **asked)
+    free = mo.solve(instance, "burdens", protocol="none", **asked)
+    assert free.objective == pytest.approx(ordered.bound, abs=1e-6)
+    assert ordered.objective == pytest.approx(plan.objective, abs=1e-6)
+    for one in (plan, ordered, free):
+        assert mo.audit(instance, one).ok
+
+
+def test_committed_data_do_not_drop_out() -> None:
+    instance = mo.Instance(
+        cost=[1, 2, 4], value=6, capacity=10, thresholds=[8], committed=[7.5, 0, 0]
+    )
+    asked: dict[str, Any] = {"objective": "expenditure", "dropout": 0.1}
+    plain = mo.solve(instance, "burdens", objective="expenditure")
+    assert mo.crossing(instance, plain, 0.1).high < 0.95
+    plan = mo.solve(instance, "burdens", confidence=0.95, **asked)
+    assert plan.status is mo.Status.OPTIMAL
+    assert plan.details["crossing"]["low"] >= 0.95 - 1e-9
+    assert mo.crossing(instance, plan, 0.1).low >= 0.95 - 1e-9
+    assert plan.dropout["level"] == 1
+    assert plan.total < 10
+    with pytest.raises(mo.NotSupported, match="committed"):
+        mo.solve(instance.replace(unit=0.5), "burdens", confidence=0.95, **asked)

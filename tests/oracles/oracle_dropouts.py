@@ -77,7 +77,8 @@ def least_safe_payment(
     shares (K,). `level`: which one must be reached (default: the last). `order`: None if users
     decide at once, else a permutation, "small-first" or "large-first"; then also every way in which
     those after a leaver may decide. inf if there is no safe plan. Sets that lose stay a relative
-    10⁻⁶ below the threshold, and who leaves prefers to by 10⁻⁷.
+    10⁻⁶ below the threshold, and who leaves prefers to by 10⁻⁷. `committed` (n,), if it is there,
+    stays whoever leaves or is lost, and its cost is spent.
     """
     n, K = len(data["cost"]), len(data["thresholds"])
     aim = (K if level is None else level) - 1
@@ -104,6 +105,60 @@ def least_safe_payment(
             for low, high in _ranges(data, expects, one):
                 best = min(best, _least(data, subsets, wins, aim, (low, high), one, named))
     return best
+
+
+def least_safe_on_grid(
+    data: dict[str, Any],
+    hazard: np.ndarray,
+    shock: tuple[float, float],
+    confidence: float,
+    order: Any = None,
+    level: int | None = None,
+) -> float:
+    """The least payments and contacts of a safe plan in whole units: all of them, one by one.
+
+    `data` has also unit, least, contact_cost, fixed (NaN: free), group (n,), payment_step (0: none)
+    and group_most: label to data. See `least_safe_payment`.
+    """
+    n, aim = len(data["cost"]), (len(data["thresholds"]) if level is None else level) - 1
+    subsets = list(product((False, True), repeat=n))
+    states = [(1 - shock[0], hazard), (shock[0], np.minimum(hazard * shock[1], 1))]
+    weight = [sum(w * np.prod(np.where(S, 1 - h, h)) for w, h in states) for S in subsets]
+    asked = [D for D in subsets if order is not None or sum(D) >= n - 1]
+    chances = {(D, i): np.array(_left(D, i, subsets, states)) for D in asked for i in range(n)}
+    there = np.array([np.where(S, 1.0, 1 - data["removable"]) for S in subsets])
+    step, best = data["payment_step"], np.inf
+    for x in map(np.array, product(*(_grid(data, i) for i in range(n)))):
+        left = there @ x
+        cost, gain = data["cost"] * x, data["value"] * data["shares"][aim]
+        if np.dot(weight, left >= data["thresholds"][aim]) < confidence - 1e-12:
+            continue
+        if any(x[data["group"] == g].sum() > most for g, most in data["group_most"].items()):
+            continue
+        contact = float(data["contact_cost"][x > 0].sum())
+        if contact + np.maximum(cost - gain, 0).sum() >= best:
+            continue
+        level_of = np.searchsorted(data["thresholds"], left, side="right")
+        worth = np.append(0.0, data["shares"])[level_of]
+        expects = {key: float(chance @ worth) for key, chance in chances.items()}
+        sign = {"small-first": 1, "large-first": -1}.get(order if isinstance(order, str) else "", 0)
+        turn = np.argsort(sign * x, kind="stable").tolist() if sign else order
+        for low, high in _ranges(data, expects, turn):
+            r = data["reversibility"] * cost
+            need = np.maximum(np.maximum(cost - gain, r - high), 0)
+            paid = np.ceil(need / step - 1e-9) * step if step else need
+            if (r - paid >= low - 1e-12).all():
+                best = min(best, float(paid.sum()) + contact)
+    return best
+
+
+def _grid(data: dict[str, Any], i: int) -> list[float]:
+    """What user i may be asked for."""
+    if not np.isnan(data["fixed"][i]):
+        return [data["fixed"][i]]
+    unit = data["unit"][i]
+    counts = range(1, int(data["capacity"][i] / unit) + 1)
+    return [0.0, *(k * unit for k in counts if k * unit >= data["least"][i])]
 
 
 def _left(D: Any, i: int, subsets: Any, states: Any) -> list[float]:
@@ -193,14 +248,19 @@ def _least(
     from scipy.optimize import linprog
 
     n = len(data["cost"])
+    given = data.get("committed", np.zeros(n))
+    before = max(
+        (b for T, b in zip(data["thresholds"], data["shares"]) if given.sum() >= T), default=0
+    )
     A, b = [], []
     for S in subsets:
         row = np.where(S, 1.0, 1 - data["removable"])
+        kept = float((1 - row) @ given)
         for W, T in zip(wins, data["thresholds"]):
             sign = -1 if S in W else 1
             A.append([*(sign * row), *np.zeros(n)])
-            b.append(-T if S in W else T * (1 - 1e-6))
-    gain = data["value"] * data["shares"][aim]
+            b.append(kept - T if S in W else T * (1 - 1e-6) - kept)
+    gain = data["value"] * (data["shares"][aim] - before)
     for i in range(n):
         for rho, most, sign in (
             (1.0, gain[i], 1),
@@ -211,7 +271,7 @@ def _least(
                 row = np.zeros(2 * n)
                 row[i], row[n + i] = sign * rho * data["cost"][i], -sign
                 A.append(row)
-                b.append(sign * most)
+                b.append(sign * most + sign * rho * data["cost"][i] * given[i])
     if named is not None:
         sign = 1.0 if named == "small-first" else -1.0
         for first, second in pairwise(order):
@@ -219,7 +279,7 @@ def _least(
             row[first], row[second] = sign, -sign
             A.append(row)
             b.append(0.0 if first < second else -1e-7)
-    bounds = [(0, c) for c in data["capacity"]] + [(0, None)] * n
+    bounds = [*zip(given, data["capacity"])] + [(0, None)] * n
     found = linprog([0] * n + [1] * n, A_ub=A, b_ub=b, bounds=bounds, method="highs")
     return float(found.fun) if found.status == 0 else np.inf
 

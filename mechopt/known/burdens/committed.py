@@ -98,7 +98,12 @@ def on_top(
     level = rest.level + plan.level
     burden = instance.committed + plan.burden
     amount = required_total(instance, level, wanted.reserve)
-    burden = arrays.settle(burden, np.where(plan.burden > 0, instance.capacity, burden), amount)
+    if plan.dropout is None:
+        upper = np.where(plan.burden > 0, instance.capacity, burden)
+        burden = arrays.settle(burden, upper, amount)
+    else:  # more than the threshold, for those who may be lost; committed data are not lost
+        aim = {**plan.dropout, "level": rest.level + int(plan.dropout["level"])}
+        fields["details"] = {**plan.details, "dropout": aim}
     paid, cost = exact_sum(plan.payment), exact_sum(instance.cost_of(burden))
     value = objective_value(instance, objective, instance.share_at(level), paid, cost)
     return Plan(

@@ -105,15 +105,19 @@ def payment_needed(
     *,
     withdrawal: bool = True,
     users: Any = slice(None),
+    held_by: FloatArray | None = None,
 ) -> FloatArray:
     """The least payments that keep everyone at `level` (A3 and W1), money, shape (n,).
 
-    `users` : whose burdens these are (positions), where they are not everybody's
+    `users` : whose burdens these are (positions), where they are not everybody's; `held_by` : money
+    (n,), what holds a user whatever he gives
     """
     shares = np.append(0.0, instance.shares)
     value = instance.value[users]
     cost = cost_of(instance, users, burden)
     need = cost - value * shares[level]
+    if held_by is not None:
+        need = np.maximum(need, instance.reversibility[users] * cost - held_by[users])
     if withdrawal:
         after = np.minimum(level_after(instance, total, burden, users), level)
         kept = leaving_loss(instance, level, after, users)
@@ -173,7 +177,6 @@ def distinct(instance: Instance, level: int, total: float, burden: FloatArray) -
 
 def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
     """The curves of all users at `level` (1-based), total T_level + reserve."""
-    shares = np.append(0.0, instance.shares)
     total = required_total(instance, level, reserve)
     low = np.zeros(instance.n)
     least = least_burden(instance, level, reserve)
@@ -190,7 +193,8 @@ def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
         else:
             open_ = low <= high
         if open_.any():
-            blocks.append(_block(instance, np.flatnonzero(open_), low, high, shares, level, after))
+            left = _enjoyed(instance, level, after)
+            blocks.append(_block(instance, np.flatnonzero(open_), low, high, level, left))
         if after == 0:
             break
         # Whoever accepts small burdens unpaid starts at 0 (`least_burden`).
@@ -202,16 +206,32 @@ def level_curves(instance: Instance, level: int, reserve: float) -> LevelCurves:
     return LevelCurves(user, burden[order], cost[order], need[order], joined[order], start)
 
 
-def unbound_curves(instance: Instance, level: int) -> LevelCurves:
-    """The curves where nobody can withdraw: only participation (A3) asks for payment."""
+def unbound_curves(
+    instance: Instance, level: int, held_by: FloatArray | None = None
+) -> LevelCurves:
+    """The curves where what holds a user does not depend on what he gives.
+
+    Where nobody can withdraw, only participation (A3) asks for payment; else users are `held_by`
+    so much money, (n,), at most v b_k.
+    """
     everyone = np.arange(instance.n)
-    shares = np.append(0.0, instance.shares)
+    left = _enjoyed(instance, level, 0)
+    if held_by is not None:
+        left = held_by, instance.value * instance.share_at(level) - held_by
     low = np.zeros(instance.n)
     user, burden, cost, need, joined = _block(
-        instance, everyone, low, instance.capacity, shares, level, 0
+        instance, everyone, low, instance.capacity, level, left
     )
     start = np.searchsorted(user, np.arange(instance.n + 1))
     return LevelCurves(user, burden, cost, need, joined, start)
+
+
+def _enjoyed(instance: Instance, level: int, after: int) -> tuple[FloatArray, FloatArray]:
+    """What a leaver loses if his leaving leaves level `after`, and what he still enjoys, money."""
+    left = instance.value * instance.share_at(after)
+    if instance.has_exclusion:
+        left = left - instance.exclusion * left
+    return leaving_loss(instance, level, after), left
 
 
 def _over(data: float, removable: FloatArray) -> FloatArray:
@@ -229,19 +249,16 @@ def _block(
     users: IntArray,
     low: FloatArray,
     high: FloatArray,
-    shares: FloatArray,
     level: int,
-    after: int,
+    leaver: tuple[FloatArray, FloatArray],
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray, BoolArray]:
-    """Points of `users` on the interval [low, high] where leaving leaves level `after`."""
+    """Points of `users` on the interval [low, high] where a leaver loses and still enjoys that."""
     value, recovered = instance.value, instance.reversibility
-    loss = leaving_loss(instance, level, after)
-    left = value * shares[after]  # what a leaver still enjoys
-    if instance.has_exclusion:
-        left = left - instance.exclusion * left
+    gain = value * instance.share_at(level)
+    loss, left = leaver
     with np.errstate(divide="ignore", invalid="ignore"):
         turns = (  # costs at which A3 binds, W1 binds, and the two cross
-            value * shares[level],
+            gain,
             np.where(recovered > 0, loss / recovered, inf),
             np.where(recovered < 1, left / (1 - recovered), inf),
         )
@@ -256,7 +273,7 @@ def _block(
         [cost_of(instance, users, grid[:, column]) for column in range(grid.shape[1])]
     )
     need = np.maximum(
-        cost - (value * shares[level])[users, None],
+        cost - gain[users, None],
         recovered[users, None] * cost - loss[users, None],
     )
     need = without_rounding(need, cost, value[users, None])

@@ -84,11 +84,13 @@ def solve(
         withdrawal=withdrawal,
     )
     wanted.lowest(instance)
+    losses = {"dropout": dropout, "shock": shock, "confidence": confidence}
+    drop_outs = any(loss is not None for loss in losses.values())
     if instance.has_committed:
-        return _on_committed(instance, wanted)
+        return _on_committed(instance, wanted, losses)
     practice = instance.practice is not None
-    if dropout is not None or confidence is not None or shock is not None:
-        return _safe(instance, wanted, dropout=dropout, shock=shock, confidence=confidence)
+    if drop_outs:
+        return _safe(instance, wanted, losses)
     if protocol == "reassign":
         refuse_with(instance, "protocol 'reassign'")
     if protocol == "reassign" and (instance.levels > 1 or reserve):
@@ -177,7 +179,7 @@ def _too_many_replaced(instance: Instance, found: LevelAnswer, replaced: BoolArr
     return replace(found, reason=reason, shortfall=rest)
 
 
-def _on_committed(instance: Instance, wanted: Wanted) -> Plan:
+def _on_committed(instance: Instance, wanted: Wanted, losses: dict[str, Any]) -> Plan:
     """The plan on top of data committed for good; NotSupported for the order of burdens."""
     order = wanted.order
     if wanted.protocol == "sequential" and instance.levels > 1 and burden_sign(order):
@@ -185,7 +187,7 @@ def _on_committed(instance: Instance, wanted: Wanted) -> Plan:
             f"committed: with several thresholds the order {order!r} is not designed for; give "
             "a permutation, or take the simultaneous protocol: its plans hold in any order"
         )
-    options = {name: value for name, value in vars(wanted).items() if name != "mechanism"}
+    options = {name: value for name, value in vars(wanted).items() if name != "mechanism"} | losses
 
     def of_rest(rest: Instance, share: float | None) -> Plan:
         return solve(rest, **{**options, "target": share})
@@ -193,7 +195,7 @@ def _on_committed(instance: Instance, wanted: Wanted) -> Plan:
     return on_top(instance, of_rest, wanted)
 
 
-def _safe(instance: Instance, wanted: Wanted, **losses: Any) -> Plan:
+def _safe(instance: Instance, wanted: Wanted, losses: dict[str, Any]) -> Plan:
     """The plan for drop-outs; InvalidOption for options that say nothing there."""
     from mechopt.known.safety.solve import solve as solve_safely
 

@@ -37,6 +37,7 @@ class Terms:
     """What has to be paid for, at which level: everything a user's curve depends on.
 
     :rights: "withdrawal" (A3 and W1), "participation" (A3), "cost" (subsidies: in full)
+    :held_by: money, (n,); with "participation", what holds a user whatever he gives
     """
 
     instance: Instance
@@ -45,6 +46,7 @@ class Terms:
     rights: str
     transfers: bool
     charged: bool  # whether the contact counts in the cost (welfare)
+    held_by: FloatArray | None = None
 
     @property
     def practice(self) -> Practice:
@@ -87,6 +89,7 @@ class Terms:
             burden,
             withdrawal=self.rights == "withdrawal",
             users=users,
+            held_by=self.held_by,
         )
 
     def payment(self, burden: FloatArray) -> FloatArray | None:
@@ -186,7 +189,7 @@ Points = tuple[IntArray, FloatArray, FloatArray, FloatArray, BoolArray]
 def _base(terms: Terms, excess: float) -> LevelCurves:
     if terms.rights == "withdrawal":
         return level_curves.level_curves(terms.instance, terms.level, terms.reserve + excess)
-    curves = level_curves.unbound_curves(terms.instance, terms.level)
+    curves = level_curves.unbound_curves(terms.instance, terms.level, terms.held_by)
     return replace(curves, need=curves.cost.copy()) if terms.rights == "cost" else curves
 
 

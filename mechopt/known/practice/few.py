@@ -25,7 +25,7 @@ from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
 from mechopt.known.burdens.level_curves import cost_of
 from mechopt.known.practice.curves import Terms
-from mechopt.problem.practice import counted, typed
+from mechopt.problem.practice import Practice, counted, typed
 from mechopt.withdrawal.moves import ORDERS, ascending
 from mechopt.withdrawal.sequential import sequential_path
 from mechopt.withdrawal.stage import Stage
@@ -253,7 +253,7 @@ def few_plans(terms: Terms, low: FloatArray, high: FloatArray, widest: float) ->
     )  # fmt: skip
     users = np.tile(np.arange(n), burden.shape[0])
     borne = cost_of(terms.instance, users, burden.reshape(-1)).reshape(burden.shape)
-    fits = _groups_hold(terms, data[:, kept].T / parts, borne)
+    fits = groups_hold(terms.practice, data[:, kept].T / parts, borne)
     excess = np.array([float(Fraction(int(one), parts) - goal) for one in total[kept][fits]])
     contact = (np.where(burden > 0, practice.contact, 0.0)).sum(axis=1)
     return Few(terms, burden[fits], excess, borne.sum(axis=1)[fits], contact[fits])
@@ -270,9 +270,8 @@ def _counts(terms: Terms, user: int, low: FloatArray, high: FloatArray) -> IntAr
     return some if practice.required[user] else np.append(0, some)
 
 
-def _groups_hold(terms: Terms, data: FloatArray, borne: FloatArray) -> BoolArray:
+def groups_hold(practice: Practice, data: FloatArray, borne: FloatArray) -> BoolArray:
     """Which plans keep the groups' limits; data and costs (N, n)."""
-    practice = terms.practice
     holds = np.ones(data.shape[0], dtype=bool)
     for place in range(len(practice.labels)):
         mine = practice.group == place

@@ -84,7 +84,8 @@ class Search:
         widest = max(over, float(gap[free].max(initial=0.0)))
         if practice.has_groups or everything:
             widest = float(exact_sum(self.high) - self.goal)
-        if terms.level < terms.instance.levels:  # beyond, the next level is reached
+        if terms.level < terms.instance.levels and terms.held_by is None:
+            # beyond, the next level is reached
             above = float(terms.instance.thresholds[terms.level])
             widest = min(widest, above * (1 - MARGIN) - float(self.goal))
         return widest

@@ -80,6 +80,12 @@ def least(
     return max(best, min(found.value, below))
 
 
+def least_total(task: Task, spread: float) -> float:
+    """No safe plan asks for less data in all."""
+    rows = [_data_row(task, spread), *_tail_rows(task)]
+    return max(task.threshold, *(amount / float(weights.max()) for weights, amount in rows))
+
+
 def _spread_held(task: Task, quantity: str, row: Row) -> float:
     """The best bound from R5, which many users need no search for."""
     ceiling, squares = _pivotal_row(task)

@@ -17,17 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from mechopt import arrays, tolerances
+from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.known.safety.search import Safe
-from mechopt.known.safety.task import Task
+from mechopt.known.practice.few import groups_hold
+from mechopt.known.safety.task import Safe, Task
+from mechopt.problem.practice import Practice, counted, multiples
 from mechopt.solver import highs
 from mechopt.solver.builder import Builder
 from mechopt.status import Status
 from mechopt.withdrawal.check import check_withdrawal
 
-_MOST_SETS = {True: 32, False: 128}  # sets × levels, in sequence or at once
+_MOST_SETS = {True: 32, False: 1024}  # sets × levels, in sequence or at once
 _BELOW = 1e-6
 _LIFT = 3e-7  # what HiGHS may leave a row short of T by, and less than a third of _BELOW
 _STRICT = 1e-6  # of v b or what he gives: by how much whoever leaves must prefer to
@@ -37,7 +38,7 @@ _Entries = list[tuple[int, float]]
 def small_enough(task: Task) -> bool:
     """Whether all sets of users can be told apart."""
     most = _MOST_SETS[task.order is not None]
-    return task.instance.n <= 7 and 2**task.instance.n * task.instance.levels <= most
+    return task.instance.n <= 12 and 2**task.instance.n * task.instance.levels <= most
 
 
 def solve(
@@ -104,7 +105,8 @@ class _Model:
         widths = instance.widths / task.threshold
         self.rates = instance.cost[:, None] * instance.slopes * task.threshold
         self.give = [[self.build.column(0, 0, w) for w in row] for row in widths.tolist()]
-        self.pay = [self.build.column(0, 0, inf) for _ in range(n)]
+        self.pay = [self.build.column(0, 0, inf if task.transfers else 0) for _ in range(n)]
+        self.asked = [] if instance.practice is None else self._asked(instance.practice)
         self.wins = self._levels()
         self._participation()
         if order is None:
@@ -153,6 +155,46 @@ class _Model:
                 for more, less in zip(wins[s | 1 << user], columns):
                     self._not_before(less, more)
         return wins
+
+    def _asked(self, practice: Practice) -> list[int]:
+        """Section 11; columns that say who is asked."""
+        build, T = self.build, self.task.threshold
+        found = []
+        for user, (low, high) in enumerate(zip(*(end.tolist() for end in self.task.range))):
+            given = not practice.free[user]
+            must = practice.required[user] or (given and high > 0)
+            asked = build.column(0, 1 if must else 0, 0 if given and not must else 1, whole=True)
+            alone = np.arange(self.instance.n) == user
+            for end, row in ((low, build.row(0, inf)), (high, build.row(-inf, 0))):
+                self._data(row, 1.0 * alone)
+                build.entry(row, asked, -end / T)
+            if practice.unit[user] > 0 and not given:
+                size = float(practice.unit[user])
+                count, row = build.column(0, 0, high / size + 0.5, whole=True), build.row(0, 0)
+                self._data(row, 1.0 * alone)
+                build.entry(row, count, -size / T)
+            if practice.step > 0:
+                most = float(self.instance.cost_of(self.instance.capacity)[user]) / practice.step
+                count, row = build.column(0, 0, most + 1.5, whole=True), build.row(0, 0)
+                build.entry(row, self.pay[user], 1)
+                build.entry(row, count, -practice.step)
+            found.append(asked)
+        self._groups(practice)
+        return found
+
+    def _groups(self, practice: Practice) -> None:
+        loose = practice.free & (practice.unit == 0)
+        for place in range(len(practice.labels)):
+            member = practice.group == place
+            for least, most in ((practice.data_least[place], inf), (0, practice.data_most[place])):
+                row = self.build.row(least / self.task.threshold, most / self.task.threshold)
+                self._data(row, member * np.where(loose & (most < inf), 1 + _LIFT, 1.0))
+            for part, row in (
+                (practice.share_least[place], self.build.row(0, inf)),
+                (practice.share_most[place], self.build.row(-inf, 0)),
+            ):
+                for user, mine in enumerate(member.tolist()):
+                    self._cost(row, user, mine - part)
 
     def _not_before(self, one: int, other: int) -> None:
         row = self.build.row(-inf, 0)
@@ -247,10 +289,15 @@ class _Model:
         chance = _chances(self.task, self.inside, 2**self.instance.n - 1, None)
         for s, columns in enumerate(self.wins):
             build.entry(safe, columns[self.task.level - 1], float(chance[s]))
+        practice = self.instance.practice
+        contact = [] if practice is None else list(zip(self.asked, practice.contact.tolist()))
         if budget < inf:
             row = build.row(-inf, budget)
-            for column in self.pay:
-                build.entry(row, column, 1)
+            for column, money in (*((pay, 1.0) for pay in self.pay), *contact):
+                build.entry(row, column, money)
+        if quantity == "pay" or self.task.charged:
+            for column, money in contact:
+                build.cost[column] = money
         if quantity == "pay":
             for column in self.pay:
                 build.cost[column] = 1.0
@@ -262,10 +309,9 @@ class _Model:
 
     def plan(self, x: FloatArray, quantity: str) -> tuple[Safe | None, str]:
         """(the plan of a solution, "") or (None, what of it does not hold)."""
-        task = self.task
+        task, practice = self.task, self.instance.practice
         burden = np.array([sum(x[at] for at in columns) for columns in self.give]) * task.threshold
-        lifted = np.minimum(burden * (1 + _LIFT), self.instance.capacity)
-        lifted[burden <= 1e-9 * task.threshold] = 0.0
+        lifted = self._lifted(burden)
         crossing = task.crossing(lifted)
         if not task.is_safe(crossing):
             return None, "crossing"
@@ -277,10 +323,27 @@ class _Model:
             least = task.payments(lifted, task.gain)
             slack = 1e-9 * np.maximum(cost, task.gain) + 2 * _LIFT * cost
             payment = np.minimum(payment, np.maximum(paid + slack, least))
+            if practice is not None and practice.step > 0:
+                near = multiples(np.rint(payment / practice.step), practice.step)
+                payment = np.where(near >= payment - 2 * slack, near, near + practice.step)
             if not stable(task, lifted, payment):
                 return None, "game"
-        spent = payment if quantity == "pay" else self.instance.cost_of(lifted)
-        return Safe(lifted, payment, arrays.exact_sum(spent), crossing), ""
+        if practice is not None:
+            data, cost = lifted[None, :], self.instance.cost_of(lifted)[None, :]
+            if not groups_hold(practice, data, cost).all():
+                return None, "groups"
+        return Safe(lifted, payment, task.worth(quantity, lifted, payment), crossing), ""
+
+    def _lifted(self, burden: FloatArray) -> FloatArray:
+        """Burdens (n,) of a solver a little raised, so that no row is short; as may be asked."""
+        practice, (low, high) = self.instance.practice, self.task.range
+        lifted = np.minimum(burden * (1 + _LIFT), high)
+        lifted[burden <= 1e-9 * self.task.threshold] = 0.0
+        if practice is None:
+            return lifted
+        lifted = np.where(lifted > 0, np.maximum(lifted, low), 0.0)
+        whole = np.where(practice.unit > 0, counted(practice.counts(burden), practice.unit), lifted)
+        return np.where(practice.free, whole, practice.fixed)
 
 
 def stable(task: Task, burden: FloatArray, payment: FloatArray) -> bool:

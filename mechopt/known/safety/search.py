@@ -9,7 +9,6 @@ everything (nobody is lost), or by what held them in the plan before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import erfc, exp, inf, pi, sqrt
 from time import perf_counter
 
@@ -20,22 +19,13 @@ from mechopt.arrays import FloatArray
 from mechopt.dropouts.crossing import Crossing
 from mechopt.known import allocation
 from mechopt.known.allocation import Pieces
-from mechopt.known.safety.task import Task
+from mechopt.known.safety import asked
+from mechopt.known.safety.task import Safe, Task
 
 _TURNS = 2  # plans that rely on what held users in the plan before
 _HALVINGS = 10
 _MARGIN = 7e-4  # how much more than asked, where the probability is bracketed only
 _TRIES = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Safe:
-    """A safe plan: burdens (n,), payments (n,), what it takes (money), and its crossing."""
-
-    burden: FloatArray
-    payment: FloatArray
-    value: float
-    crossing: Crossing
 
 
 def search(task: Task, quantity: str, budget: float, deadline: float) -> Safe | None:
@@ -50,7 +40,7 @@ def search(task: Task, quantity: str, budget: float, deadline: float) -> Safe | 
         held_by = tried.pop(0)
         found = _least_safe(task, held_by, quantity, budget, deadline, fine=False)
         if found is not None:
-            if best is None or _rank(found, budget) < _rank(best[0], budget):
+            if best is None or _rank(task, found, budget) < _rank(task, best[0], budget):
                 best = found, held_by
             if not tried and turns < _TURNS and task.rights:
                 turns += 1
@@ -68,14 +58,14 @@ def search(task: Task, quantity: str, budget: float, deadline: float) -> Safe | 
         if task.rights and perf_counter() < deadline:  # coarse bounds say too little of who is held
             seen = task.held_by(safe.crossing)
             again = _least_safe(task, seen, quantity, budget, deadline, fine=True)
-            if again is not None and _rank(again, budget) < _rank(safe, budget):
+            if again is not None and _rank(task, again, budget) < _rank(task, safe, budget):
                 safe = again
-    return safe if arrays.exact_sum(safe.payment) <= budget else None
+    return safe if task.over(safe.burden, safe.payment, budget) == 0 else None
 
 
-def _rank(safe: Safe, budget: float) -> tuple[float, float]:
+def _rank(task: Task, safe: Safe, budget: float) -> tuple[float, float]:
     """Within the budget first, then by what it takes."""
-    return max(arrays.exact_sum(safe.payment) - budget, 0.0), safe.value
+    return task.over(safe.burden, safe.payment, budget), safe.value
 
 
 def _least_safe(
@@ -88,33 +78,36 @@ def _least_safe(
     fine: bool,
 ) -> Safe | None:
     """The plan of least total that is safe among the cheapest of each total."""
-    instance = task.instance
-    pieces = task.pieces(held_by)
-    most = allocation.reachable(pieces)
-    threshold = task.threshold
+    threshold, most = task.threshold, arrays.exact_sum(task.range[1])
+    pieces = task.pieces(held_by) if task.instance.practice is None else None
+    if pieces is not None:
+        most = min(most, allocation.reachable(pieces))
 
     def at(total: float, fine: bool) -> tuple[FloatArray, Crossing]:
-        burden = _cheapest(pieces, total, instance.capacity, quantity, budget)
+        if pieces is None:
+            burden = asked.burdens(task, held_by, total, quantity, budget, deadline)
+        else:
+            burden = _cheapest(pieces, total, task.instance.capacity, quantity, budget)
         return burden, task.crossing(burden, fine=fine)
 
-    low, high = threshold, min(most, arrays.exact_sum(instance.capacity))
+    low, high = threshold, most
     if high < threshold:
         return None
     burden, found = at(low, fine)
     if task.is_safe(found):
-        return _priced(task, quantity, burden, found)
+        return task.priced(burden, quantity, found)
     margin = 0.0 if found.exact or not fine else _MARGIN
     for _ in range(_TRIES):
         total = _least_total(task, burden, lambda t: at(t, False)[1], (low, high), margin, deadline)
         burden, found = at(total, fine)
         enough = not (fine or found.exact) and found.probability >= task.confidence
         if enough or task.is_safe(found):
-            return _priced(task, quantity, burden, found)
+            return task.priced(burden, quantity, found)
         if total >= high:
             return None
         low, margin = total, 2 * max(margin, found.high - found.low, 1e-6)
     burden, found = at(high, fine)
-    return _priced(task, quantity, burden, found) if task.is_safe(found) else None
+    return task.priced(burden, quantity, found) if task.is_safe(found) else None
 
 
 def _least_total(
@@ -150,13 +143,6 @@ def _least_total(
         if not low < guess < high:
             guess = (low + high) / 2
     return high
-
-
-def _priced(task: Task, quantity: str, burden: FloatArray, found: Crossing) -> Safe:
-    """The plan with its least payments."""
-    payment = task.payments(burden, task.held_by(found) if task.rights else task.gain)
-    paid = payment if quantity == "pay" else task.instance.cost_of(burden)
-    return Safe(burden, payment, arrays.exact_sum(paid), found)
 
 
 def _cheapest(

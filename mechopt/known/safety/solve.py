@@ -15,12 +15,11 @@ from mechopt.dropouts.hazards import Hazards, hazards_of
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.known.allocation import Allocation
 from mechopt.known.levels import LevelAnswer, Wanted, best_level
-from mechopt.known.safety import bound, exact
-from mechopt.known.safety.search import Safe, search
-from mechopt.known.safety.task import Task
+from mechopt.known.safety import asked, bound, exact
+from mechopt.known.safety.search import search
+from mechopt.known.safety.task import Safe, Task
 from mechopt.problem.aims import MINIMISED, objective_value
 from mechopt.problem.instance import Instance
-from mechopt.problem.practice import refuse_with
 from mechopt.status import Status
 
 _PATIENCE = 60.0  # seconds, without a time limit
@@ -38,10 +37,12 @@ def solve(
     assert confidence is not None
     order = wanted.order if wanted.protocol == "sequential" else None
     hazards, rights = hazards_of(instance, dropout, shock), wanted.protocol != "none"
-    task = Task(instance, hazards, float(confidence), rights, order=order)
+    charged = wanted.objective == "welfare"
+    task = Task(instance, hazards, float(confidence), rights, 1, order, wanted.transfers, charged)
     patience = _PATIENCE if wanted.time_limit is None else wanted.time_limit
     start = perf_counter()
-    budget = instance.budget if wanted.transfers else 0.0
+    nothing = instance.practice is None and not wanted.transfers
+    budget = 0.0 if nothing else instance.budget
     made: dict[int, Safe] = {}
     open_: dict[int, LevelAnswer] = {}
 
@@ -130,15 +131,12 @@ def _check(instance: Instance, dropout: Any, confidence: Any, wanted: Wanted) ->
         raise NotSupported(
             "confidence: no order is designed with drop-outs; leave it out or give one"
         )
-    refuse_with(instance, "confidence")
-    if instance.has_committed:
-        raise NotSupported("confidence: not together with committed")
 
 
 def _solve_level(
     task: Task, quantity: str, budget: float, deadline: float
 ) -> tuple[Safe | None, LevelAnswer]:
-    everything = np.asarray(task.instance.capacity)
+    everything = np.asarray(task.range[1])
     top = task.crossing(everything, fine=False)
     if top.low < task.confidence <= top.high:
         top = task.crossing(everything)
@@ -150,9 +148,13 @@ def _solve_level(
             f"users can give it is {top.probability:.6g}",
             {"constraint": "confidence", "probability": top.probability},
         )
-    found = search(task, quantity, budget, deadline)
-    if exact.small_enough(task):
-        best, least, ended = exact.solve(task, quantity, budget, deadline)
+    proof = _counted(task, quantity, budget, deadline)
+    closed = proof is not None and proof[0] is not None and proof[0].value <= proof[1]
+    found = None if closed else search(task, quantity, budget, deadline)
+    if proof is None:
+        proof = _by_sets(task, quantity, budget, deadline)
+    if proof is not None:
+        best, least, ended = proof
         # The plan of the search has no traces of the solver's tolerances.
         if best is not None and (found is None or best.value < found.value - _doubt(task, found)):
             found = best
@@ -162,11 +164,9 @@ def _solve_level(
             # HiGHS proves to its tolerances: within them the bound is the value
             least = found.value if found.value - least <= 2 * _doubt(task, found) else least
     else:
-        spread = 0.0 if found is None else _spread(task.hazards, task, found)
-        near = None if found is None else found.burden
-        least = bound.least(task, quantity, spread, near, deadline)
+        least = _bound(task, quantity, found, deadline)
     if found is None:
-        needed = bound.least(task, "pay", 0.0)
+        needed = _bound(task, "pay", None, deadline)
         if needed > budget * (1 + tolerances.REACH):
             return None, _over_budget(task, quantity, budget, deadline, needed)
         reason = f"no plan within the budget of {budget:g} was found, and none excluded"
@@ -178,18 +178,72 @@ def _solve_level(
     return found, LevelAnswer(task.level, answer, arrays.freeze(found.payment), quantity)
 
 
+def _counted(
+    task: Task, quantity: str, budget: float, deadline: float
+) -> tuple[Safe | None, float, bool] | None:
+    """The best of all plans, if they can be counted, as `exact.solve`; else None.
+
+    In sequence that leaves a bound open, so not where `exact` has an answer.
+    """
+    if task.instance.practice is None or (task.order is not None and exact.small_enough(task)):
+        return None
+    return asked.every_plan(task, quantity, budget, deadline)
+
+
+def _by_sets(
+    task: Task, quantity: str, budget: float, deadline: float
+) -> tuple[Safe | None, float, bool] | None:
+    """`exact.solve`, if users are few. In sequence, if they are not quite so few, the best plan
+    that holds in every order, and the bound of participation alone.
+    """
+    if exact.small_enough(task):
+        return exact.solve(task, quantity, budget, deadline)
+    at_once, freely = replace(task, order=None), replace(task, order=None, rights=False)
+    if not exact.small_enough(at_once):
+        return None
+    middle = (perf_counter() + deadline) / 2
+    best, _, _ = exact.solve(at_once, quantity, budget, middle)
+    _, least, ended = exact.solve(freely, quantity, budget, deadline)
+    return best, least, ended
+
+
+def _bound(task: Task, quantity: str, found: Safe | None, deadline: float) -> float:
+    """What no safe plan can do without, money; seen from the plan found, if there is one."""
+    spread = 0.0 if found is None else _spread(task.hazards, task, found)
+    near = None if found is None else found.burden
+    least = bound.least(task, quantity, spread, near, deadline)
+    if task.instance.practice is None:
+        return least
+    total = bound.least_total(task, spread)
+    return max(least, asked.least(task, quantity, total, deadline))
+
+
 def _over_budget(
     task: Task, quantity: str, budget: float, deadline: float, needed: float | None = None
 ) -> LevelAnswer:
     if needed is None:
-        _, needed, _ = exact.solve(task, "pay", inf, deadline)
+        free = replace(task, transfers=True)
+        needed = max(
+            proof[1]
+            for way in (_counted, _by_sets)
+            if (proof := way(free, "pay", inf, deadline)) is not None
+        )
+    if needed == inf:
+        reason = (
+            "no burdens that may be asked (least amounts, units, fixed burdens, groups) have a "
+            f"crossing probability of {task.confidence:g} (section 11)"
+        )
+        return _refused(task, quantity, reason, {"constraint": "practice"})
     short = needed - budget
+    most = f"{budget:g} may be spent: short by {short:g} (A4)"
+    if short <= 0:
+        most = "nobody may be paid"
     return _refused(
         task,
         quantity,
         f"a crossing probability of {task.confidence:g} takes payments of at least {needed:g}, "
-        f"but {budget:g} may be spent: short by {short:g} (A4)",
-        {"constraint": "budget", "payment": needed, "money": short},
+        f"but {most}",
+        {"constraint": "budget", "payment": needed, "money": max(short, 0.0)},
     )
 
 

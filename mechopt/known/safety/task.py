@@ -7,8 +7,9 @@ the least payment is
 
     t_i = max(0, C_i(x_i) − v_i b, ρ_i C_i(x_i) − held_i)
 
-What holds everybody when nobody follows a leaver holds everybody in sequence too, in every order
-(see `mechopt.withdrawal.rights.dropout`), so searched plans are the same for both protocols.
+rounded up where payments come in steps; whoever is asked costs the provider the contact, too. What
+holds everybody when nobody follows a leaver holds everybody in sequence too, in every order (see
+`mechopt.withdrawal.rights.dropout`), so searched plans are the same for both protocols.
 """
 
 from __future__ import annotations
@@ -24,9 +25,20 @@ from mechopt.arrays import FloatArray
 from mechopt.dropouts.crossing import Crossing, crossing_of
 from mechopt.dropouts.hazards import Hazards
 from mechopt.known.allocation import Pieces
+from mechopt.problem.aims import MARGIN
 from mechopt.problem.instance import Instance
 
 CONFIDENT = tolerances.PROBABILITY  # how far a certified probability may be below what is asked
+
+
+@dataclass(frozen=True, eq=False)
+class Safe:
+    """A safe plan: burdens (n,), payments (n,), what it takes (money), and its crossing."""
+
+    burden: FloatArray
+    payment: FloatArray
+    value: float
+    crossing: Crossing
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +46,7 @@ class Task:
     """An instance, its hazards, the level aimed at and the crossing probability asked for.
 
     :rights: whether users may withdraw (A5); order : in sequence, in which order; None: at once
+    :transfers: whether payments are allowed; charged : whether contacts count as social cost
     """
 
     instance: Instance
@@ -42,6 +55,8 @@ class Task:
     rights: bool
     level: int = 1
     order: Any = None
+    transfers: bool = True
+    charged: bool = False
 
     @property
     def threshold(self) -> float:
@@ -58,6 +73,21 @@ class Task:
         most = arrays.exact_sum(self.instance.capacity)
         within = self.instance.thresholds * (1 - tolerances.DATA)
         return self.instance.share_at(int(np.searchsorted(within, most, side="right")))
+
+    @cached_property
+    def range(self) -> tuple[FloatArray, FloatArray]:
+        """The least and the most that a user who is asked can be asked for, data, (n,) each."""
+        instance, practice = self.instance, self.instance.practice
+        if practice is None:
+            return np.zeros(instance.n), instance.capacity
+        low, high = practice.range(instance.capacity)
+        low = np.where(practice.required, np.maximum(low, MARGIN * self.threshold), low)
+        return low, np.where(low <= high * (1 + 1e-12), high, 0.0)
+
+    @cached_property
+    def unbudgeted(self) -> Instance:
+        """The instance without its budget."""
+        return self.instance.replace(budget=None)
 
     @cached_property
     def reversible(self) -> FloatArray:
@@ -82,7 +112,29 @@ class Task:
         """The least payments for burdens (n,) that leave users held by so much money, (n,)."""
         cost = self.instance.cost_of(burden)
         need = np.maximum(cost - self.gain, self.reversible * cost - held_by)
-        return np.where(need > tolerances.REACH * cost, need, 0.0)
+        need = np.where(need > tolerances.REACH * cost, need, 0.0)
+        practice = self.instance.practice
+        return need if practice is None else practice.rounded_up(need)
+
+    def worth(self, quantity: str, burden: FloatArray, payment: FloatArray) -> float:
+        """What a plan takes: payments and contacts ("pay"), or social cost ("cost"), money."""
+        practice, paid = self.instance.practice, payment
+        if quantity == "cost":
+            paid = self.instance.cost_of(burden)
+        contacts = practice is not None and (quantity == "pay" or self.charged)
+        contact = practice.contact_of(burden) if practice is not None and contacts else 0.0
+        return arrays.exact_sum(paid) + contact
+
+    def over(self, burden: FloatArray, payment: FloatArray, budget: float) -> float:
+        """By how much a plan breaks the budget, or what it pays where it may not; money, or 0."""
+        over = max(self.worth("pay", burden, payment) - budget, 0.0)
+        return over if self.transfers else max(over, arrays.exact_sum(payment))
+
+    def priced(self, burden: FloatArray, quantity: str, found: Crossing | None = None) -> Safe:
+        """The plan of burdens (n,) with its least payments."""
+        found = self.crossing(burden) if found is None else found
+        payment = self.payments(burden, self.held_by(found) if self.rights else self.gain)
+        return Safe(burden, payment, self.worth(quantity, burden, payment), found)
 
     def pieces(self, held_by: FloatArray, part: FloatArray | None = None) -> Pieces:
         """The users' curves max(0, C − v b, ρ C − held_by), cut where they change their slope."""
