@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import isinf
 from typing import TYPE_CHECKING, Any
@@ -37,11 +38,36 @@ _LABELS = {
 }
 
 
-_WORDS = (
-    "words: leakage, paid although nothing is trained; participation, share of those asked who "
-    "stay; margin, the least that anybody who stays would lose by leaving; pivotal, without whom "
-    "the level falls"
+_WORDS = (  # what is looked for on a page, and what it means
+    ("leakage", "leakage, the part of the payments that buys no improvement"),
+    ("participation", "participation, share of those asked who stay"),
+    ("margin", "margin, the least that anybody who stays would lose by leaving"),
+    ("pivotal", "pivotal, without whom the level falls"),
+    ("DSIC", "DSIC, the truth is best for everybody whatever the others report"),
+    ("regret", "regret, the most that a false report gains"),
+    ("A1", "A1, the threshold is reached"),
+    ("A2", "A2, nobody is asked for more than he can give"),
+    ("A3", "A3, nobody loses by taking part"),
+    ("A4", "A4, the budget holds"),
+    ("A5", "A5, nobody gains by withdrawing"),
+    ("A6", "A6, without a threshold nothing is collected or paid"),
+    ("B1", "B1, nobody is asked for less than the least"),
+    ("B2", "B2, burdens are whole units"),
+    ("B3", "B3, fixed burdens stand"),
+    ("B4", "B4, payments are whole steps"),
+    ("B5", "B5 and B6, groups keep their limits"),
+    ("B6", "B5 and B6, groups keep their limits"),
+    ("D5", "D5, nobody gains by withdrawing"),
 )
+
+
+def _explain(page: Page) -> None:
+    """The terms on the page, in a few words each."""
+    text = page.text()
+    found = [words for term, words in _WORDS if re.search(rf"\b{term}\b", text)]
+    if found:
+        page.gap()
+        page.line(f"words: {'; '.join(dict.fromkeys(found))}")
 
 
 # -- what is said about a plan ------------------------------------------------------------------
@@ -132,8 +158,7 @@ def plan_text(plan: Plan, benchmark: Plan | None = None, remark: str = "") -> st
         _withdrawal(page, plan)
         _safety(page, plan)
         _largest(page, plan)
-    page.gap()
-    page.line(_WORDS)
+    _explain(page)
     return page.text()
 
 
@@ -158,6 +183,7 @@ def check_text(plan: Plan, audit: Audit) -> str:
     page.gap()
     _pivotal(page, plan)
     _largest(page, plan)
+    _explain(page)
     return page.text()
 
 
@@ -182,12 +208,20 @@ def answer_text(answer: Any, remark: str = "") -> str:
         rows = [
             (
                 _label(name, answer.metrics),
-                _figure(value) + (f" ± {1.96 * errors[name]:.2g}" if errors.get(name) else ""),
+                _figure(_rounded(value, answer.metrics))
+                + (f" ± {1.96 * errors[name]:.2g}" if errors.get(name) else ""),
             )
             for name, value in _numbers(answer.metrics)
         ]
         page.table(("expected", ""), rows)
+    _explain(page)
     return page.text()
+
+
+def _rounded(value: float, metrics: Mapping[str, Any]) -> float:
+    """0 for what is only the rounding of the money expected."""
+    money = sum(abs(one) for name, one in _numbers(metrics) if name in ("social_cost", "welfare"))
+    return 0.0 if abs(value) <= tolerances.REACH * money else value
 
 
 def _label(name: str, metrics: Mapping[str, Any]) -> str:

@@ -129,8 +129,9 @@ def read_table(
     if instance is None:
         if stored is None or stored.get("instance") is None:
             raise InvalidPlan(
-                f"{path}: a plan in a table needs its instance: read(path, instance=…), "
-                "or --instance FILE"
+                f"{path}: whose plan it is stands in {side(path).name}, which was written beside "
+                "it and is not there: put it back, or name the users with --instance FILE "
+                "(read(path, instance=…))"
             )
         instance = _own_instance(path if about is None else beside, stored, allow_outside)
     elif about is not None and about["instance_hash"] != instance.hash:
@@ -225,6 +226,13 @@ def _gone(found: tables.Table, instance: Instance, rows: list[int]) -> list[str]
         f"{found.where(row)}: {str(names[row])!r} (burden {burden[row]:g}) is no user"
         for row in rows
     ]
+    padded = {name.lstrip("0"): name for name in instance.ids.tolist()}
+    if all(name in padded for name in names[rows].tolist()):
+        first = str(names[rows[0]])
+        return [
+            f"{found.path}: {len(rows)} ids lost the zeros they begin with, such as {first!r}, "
+            f"which was {padded[first]!r}: tell your spreadsheet that the column is text"
+        ]
     before, left = float(burden.sum()), float(burden.sum() - lost)
     reached = instance.thresholds[instance.thresholds <= before * (1 + tolerances.DATA)]
     if not reached.size or left >= reached[-1]:

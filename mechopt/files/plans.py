@@ -270,6 +270,7 @@ def table(plan: Plan, *, people: bool = False, only_asked: bool = False) -> dict
             f"the plan is {plan.status} and has no burdens to write as a table; write it as .json"
         )
     found = shown(plan, written(plan), paid(plan))
+    found |= {name: _twelve_digits(found[name]) for name in ("cost", "utility")}
     if people:
         taken = set(map(tables.plain, found))
         found |= {
@@ -281,6 +282,15 @@ def table(plan: Plan, *, people: bool = False, only_asked: bool = False) -> dict
         asked = (found["burden"] > 0) | (found["payment"] > 0)
         found = {name: np.asarray(column)[asked] for name, column in found.items()}
     return found
+
+
+def _twelve_digits(column: FloatArray) -> FloatArray:
+    """Numbers without the last digits of their rounding: 8.05 for 8.049999999999999."""
+    size = np.abs(column)
+    with np.errstate(divide="ignore"):
+        place = np.where((size > 1e-200) & (size < 1e200), 11 - np.floor(np.log10(size)), 0.0)
+    scale = 10.0 ** np.clip(place, 0, 22)  # powers that a float has exactly
+    return np.where(place > 0, np.round(column * scale) / scale, column)
 
 
 def side(path: Path) -> Path:

@@ -147,13 +147,18 @@ class Opened(ABC):
         unknown = [name for name in dict.fromkeys(self.names) if name and not layout.knows(name)]
         absent = [name for name in (*layout.required, *layout.optional) if name not in self.names]
         missing = [name for name in layout.required if name in absent]
-        for name in missing:
-            table.problems.append(f"{self.path}: column {name!r} is missing; {expected}")
+        if missing:
+            several = f"columns {', '.join(map(repr, missing))} are missing"
+            only = several if len(missing) > 1 else f"column {missing[0]!r} is missing"
+            table.problems.append(f"{self.path}: {only}; {expected}")
         if missing and unknown:
-            shown = ", ".join(repr(name[:40]) for name in unknown[:6])
+            import shlex  # most tables have every column
+
+            spelled = [self.headings[self.names.index(name)].strip()[:40] for name in unknown]
+            shown = ", ".join(map(repr, spelled[:6]))
             table.problems.append(
                 f"{self.path}: it has {shown}{', …' if len(unknown) > 6 else ''}; if one of these "
-                f"is meant, say so: --column {missing[0]}={unknown[0][:40]}"
+                f"is meant, say so: --column {missing[0]}={shlex.quote(spelled[0])}"
             )
         for name, count in Counter(self.names).items():
             if count > 1 and layout.knows(name):

@@ -47,7 +47,8 @@ def _position(instance: Instance, name: Any) -> int:
         return int(found[0])
     from difflib import get_close_matches
 
-    near = get_close_matches(str(name), instance.ids.tolist(), n=1)
+    names, bare = instance.ids.tolist(), str(name).lstrip("0")
+    near = [one for one in names if one.lstrip("0") == bare] or get_close_matches(bare, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InvalidOption(f"explain: nobody has the id {str(name)!r}{hint}")
 
@@ -403,8 +404,7 @@ def price_of_levels(plan: Plan) -> list[str]:
     patience = time_left(plan, PATIENCE * instance.levels)
     if plan.mechanism not in ("burdens", "subsidy") or instance.n > _LARGEST or patience <= 0:
         return []
-    rich = instance.replace(budget=None)
-    lines: list[str] = []
+    rich, lines = instance.replace(budget=None), list[str]()
     options: dict[str, Any] = {"time_limit": patience / (instance.levels + 1)}
     if plan.mechanism == "burdens" and plan.protocol != "simultaneous":
         options |= {"protocol": plan.protocol}
@@ -446,4 +446,5 @@ def price_of_levels(plan: Plan) -> list[str]:
         if cheapest < inf:
             lines.append(f"The cheapest level needs --budget {cheapest:.6g}.")
         lines += _most_data(plan, options)
-    return ["What every level costs at least:", *lines]
+    said = instance.levels == 1 and plan.reason and lines[0].endswith(plan.reason)
+    return lines[1:] if said else ["What every level costs at least:", *lines]

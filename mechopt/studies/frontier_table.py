@@ -130,9 +130,12 @@ class Frontier(Sequence[dict[str, Any]]):
     def plot(
         self,
         path: str | PathLike[str] | None = None,
-        columns: Sequence[str] = ("share", "expenditure", "provider_surplus"),
+        columns: Sequence[str] | None = None,
     ) -> Any:
         """One panel per column over the values; returns the matplotlib Figure, saved if `path`.
+
+        :columns: default share, expenditure, and the provider's surplus (the social cost, where the
+            improvement is worth nothing to the provider: his surplus is the payments again)
 
         Rows without an answer are left out. Lines are drawn only where nothing changes between
         two proved rows (or, over the provider's value, where the same plan stays): what is between
@@ -140,6 +143,9 @@ class Frontier(Sequence[dict[str, Any]]):
         """
         from matplotlib.figure import Figure
 
+        if columns is None:
+            worth = any(plan.instance.provider_value for plan in self.plans)
+            columns = ("share", "expenditure", "provider_surplus" if worth else "social_cost")
         for column in columns:
             words.choose("column", column, LABELS)
         figure = Figure(figsize=(4.2 * len(columns), 3.4), layout="constrained")

@@ -179,19 +179,29 @@ def _coalition(report: WithdrawalReport) -> list[str]:
     ]
 
 
+_TURNED = {  # what `if_ties_turn` supposes
+    "totals short": "a total at a threshold were the least bit short of it",
+    "totals reach": "a total at a threshold did reach it",
+    "indifferent leave": "the indifferent left",
+}
+
+
 def _ties(report: WithdrawalReport) -> list[str]:
     if report.exact:
         return ["Decided in exact arithmetic."]
     if not report.ties and not report.depends_on_ties:
         return []
     users = sum(tie.kind == "user" for tie in report.ties)
+    totals = len(report.ties) - users
     lines = [
-        f"Ties (inside the tolerance): {users} indifferent users, taken to stay; "
-        f"{len(report.ties) - users} totals at a threshold."
+        f"Ties (inside the tolerance): {users} indifferent {'user' if users == 1 else 'users'}, "
+        f"taken to stay; {totals} {'total' if totals == 1 else 'totals'} at a threshold."
     ]
     for what, turned in report.if_ties_turn.items():
+        if turned.stable == report.stable and not (users if "indifferent" in what else totals):
+            continue  # there is nothing to turn
         verdict = "stable" if turned.stable else "not stable"
-        lines.append(f"  If {what}: {verdict}, share {turned.share:g}.")
+        lines.append(f"  If {_TURNED[what]}: {verdict}, share {turned.share:g}.")
     return lines
 
 

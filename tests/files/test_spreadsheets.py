@@ -186,6 +186,39 @@ def test_a_plan_can_be_checked_alone(
     capfd.readouterr()
 
 
+def test_what_a_spreadsheet_does_to_a_plan(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Ids without their zeros, the file beside it lost: said, with what to do."""
+    users, out = tmp_path / "users.csv", tmp_path / "plan.csv"
+    users.write_text("id,cost,value,capacity\n007,1.15,1,20\n08,3,1,20\n")
+    assert (
+        cli.main(["solve", str(users), "--threshold", "7", "--unit", "7", "--out", str(out)]) == 0
+    )
+    assert ",8.05," in out.read_text()  # 7 · 1.15, without the rounding of its last digits
+    out.write_text(out.read_text().replace("\n007", "\n7").replace("\n08", "\n8"))
+    capfd.readouterr()
+    assert cli.main(["check", str(out)]) == 2
+    assert "2 ids lost the zeros they begin with, such as '7', which was '007'" in (
+        capfd.readouterr().err
+    )
+    (tmp_path / "plan.csv.json").unlink()
+    assert cli.main(["check", str(out)]) == 2
+    assert "plan.csv.json, which was written beside it and is not there" in capfd.readouterr().err
+
+
+def test_missing_columns_are_named_in_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    users = tmp_path / "users.csv"
+    users.write_text("Kunden-ID,Stück Kosten\n1,2\n")
+    assert cli.main(["solve", str(users), "--threshold", "1"]) == 2
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert "columns 'id', 'cost', 'capacity' are missing; expected id" in said[0]
+    assert "it has 'Kunden-ID', 'Stück Kosten'" in said[1]
+
+
 def test_a_large_plan_names_its_table(tmp_path: Path) -> None:
     users = tmp_path / "users.csv"
     users.write_text("id,price,value,capacity\n" + "".join(f"u{i},1,1,1\n" for i in range(1500)))

@@ -122,6 +122,16 @@ def test_a_picture_joins_only_what_was_computed(tmp_path: Path) -> None:
             assert len(set(line.get_ydata())) == 1
 
 
+def test_words_are_explained_where_they_are_met(tmp_path: Path, capsys: Any) -> None:
+    users = tmp_path / "instance.json"
+    four(thresholds=[1000.0], shares=[1.0]).write(users)
+    assert main(["solve", str(users)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "A1, the threshold is reached; A2, nobody is asked for more" in said
+    assert "pivotal" not in said
+    assert said.count("short by") == 1
+
+
 def test_the_commands(tmp_path: Path, capsys: Any) -> None:
     plan = mo.solve(four(), "burdens", objective="expenditure")
     path, users = tmp_path / "plan.json", tmp_path / "instance.json"
@@ -131,6 +141,8 @@ def test_the_commands(tmp_path: Path, capsys: Any) -> None:
     assert "ana is asked for" in capsys.readouterr().out
     assert main(["explain", str(path), "nobody"]) == 2
     assert "nobody has the id" in capsys.readouterr().err
+    with pytest.raises(mo.InvalidOption, match="did you mean '007'"):
+        mo.solve(four(ids=["007", "8", "9", "70"])).explain("7")
     assert main(["simulate", str(path), "--draws", "200", "--format", "json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["draws"] == 200
