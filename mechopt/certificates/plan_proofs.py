@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from typing import Any
 
@@ -10,8 +11,11 @@ import numpy as np
 from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.certificates.draft import Draft
+from mechopt.certificates.zone_proofs import zone_node
 from mechopt.checker.claims import problem_of
+from mechopt.checker.data import Refuted
 from mechopt.checker.posted import PostedProblem
+from mechopt.checker.zones import in_zones, zones_of
 from mechopt.errors import InvalidOption, NotSupported, TooLarge
 from mechopt.exact.practice import LevelInPractice
 from mechopt.exact.prices import LevelProblem
@@ -20,6 +24,7 @@ from mechopt.problem.aims import objective_value
 from mechopt.problem.exact_data import decimal, instance_data, spelled, target_share
 from mechopt.problem.instance import Instance
 
+_NEAR = Fraction(1, 10**11)  # relative: what rounding may have added to a cost
 MOST_EVALUATIONS = 2_000_000  # of cost curves, in an enumeration of contracts: about a minute
 
 
@@ -39,7 +44,8 @@ def _terms(instance: Instance, plan: Plan) -> dict[str, Any]:
     if order == "cost":
         costs = instance.exact("cost")
         order = sorted(range(instance.n), key=lambda user: costs[user])
-    if order == "designed":  # no order was found; the bound holds in every order
+    free = plan.protocol == "sequential" and plan.options.get("order") == "designed"
+    if order == "designed":  # no order was found
         order = "small-first"
     return {
         **_aim(instance, plan),
@@ -48,6 +54,7 @@ def _terms(instance: Instance, plan: Plan) -> dict[str, Any]:
         "transfers": plan.options.get("transfers", True),
         "reserve": decimal(plan.reserve),
         **({"withdrawal": "part"} if plan.right == "part" else {}),
+        **({"order_free": True} if free else {}),
     }
 
 
@@ -69,6 +76,10 @@ def plan_draft(instance: Instance, plan: Plan) -> Draft:
                 _suggest_simultaneous(instance, one, data, terms)
             _suggest(instance, one, plan)
         proof[str(level)] = one.solve()
+        if isinstance(one, LevelProblem) and in_zones(problem, level):
+            proof[str(level)] = _better(
+                problem, level, proof[str(level)], zone_node(one, instance, plan)
+            )
         if one.best is None:
             continue
         spent, burden, payment = one.best
@@ -83,8 +94,21 @@ def plan_draft(instance: Instance, plan: Plan) -> Draft:
         answer = best[1]
     remark = "whether the exact bound is attained"
     if problem.protocol == "sequential":
-        remark += " (sequential: where steps grow it counts participation only)"
+        remark += " (in sequence zones bound what is needed: F12)"
     return Draft(data, terms, problem, answer, proof, remark)
+
+
+def _better(
+    problem: Any, level: int, alone: dict[str, Any], zones: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Of two proofs of a level, the one that proves more: participation alone, or zones."""
+    if zones is None:
+        return alone
+    try:
+        least, other = problem.least(level, alone), problem.least(level, spelled(zones))
+    except Refuted:  # the prices, rounded, do not show what they are to show
+        return alone
+    return zones if least is not None and (other is None or other > least) else alone
 
 
 def on_top(instance: Instance, plan: Plan) -> Plan:
@@ -127,7 +151,7 @@ def _suggest_simultaneous(
 
 
 def _suggest(instance: Instance, problem: LevelProblem | LevelInPractice, plan: Plan) -> None:
-    """The plan's own numbers as decimals, with the total put right."""
+    """The plan's own numbers as decimals, with what rounding did to limits and total put right."""
     if plan.level != problem.level or plan.burden is None or plan.payment is None:
         return
     burden, payment = (
@@ -141,15 +165,48 @@ def _suggest(instance: Instance, problem: LevelProblem | LevelInPractice, plan: 
         whole = [round(paid / step) * step if step else paid for paid in payment]
         problem.consider(burden, whole)
         return
+    room = [Fraction(0)] * len(burden)
+    if in_zones(problem.provider, problem.level):
+        room = _within_limits(problem, burden, payment)
     missing = problem.amount - sum(burden)
-    for i, user in enumerate(problem.provider.users):  # rounding left the total a little off
-        if missing and burden[i] > 0 and 0 <= burden[i] + missing <= user.curve.capacity:
+    alone = Counter(float(x) for x in burden)  # whose place in the order a little more moves
+    for i in sorted(
+        range(len(room)), key=lambda i: (alone[float(burden[i])], -room[i], -payment[i])
+    ):
+        curve = problem.provider.users[i].curve
+        if missing and burden[i] > 0 and 0 <= burden[i] + missing <= curve.capacity:
+            more = curve.cost(burden[i] + missing) - curve.cost(burden[i])
+            if room[i] < more and in_zones(problem.provider, problem.level):
+                payment[i] += more
             burden[i] += missing
             break
     if problem.provider.exactly(problem.level):
         problem.consider_burdens(burden)
     else:
         problem.consider(burden, payment)
+
+
+def _within_limits(
+    problem: LevelProblem, burden: list[Fraction], payment: list[Fraction]
+) -> list[Fraction]:
+    """Costs that are above what a zone holds, or participation, by rounding alone: less is given.
+
+    Returns what is left to each user's lowest limit, money; 0 if that is no more than rounding.
+    """
+    zones = zones_of(problem.provider, problem.level)
+    left = []
+    for i, (user, paid) in enumerate(zip(zones.users, payment)):
+        limits = [user.value * zones.b[problem.level] + paid]
+        if user.rho > 0:
+            held = {zones.held(user, zone) for zone in range(zones.top + 1)}
+            limits += [(one + paid) / user.rho for one in held]
+        cost = user.curve.cost(burden[i])
+        over = [limit for limit in limits if limit < cost <= limit * (1 + _NEAR)]
+        if over:
+            burden[i] = user.curve.inverse(min(over))
+        room = min(limits) - cost
+        left.append(room if room > _NEAR * cost else Fraction(0))
+    return left
 
 
 def posted_draft(instance: Instance, plan: Plan) -> Draft:

@@ -9,9 +9,10 @@ could reach. If answer and bound meet, the answer is optimal, whoever found it a
 
 To be read in this order: `claims` (what is claimed and how it is judged), then `plans`
 (known costs: A1–A6 and prices as a proof; `practice`, where not every burden may be asked),
-`withdrawal` (who stays; `rights`, where other rights are granted), `posted` (all offers one by one)
-or `mechanisms` (private costs: D1–D6 and weak duality; `laws`, where costs are correlated or their
-law is known only up to a ball); `data` has numbers and curves.
+`withdrawal` (who stays; `zones`, where users decide in turn; `rights`, where other rights are
+granted), `posted` (all offers one by one) or `mechanisms` (private costs: D1–D6 and weak duality;
+`laws`, where costs are correlated or their law is known only up to a ball); `data` has numbers and
+curves.
 Tags are those of the formulation.
 """
 

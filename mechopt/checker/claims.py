@@ -86,8 +86,7 @@ def judge(document: dict[str, Any]) -> list[str]:
     facts += [f"everyone stays, {name}: {holds}" for name, holds in also.get("stays", {}).items()]
     if "guaranteed" in also:
         facts.append("this holds against every law of costs in the ball")
-    if getattr(problem, "on_top", False):
-        facts.append("burdens, improvement and objective are those on top of the data committed")
+    facts += getattr(problem, "remarks", [])
     if "offers" in also:
         facts.append(f"offers compared: {also['offers']}")
     if "least_payments" in also:

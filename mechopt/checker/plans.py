@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from .data import ONE, ZERO, Aim, Levels, User, flag, number, numbers, require, total
-from .rights import all_keep, all_take_part, opened, part_offers, replaced
+from .rights import ON_TOP, all_keep, all_take_part, opened, part_offers, replaced
 from .withdrawal import verdicts
+from .zones import ANY_ORDER, zones_of
 
 Offer = tuple[Fraction, Fraction, Fraction]  # burden x, cost C(x), payment needed
 Boxes = dict[int, tuple[Fraction, Fraction]]  # ranges of burdens, where they are restricted
@@ -26,6 +27,8 @@ class PlanProblem:
         self.mechanism, self.protocol = terms["mechanism"], terms["protocol"]
         self.order, self.transfers = terms["order"], flag(terms["transfers"])
         self.reserve = number(terms["reserve"])
+        self.free = flag(terms.get("order_free", False))  # the bound is to hold in any order
+        self.remarks = [ON_TOP] * self.on_top + [ANY_ORDER] * self.free
         require(self.mechanism in ("burdens", "subsidy", "complete-information"), "mechanism?")
         protocols = ("simultaneous", "coalition", "sequential", "none", "reassign")
         require(self.protocol in protocols, "protocol?")
@@ -157,6 +160,8 @@ class PlanProblem:
         boxes = boxes or {}
         if not self.offered(level):
             return None
+        if "zones" in node:
+            return zones_of(self, level).least(node["zones"], self.transfers, self.aim.counts_cost)
         if "cut" in node:
             user, cut = node["user"], number(node["cut"])
             require(type(user) is int and 0 <= user < len(self.users), "split of whom?")

@@ -10,6 +10,7 @@ from .data import ZERO, Levels, User, number, numbers, require, total
 
 Offer = tuple[Fraction, Fraction, Fraction]  # burden x, cost C(x), payment needed
 Column = list[Fraction]
+ON_TOP = "burdens, improvement and objective are those on top of the data committed"
 
 
 # -- a part may be taken back ---------------------------------------------------------------------

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from .data import ZERO, Levels, User, require, total
+from .zones import surely_stay
 
 Column = list[Fraction]
 Steps = tuple[Column, list[int]]
@@ -56,6 +57,8 @@ def all_stay_in_turn(levels: Levels, users: list[User], x: Column, t: Column, or
     before_all = total(x[i] for i in places if x[i] == users[i].committed)
     places = [i for i in places if x[i] > users[i].committed]
     r, b = at_risk(users, x, t), levels.b
+    if surely_stay(levels, users, x, r, places):
+        return True
 
     def stays(i: int, high: int, low: int) -> bool:
         """Whether i prefers staying, with level `high`, to leaving, with level `low`."""

@@ -8,21 +8,26 @@ the best are found by cutting planes in a box around the best so far.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain, combinations
 from math import inf
 from time import perf_counter
 
 import numpy as np
 
 from mechopt import tolerances
-from mechopt.arrays import FloatArray, IntArray
+from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.known.sequential.points import Points
 from mechopt.problem.zones import Zones
 
 _STEPS = 120  # evaluations, at most
 _CLOSE = 3e-5  # relative: when the prices are good enough
 _PIVOTS = 200  # of the program that chooses the next prices, at most
+_SHARED = 4  # rows whose keys may be one user, at most
 _TINY = 1e-11
 _NOTHING = 1e-6  # of what the total costs on average: so little counts as nothing
+
+
+_Key = tuple[int, int, float, float]  # user, end, part, what that costs
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +90,10 @@ def evaluate(task: Relaxation, prices: FloatArray) -> Value:
     bound = reduced[chosen, users].sum() + prices[0] * zones.total
     bound += prices[1 : 1 + zones.rows] @ task.asked
     burden, need = points.burden[chosen, users], points.need[chosen, users]
-    for row, enough in task.keys:
-        found = _cheapest_key(task, reduced, chosen, row, enough)
-        if found is None:
-            return Value(prices, inf, np.zeros(prices.size), chosen, burden)
-        user, end, part, extra = found
+    keys = _cheapest_keys(task, reduced, chosen)
+    if keys is None:
+        return Value(prices, inf, np.zeros(prices.size), chosen, burden)
+    for user, end, part, extra in keys:
         bound += extra
         if extra > 0:
             chosen[user] = end
@@ -107,16 +111,54 @@ def evaluate(task: Relaxation, prices: FloatArray) -> Value:
     return Value(prices, float(bound), np.array(slope), chosen, burden)
 
 
+def _cheapest_keys(task: Relaxation, reduced: FloatArray, chosen: IntArray) -> list[_Key] | None:
+    """Keys for all rows that ask for one, at the least cost; one user may be that of several.
+
+    None: there are none. Of more than `_SHARED` rows only the dearest count.
+    """
+    alone = {one: _cheapest_key(task, reduced, chosen, (one,)) for one in task.keys}
+    if any(key is None for key in alone.values()):
+        return None
+    dear = {one: key for one, key in alone.items() if key is not None and key[-1] > 0}
+    if len(dear) < 2:
+        return list(dear.values())
+    known: dict[tuple[tuple[int, float], ...], _Key | None] = {
+        (one,): key for one, key in dear.items()
+    }
+
+    def served(rows: list[tuple[int, float]]) -> list[_Key]:
+        """The cheapest keys of these rows: that of the first serves some of the others too."""
+        found: list[list[_Key]] = [] if rows else [[]]
+        for others in chain.from_iterable(
+            combinations(rows[1:], size) for size in range(len(rows))
+        ):
+            some = (rows[0], *others)
+            if some not in known:
+                known[some] = _cheapest_key(task, reduced, chosen, some)
+            if (key := known[some]) is not None:
+                found.append([key, *served([one for one in rows[1:] if one not in others])])
+        return min(found, key=_added)
+
+    return served(sorted(dear, key=lambda one: -dear[one][-1])[:_SHARED])
+
+
+def _added(keys: list[_Key]) -> float:
+    return sum(key[-1] for key in keys)
+
+
 def _cheapest_key(
-    task: Relaxation, reduced: FloatArray, chosen: IntArray, row: int, enough: float
-) -> tuple[int, int, float, float] | None:
-    """Somebody must be the key of `row`, with δ x ≥ enough: (user, end, part, what that costs).
+    task: Relaxation, reduced: FloatArray, chosen: IntArray, rows: tuple[tuple[int, float], ...]
+) -> _Key | None:
+    """Somebody must be the key of all these (row, enough), with δ x ≥ enough.
 
     He is at the upper end of a cell, or by `part` of the way down from it. None: nobody can be.
     """
     points, removable = task.points, task.zones.instance.removable
     upper = np.arange(2, len(points.zone), 2)
-    able = points.key[:, row][points.code[upper]] & (removable * points.burden[upper] >= enough)
+    enough = max(least for _, least in rows)
+    named: BoolArray = np.logical_and.reduce([points.key[:, row] for row, _ in rows])
+    able = named[points.code[upper]]
+    able &= removable * points.burden[upper] >= enough
     able &= task.weight[upper] < inf
     users = np.arange(chosen.size)
     high, low = reduced[upper], reduced[upper - 1]

@@ -9,7 +9,6 @@ the order. Every node is a Lagrangian bound; the least bound of the open nodes h
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count, product
 from math import inf
@@ -70,6 +69,24 @@ class Node:
     value: Value
 
 
+# (first, lowest, bounds on d_m, box) of a node to be opened.
+Child = tuple[int, int, tuple[FloatArray, FloatArray], Box]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Whether anybody is below a `row`, or at a cut: of its shortfall d ("short", data) or of the
+    `place` of its key (as in `Box`).
+
+    :sides: the nodes, None for one that is empty
+    """
+
+    of: str
+    row: int
+    cut: float
+    sides: dict[str, Child | None]
+
+
 @dataclass(frozen=True, eq=False)
 class Promise:
     """Prices and keys (user, point) of a plan to be completed, and what it costs but for rounding.
@@ -86,8 +103,10 @@ class Promise:
 class Search:
     """The open nodes, the best plan and the bound of one level's problem."""
 
-    def __init__(self, task: Task, best: LevelSolution | None, floor: float) -> None:
-        self.task, self.best, self.floor = task, best, floor
+    def __init__(
+        self, task: Task, best: LevelSolution | None, floor: float, *, slicing: bool = True
+    ) -> None:
+        self.task, self.best, self.floor, self.slicing = task, best, floor, slicing
         self.whole = zones(task.below, task.reserve)
         self.box = _whole_box(task, self.whole.rows)
         self.threats = self._with_threats()
@@ -117,7 +136,7 @@ class Search:
         """Until plan and bound meet, nothing is left to split, or the effort is spent."""
         began, end = perf_counter(), self.task.deadline
         until = end - _FINISHING * max(0.0, end - began)
-        self._open(*self._root())
+        self.open(self.root())
         for nodes in range(_NODES):
             if not self.heap or perf_counter() > until or self.work > _WORK:
                 break
@@ -133,23 +152,19 @@ class Search:
                 if node.value.bound >= self.value - _PRECISE * abs(self.value):
                     self.settled = min(self.settled, node.value.bound)
                     continue
-            children = list(self._children(node))
-            if not children:
+            split = self.split(node)
+            if split is None:
                 self.settled = min(self.settled, node.value.bound)
-            for child in children:
-                self._open(*child, parent=node)
+                continue
+            for child in split.sides.values():
+                if child is not None:
+                    self.open(child, parent=node)
         while self.promises and perf_counter() < end:
             self._fulfil()
 
-    def _open(
-        self,
-        first: int,
-        lowest: int,
-        short: tuple[FloatArray, FloatArray],
-        box: Box,
-        parent: Node | None = None,
-    ) -> None:
-        """Bound a node and keep it, unless it is no better than the best plan or empty."""
+    def open(self, child: Child, parent: Node | None = None) -> Node | None:
+        """Bound a node and keep it; None if it is empty."""
+        first, lowest, short, box = child
         part = self.whole.keep(first, lowest)
         same = parent is not None and (parent.first, parent.lowest) == (first, lowest)
         low, high = short
@@ -177,20 +192,21 @@ class Search:
             )
             self.work += value.evaluations * grid.burden.size
             bounded, bound = box, max(bound, value.bound)
-            if bound < self.value and perf_counter() < task.deadline:
+            if self.slicing and bound < self.value and perf_counter() < task.deadline:
                 better, box = sliced(relaxation, box, value, self._longest, self.value)
                 bound = max(bound, better)
             if bound == inf or box.empty:
-                return
+                return None
             high = self._shorter(first, high, box)
             if (high < low).any():
-                return
+                return None
             start, room = value.prices, _NEAR
             if not _smaller(box, bounded):
                 break
         value = replace(value, bound=bound)
         node = Node(first, lowest, low, high, box, bounded, part, relaxation, value)
         heapq.heappush(self.heap, (bound, next(self.number), node))
+        return node
 
     def _points(self, first: int, lowest: int, margin: float = 0.0) -> Points:
         """The points in any order of the rows from `first` on."""
@@ -200,29 +216,24 @@ class Search:
             self.known[first, lowest, margin] = points(zones, paid=paid, margin=margin)
         return self.known[first, lowest, margin]
 
-    def _root(self) -> tuple[int, int, tuple[FloatArray, FloatArray], Box]:
+    def root(self) -> Child:
         rows = self.whole.rows
         return rows, 0, (np.zeros(0), np.zeros(0)), self.box.keep(rows)
 
     # -- branching ------------------------------------------------------------------------------
 
-    def _children(
-        self, node: Node
-    ) -> Iterator[tuple[int, int, tuple[FloatArray, FloatArray], Box]]:
+    def split(self, node: Node) -> Split | None:
+        """How a node is split, if anything is left that would raise its bound."""
         low, high = node.short_low, node.short_high
         if node.first and not node.lowest:
-            yield node.first, node.first, (low, high), node.box
             row = node.first - 1
+            nobody: Child = (node.first, node.first, (low, high), node.box)
             most = self._longest(row, self.box)
             gap = float(self.whole.gap[row])
-            if self.threats[row]:
-                short = np.append(0.0, low), np.append(most, high)
-            elif most >= gap:
-                short = np.append(gap, low), np.append(gap, high)
-            else:
-                return
-            yield row, 0, short, self.box.keep(row)
-            return
+            least, most = (0.0, most) if self.threats[row] else (gap, min(most, gap))
+            short = np.append(least, low), np.append(most, high)
+            some = None if most < least else (row, 0, short, self.box.keep(row))
+            return Split("row", row, 0.0, {"nobody": nobody, "somebody": some})
         scores: list[tuple[float, int, str, float]] = []
         for row in range(node.zones.rows):
             price = float(node.value.prices[1 + row])
@@ -233,24 +244,25 @@ class Search:
                 scores.append((price * (high[row] - at), row, "short", at))
             cut = conflict(node.relaxation, node.box, node.value, row)
             if cut is not None:
-                scores.append((price * cut[0], row, "order", cut[1]))
-        if not scores:
-            return
-        score, row, kind, at = max(scores)
-        if score <= _PRECISE * abs(node.value.bound):
-            return
-        if kind == "short":
-            for below in (True, False):
+                scores.append((price * cut[0], row, "place", cut[1]))
+        if not scores or max(scores)[0] <= _PRECISE * abs(node.value.bound):
+            return None
+        _, row, of, at = max(scores)
+        sides: dict[str, Child | None] = {}
+        for side in ("below", "above"):
+            if of == "short":
                 one, other = low.copy(), high.copy()
-                (other if below else one)[row] = at
-                yield node.first, node.lowest, (one, other), node.box
-            return
-        for below in (True, False):
-            ends = (float(node.box.low[row]), at) if below else (at, float(node.box.high[row]))
+                (other if side == "below" else one)[row] = at
+                sides[side] = node.first, node.lowest, (one, other), node.box
+                continue
+            ends = (float(node.box.low[row]), at)
+            if side == "above":
+                ends = (at, float(node.box.high[row]))
             box = node.box.only(row, *ends)
             shorter = self._shorter(node.first, high, box)
-            if not box.empty and (shorter >= low).all():
-                yield node.first, node.lowest, (low, shorter), box
+            empty = box.empty or (shorter < low).any()
+            sides[side] = None if empty else (node.first, node.lowest, (low, shorter), box)
+        return Split(of, node.first + row, at, sides)
 
     def _shorter(self, first: int, high: FloatArray, box: Box) -> FloatArray:
         """The bounds from above on d_m, as far as users below the rows can make good, (rows,)."""
