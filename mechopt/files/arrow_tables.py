@@ -20,6 +20,7 @@ from mechopt.arrays import FloatArray
 from mechopt.atomic import protect
 from mechopt.errors import InvalidFile, NotSupported
 from mechopt.files import documents, tables
+from mechopt.files.cells import EMPTY
 from mechopt.files.tables import LARGEST_TABLE, Layout, Opened, Table
 from mechopt.problem import numbers
 
@@ -110,7 +111,7 @@ def _decoding(path: Path) -> Iterator[None]:
 def _nulls(column: Any) -> list[tuple[int, str]]:
     if not column.null_count:
         return []
-    return [(int(row), "is empty") for row in np.flatnonzero(column.is_null().to_pylist())]
+    return [(int(row), EMPTY) for row in np.flatnonzero(column.is_null().to_pylist())]
 
 
 def _carried(column: Any) -> list[str]:

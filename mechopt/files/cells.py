@@ -12,6 +12,7 @@ from typing import Any
 from mechopt import arrays
 from mechopt.problem import numbers
 
+EMPTY = "is empty; fill it in, or delete the row"
 _LONGEST = 60  # characters of a cell that is looked at for a remedy
 _EXPONENT = r"([eE][+-]?\d{1,3})?"
 _COMMA = re.compile(rf"[+-]?\d*,\d+{_EXPONENT}", re.ASCII)
@@ -38,6 +39,8 @@ def comma_style(cell: str) -> str:
 def number(cell: str, *, exact: bool, decimal: str = ".") -> Any:
     """The number in a cell; ValueError says why there is none, and what to write instead."""
     cell = cell.strip()
+    if not cell:
+        raise ValueError(EMPTY)
     if decimal == "," and _COMMA.fullmatch(cell):
         cell = cell.replace(",", ".")
     elif decimal == "," and "." in cell:

@@ -189,6 +189,9 @@ class _Commas:
         return "comma" in self.styles and "point" not in self.styles
 
 
+_TITLES = 10  # lines of a title that are looked through
+
+
 def opened(path: Path, found: bytes) -> CsvFile:
     """A CSV file, its header read."""
     text, notes = _decoded(path, found)
@@ -214,6 +217,11 @@ def opened(path: Path, found: bytes) -> CsvFile:
             count += 1
     except csv.Error as error:
         raise InvalidFile(f"{path}: line {reader.line_num}: is not CSV: {error}") from None
+    if sum(bool(name.strip()) for name in header) == 1:
+        for number, later in enumerate(islice(lines, _TITLES), start=skipped + 1):
+            mark = _separator(path, later)
+            if sum(map(bool, map(str.strip, later.split(mark)))) > 2:
+                tables.refuse_title(path, header[0], number)
     if separator != ",":
         notes.append(f"columns are separated by {SEPARATORS[separator]}")
     return CsvFile(path, header, notes=notes, text=text, separator=separator, skipped=count)

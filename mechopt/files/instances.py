@@ -51,6 +51,7 @@ PLACES = {
     **{name: f"provider.{name}" for name in ("payment_step", "group_least", "group_most")},
 }
 _HARMLESS = {**dict.fromkeys((*PER_USER, "thresholds"), 1), "provider_value": 0}
+_SUMS = {"total", "totals", "sum", "summe", "gesamt", "somme", "suma", "totale", "average", "mean"}
 
 
 @dataclass
@@ -314,6 +315,7 @@ def _read_table(draft: Draft, source: tables.Opened, exact: bool) -> None:
     if "value" not in draft.given:
         draft.given["value"] = 0
         table.notes.append(NO_VALUE)
+    _refuse_sum(draft, table)
     if table.others:
         names = [source.headings[source.names.index(name)].strip() for name in table.others]
         shown = ", ".join(name[:40] for name in names[:10]) + (", …" if len(names) > 10 else "")
@@ -324,6 +326,17 @@ def _read_table(draft: Draft, source: tables.Opened, exact: bool) -> None:
         _read_segments(draft, table, columns, pieces)
     elif "capacity" not in draft.given:
         draft.broken.add("capacity")
+
+
+def _refuse_sum(draft: Draft, table: tables.Table) -> None:
+    """A last row that sums up the others is nobody."""
+    ids = draft.given["ids"]
+    last = "" if ids is None or not len(ids) else str(ids[-1])
+    if len(last) < 20 and last.strip(" :").casefold() in _SUMS:
+        draft.problems.append(
+            f"{table.where(table.rows - 1)}: {last!r} looks like the sum of the rows above, not "
+            "like a person: delete the row (or call the person otherwise)"
+        )
 
 
 def _read_segments(

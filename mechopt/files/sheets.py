@@ -70,6 +70,8 @@ def opened(path: Path, found: bytes) -> Sheet:
     header = [_text(cell) for cell in rows[0][:width]]
     notes = [] if len(full) == 1 else [f"sheet {title!r} is read, the first of {len(full)}"]
     wide = [line for row, line in zip(rows, lines) if any(c is not None for c in row[width:])]
+    if wide and width == 1:
+        tables.refuse_title(path, header[0], wide[0])
     if wide:
         raise InvalidFile(f"{path}: line {wide[0]} has cells beyond the {width} columns with names")
     padded = [(*row, *[None] * (width - len(row)))[:width] for row in rows[1:]]
@@ -140,7 +142,7 @@ def _number(cell: Any, blank: float | None, exact: bool) -> Any:
     if cell is None or (isinstance(cell, str) and not cell.strip()):
         if blank is not None:
             return blank
-        raise ValueError("is empty")
+        raise ValueError(sign.EMPTY)
     if isinstance(cell, str):
         return sign.number(cell, exact=exact)
     if isinstance(cell, bool):

@@ -203,6 +203,14 @@ def opened(path: Path, found: bytes | None = None) -> Opened:
     return csv_tables.opened(path, found)
 
 
+def refuse_title(path: Path, first: str, line: int) -> None:
+    """InvalidFile where the first line has one cell only, and the names stand further down."""
+    raise InvalidFile(
+        f"{path}: its first line, {first.strip()[:40]!r}, looks like a title: delete what is above "
+        f"the names of the columns (line {line}?)"
+    )
+
+
 def text_array(cells: Sequence[str]) -> Any:
     """Names as an array."""
     return np.array(cells, dtype=str) if len(cells) else []

@@ -122,6 +122,9 @@ def _leaving(plan: Plan, cost: FloatArray) -> str:
         instance.thresholds,
         instance.shares,
         exclusion=instance.exclusion,  # what is committed is not designed for, but built on
+        scale=instance.value * float(instance.shares[-1])
+        + instance.reversibility * cost
+        + plan.payment,
     )
     slack, _ = all_stay_slack(stage)
     leaves = stage.movers[slack < -stage.money_tolerance[stage.movers]]

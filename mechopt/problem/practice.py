@@ -96,6 +96,13 @@ class Practice:
         free = self.free
         return np.where(free, low, self.fixed), np.where(free, high, self.fixed)
 
+    def most_of_groups(self, high: FloatArray) -> float:
+        """What all users can give together, each at most `high` (n,), within groups' most; data."""
+        most = exact_sum(high[self.group < 0])
+        for place, limit in enumerate(self.data_most.tolist()):
+            most += min(limit, exact_sum(high[self.group == place]))
+        return most
+
     def binding_groups(self, burden: FloatArray, cost: FloatArray) -> dict[str, str]:
         """Groups whose limit a step less (or more) of `burden` (n,) would break: which, in words.
 

@@ -382,7 +382,8 @@ def _most_data(plan: Plan, options: Mapping[str, Any]) -> list[str]:
         except MechoptError:
             return []
         if found.has_answer and found.level:
-            low, spent = middle, spending(variant, found.burden, found.payment)
+            spent = spending(variant, found.burden, found.payment)
+            low = min(high, max(middle, found.total or 0.0))  # whole units give more
         else:
             high = middle
         if low == high or perf_counter() > until:
@@ -423,8 +424,7 @@ def price_of_levels(plan: Plan) -> list[str]:
             continue
         spent = spending(instance, found.burden, found.payment)
         within = spent <= instance.budget * (1 + tolerances.REACH)
-        affordable = level if within else affordable
-        cheapest = min(cheapest, spent)
+        affordable, cheapest = level if within else affordable, min(cheapest, spent)
         tail = "within the budget" if within else f"{_n(spent - instance.budget)} above the budget"
         if isinf(instance.budget):
             tail = "no budget is set"

@@ -255,7 +255,7 @@ def test_parquet_that_is_damaged_or_of_the_wrong_type(
     good = {"id": ["a", "b"], "cost": [1.0, 2.0], "value": [1, 2], "capacity": [3.0, 4.0]}
     pq.write_table(pa.table({**good, "cost": [None, -1.0], "value": [True, False]}), path)
     assert refused(["solve", str(path), "--threshold", "1"], capfd, tmp_path) == [
-        f"{path}: row 1: cost is empty",
+        f"{path}: row 1: cost is empty; fill it in, or delete the row",
         f"{path}: row 1: value is no number (the column is bool)",
         f"{path}: row 2: cost (id 'b'): must be ≥ 0 (money per data unit) and finite, got -1",
     ]

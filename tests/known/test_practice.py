@@ -440,3 +440,26 @@ def test_a_least_amount_beyond_all_numbers_leaves_the_others() -> None:
     without = mo.solve(instance.replace(least=1, fixed=[0, None, None]))
     assert plan.status == without.status == "optimal"
     assert plan.objective == pytest.approx(without.objective)
+
+
+def test_groups_that_together_are_too_few_are_named_with_what_is_short() -> None:
+    instance = mo.Instance(
+        cost=1, value=5, capacity=[8] * 6, thresholds=[40], unit=1, group=list("aabbcc"),
+        group_most={"a": 10, "b": 10},
+    )  # fmt: skip
+    plan = mo.solve(instance)
+    assert "within the limits of their groups all users together can give only 36" in plan.reason
+    assert plan.shortfall is not None
+    assert plan.shortfall["data"] == 4
+
+
+def test_a_payment_in_steps_covers_a_cost_that_rounding_put_above_it() -> None:
+    """200 · 0.136 is 27.200000000000003 in binary, and 27.2 is paid: nobody leaves for that."""
+    instance = mo.Instance(
+        cost=[0.136] * 4, value=0, capacity=200, thresholds=[600], unit=50, payment_step=0.05
+    )
+    plan = mo.solve(instance, objective="expenditure", reserve=200)
+    assert plan.status == "optimal"
+    assert plan.payment is not None
+    assert plan.payment.tolist() == [27.2] * 4
+    assert mo.audit(instance, plan).ok

@@ -237,5 +237,5 @@ def _nothing(
     need = float(instance.thresholds[max(lowest, 1) - 1])
     if spent.size:
         return none_within_budget(instance, spent, need, target, fields)
-    reason = f"no one amount that may be asked of enough users reaches {need:g} (A2, section 11)"
+    reason = f"no one amount that may be asked of enough users reaches {need:g} (A2, B1, B2)"
     return infeasible(instance, target, reason, {"constraint": "capacity"}, fields)

@@ -112,12 +112,22 @@ def _nothing(search: Search) -> LevelSolution:
         found = LevelAnswer(level, None, None, quantity, reason, {"level": level, **numbers})
         return LevelSolution(found, undecided=numbers.get("constraint") == "time")
 
-    goal, most = float(terms.goal), exact_sum(search.high)
+    practice, goal = terms.practice, float(terms.goal)
+    most = exact_sum(search.high)
     if most < goal * (1 - tolerances.REACH):
         return refused(
             f"level {level} needs {goal:g} of data, but with the least amounts, units and fixed "
             f"burdens all users together can give only {most:g}: short by {goal - most:g} (A1, A2)",
             constraint="capacity",
+            data=goal - most,
+            reachable=most,
+        )
+    most = practice.most_of_groups(search.high)
+    if most < goal * (1 - tolerances.REACH):
+        return refused(
+            f"level {level} needs {goal:g} of data, but within the limits of their groups all "
+            f"users together can give only {most:g}: short by {goal - most:g} (A1, B6)",
+            constraint="groups",
             data=goal - most,
             reachable=most,
         )
@@ -136,6 +146,6 @@ def _nothing(search: Search) -> LevelSolution:
         )
     return refused(
         f"no burdens that may be asked (least amounts, units, fixed burdens, groups) reach level "
-        f"{level} with what users accept (A3, A5, section 11)",
+        f"{level} with what users accept (A3, A5, B1–B6)",
         constraint="practice",
     )

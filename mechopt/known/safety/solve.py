@@ -231,7 +231,7 @@ def _over_budget(
     if needed == inf:
         reason = (
             "no burdens that may be asked (least amounts, units, fixed burdens, groups) have a "
-            f"crossing probability of {task.confidence:g} (section 11)"
+            f"crossing probability of {task.confidence:g} (B1–B6)"
         )
         return _refused(task, quantity, reason, {"constraint": "practice"})
     short = needed - budget
