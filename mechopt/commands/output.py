@@ -97,10 +97,11 @@ class Page:
         self.width = max(20, min(columns_of_terminal(), WIDEST) if width is None else width)
         self.lines: list[str] = []
 
-    def line(self, text: str) -> None:
-        """A sentence, or several lines of them."""
+    def line(self, text: str, hang: str = "") -> None:
+        """A sentence, or several lines of them; what is wrapped starts with `hang`."""
+        wrap = textwrap.TextWrapper(self.width, subsequent_indent=hang, break_on_hyphens=False)
         for part in text.splitlines() or [""]:
-            self.lines += textwrap.wrap(part, self.width, break_on_hyphens=False) or [""]
+            self.lines += wrap.wrap(part) or [""]
 
     def gap(self) -> None:
         """An empty line."""

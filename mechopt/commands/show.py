@@ -297,6 +297,12 @@ def _safety(page: Page, plan: Plan) -> None:
     """What one refusal and few mistakes do, where they do something."""
     from mechopt.studies.safety import safety
 
+    crossing = plan.details.get("crossing")
+    if crossing is not None and plan.dropout is not None:
+        page.line(
+            f"if people drop out as assumed, level {plan.level} is reached with probability "
+            f"{100 * crossing['low']:.4g} % (asked for: {100 * plan.dropout['confidence']:g} %)"
+        )
     found = safety(plan)
     for line in found.lines() if found is not None else []:
         page.line(line)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Argument, Option
-from mechopt.commands.output import check_out, emit, note
+from mechopt.commands.output import Page, check_out, emit, note
 
 
 def update(
@@ -132,7 +132,10 @@ def page(state: Any) -> str:
         lines += [f"  line {one['line']}: {one['message']}" for one in d["problems"][:10]]
         if len(d["problems"]) > 10:
             lines.append(f"  … and {len(d['problems']) - 10} more")
-    return "\n".join(lines) + "\n"
+    text = Page()
+    for line in lines:
+        text.line(line, " " * (4 if line.startswith(" ") else 15))
+    return text.text()
 
 
 def _beside(data: float) -> str:

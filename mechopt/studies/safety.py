@@ -74,6 +74,8 @@ def safety(plan: Plan, *, seed: int = 0) -> Safety | None:
     )
     if kept >= 0.99 or plan.reserve or instance.n > _LARGEST or plan.objective_name is None:
         return plain
+    if plan.dropout is not None:  # a confidence has no reserve of its own
+        return plain
     patience = time_left(plan, _PATIENCE)
     return _with_reserve(plan, plain, found, patience, seed) if patience > 0 else plain
 
