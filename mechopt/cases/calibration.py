@@ -94,23 +94,16 @@ def instance_from_capacities(
     :source: what the capacities are, for the list of assumptions
 
     Costs and values depend on each other only through capacity. Raises InvalidOption.
+    (Long because every assumption is an option with its unit.)
     """
     units = _units(capacity)
     _check_parameters(
         never_sell=never_sell, cost_capacity=cost_capacity, value_capacity=value_capacity
     )
     steps, shares, how = _thresholds(units, share_of_total, thresholds, shares, curve)
-    cost, value = draw_cost_and_value(
-        units,
-        monthly_cost=monthly_cost,
-        cost_log_sd=cost_log_sd,
-        cost_capacity=cost_capacity,
-        effort=effort,
-        value_mu=value_mu,
-        value_sigma=value_sigma,
-        value_capacity=value_capacity,
-        seed=seed,
-    )
+    costs = (monthly_cost, cost_log_sd, cost_capacity, effort)
+    law = Marginals(*costs, value_mu, value_sigma, value_capacity)
+    cost, value = draw_cost_and_value(units, law, seed=seed)
     refusing = never_selling(units.size, never_sell, seed)
     offered = units.copy()
     offered[refusing] = 0.0
@@ -132,11 +125,7 @@ def instance_from_capacities(
         "she could perhaps give more",
         f"{100 * never_sell:g} % of people ({refusing.size}, drawn at random) never sell: "
         f"capacity 0; {left:g} of {arrays.exact_sum(units):g} data units are left",
-        f"monthly cost is lognormal, median {monthly_cost:g} and log-sd {cost_log_sd:g}, Gaussian "
-        f"copula {cost_capacity:+g} with capacity; cost per unit is monthly cost / capacity "
-        f"+ effort {effort:g}",
-        f"value is lognormal, mu {value_mu:g} and sigma {value_sigma:g} (median "
-        f"{_exp(value_mu):.3g}), Gaussian copula {value_capacity:+g} with capacity",
+        *law.words(),
         how,
         f"the full improvement is worth {paid:g} to the provider"
         + (f" ({PROVIDER_VALUE_PER_USER:g} per person)" if provider_value is None else ""),
@@ -145,28 +134,40 @@ def instance_from_capacities(
     return Calibrated(instance, assumptions)
 
 
+@dataclass(frozen=True)
+class Marginals:
+    """The laws of costs and values, as in `instance_from_capacities`."""
+
+    monthly_cost: float = MONTHLY_COST
+    cost_log_sd: float = COST_LOG_SD
+    cost_capacity: float = COST_CAPACITY
+    effort: float = EFFORT
+    value_mu: float = VALUE_MU
+    value_sigma: float = VALUE_SIGMA
+    value_capacity: float = VALUE_CAPACITY
+
+    def words(self) -> tuple[str, str]:
+        """What they assume, of costs and of values."""
+        return (
+            f"monthly cost is lognormal, median {self.monthly_cost:g} and log-sd "
+            f"{self.cost_log_sd:g}, Gaussian copula {self.cost_capacity:+g} with capacity; cost "
+            f"per unit is monthly cost / capacity + effort {self.effort:g}",
+            f"value is lognormal, mu {self.value_mu:g} and sigma {self.value_sigma:g} (median "
+            f"{_exp(self.value_mu):.3g}), Gaussian copula {self.value_capacity:+g} with capacity",
+        )
+
+
 def draw_cost_and_value(
-    capacity: FloatArray,
-    *,
-    monthly_cost: float = MONTHLY_COST,
-    cost_log_sd: float = COST_LOG_SD,
-    cost_capacity: float = COST_CAPACITY,
-    effort: float = EFFORT,
-    value_mu: float = VALUE_MU,
-    value_sigma: float = VALUE_SIGMA,
-    value_capacity: float = VALUE_CAPACITY,
-    seed: int,
+    capacity: FloatArray, law: Marginals | None = None, *, seed: int
 ) -> tuple[FloatArray, FloatArray]:
     """Costs (n,) money per data unit and values (n,) money for capacities (n,) > 0, data."""
-    n = capacity.size
+    n, law = capacity.size, law or Marginals()
     given = draws.normal_scores(capacity, seed, "ties")
-    monthly = monthly_cost * draws.exp(
-        cost_log_sd * coupled(given, draws.normal(seed, "cost", n), cost_capacity)
-    )
-    value = draws.exp(
-        value_mu + value_sigma * coupled(given, draws.normal(seed, "value", n), value_capacity)
-    )
-    return draws.rounded(monthly / capacity + effort), draws.rounded(value)
+    costs = coupled(given, draws.normal(seed, "cost", n), law.cost_capacity)
+    values = coupled(given, draws.normal(seed, "value", n), law.value_capacity)
+    monthly = law.monthly_cost * draws.exp(law.cost_log_sd * costs)
+    value = draws.exp(law.value_mu + law.value_sigma * values)
+    return draws.rounded(monthly / capacity + law.effort), draws.rounded(value)
 
 
 def coupled(given: FloatArray, fresh: FloatArray, correlation: float) -> FloatArray:

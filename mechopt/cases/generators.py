@@ -16,7 +16,7 @@ import numpy as np
 from mechopt import arrays, draws, words
 from mechopt.arrays import FloatArray
 from mechopt.cases import calibration
-from mechopt.cases.improvement import STEPS, exponent, steps_to
+from mechopt.cases.improvement import STEPS, Steps, exponent, steps_to
 from mechopt.cases.population_families import (
     POPULATIONS,
     check_whole,
@@ -77,7 +77,7 @@ def generate(
     """
     words.choose("family", family, [*_INSTANCES, *POPULATIONS])
     words.choose("steps", steps, STEPS)
-    power = exponent(shape)
+    curve = Steps(levels, steps, exponent(shape))
     check_whole("n", n, 1, "users")
     check_whole("levels", levels, 1, "thresholds")
     check_whole("seed", seed, 0, "any whole number")
@@ -85,24 +85,26 @@ def generate(
         tightness = 1.0 if family == "knife-edge" else 0.8
     if not (isfinite(tightness) and tightness > 0):
         raise InvalidOption(f"tightness: must be > 0 and finite, got {tightness:g}")
-    what = f"family {family!r}"
+    rights = {"reversibility": reversibility, "removable": removable, "exclusion": exclusion}
+    family_of = POPULATIONS.get(family) or _INSTANCES[family]
+    drawn = words.call(family_of, f"family {family!r}", n, {**parameters, "seed": seed})
     if family in POPULATIONS:
-        groups = words.call(POPULATIONS[family], what, n, {**parameters, "seed": seed})
-        groups = [
-            group.replace(reversibility=reversibility, removable=removable, exclusion=exclusion)
-            for group in groups
-        ]
-        return population_of(groups, tightness, levels, steps, power, provider_value, budget)
-    fields = words.call(_INSTANCES[family], what, n, {**parameters, "seed": seed})
+        groups = [group.replace(**rights) for group in drawn]
+        return population_of(groups, tightness, curve, provider_value, budget)
+    return _instance_of({**drawn, **rights}, tightness, curve, provider_value, budget)
+
+
+def _instance_of(
+    fields: dict[str, Any],
+    tightness: float,
+    steps: Steps,
+    provider_value: float | None,
+    budget: float | None,
+) -> Instance:
     usual = fields.pop("provider_value", None)
     worth = usual if provider_value is None else provider_value
-    rights: dict[str, Any] = {
-        "reversibility": reversibility,
-        "removable": removable,
-        "exclusion": exclusion,
-    }
-    draft = Instance(**fields, thresholds=1, **rights)
-    thresholds, shares = steps_to(_reach(draft, tightness), levels, steps, power)
+    draft = Instance(**fields, thresholds=1)
+    thresholds, shares = steps_to(_reach(draft, tightness), steps)
     if tightness <= 1 and not draft.is_exact:
         thresholds[-1] = _within(float(thresholds[-1]), float(_reach(draft, 1.0)))
     return draft.replace(

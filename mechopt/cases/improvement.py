@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
 from typing import Any
@@ -31,8 +32,18 @@ def exponent(shape: str | float) -> float:
     return power
 
 
-def steps_to(top: Any, levels: int, steps: str, power: float) -> tuple[Any, Any]:
+@dataclass(frozen=True)
+class Steps:
+    """K steps of a kind (`STEPS`) with shares (k / K)^power."""
+
+    levels: int
+    kind: str
+    power: float
+
+
+def steps_to(top: Any, steps: Steps) -> tuple[Any, Any]:
     """Thresholds ending at `top` (data) and shares (k / K)^power."""
+    levels, power = steps.levels, steps.power
     if levels == 1:
         return [top], None
     parts = [Fraction(k, levels) for k in range(1, levels + 1)]
@@ -44,7 +55,7 @@ def steps_to(top: Any, levels: int, steps: str, power: float) -> tuple[Any, Any]
     shares = np.arange(1, levels + 1) / levels
     if power != 1:
         shares = draws.rounded(draws.exp(power * draws.log(shares)))
-    if steps == "uncertain":
+    if steps.kind == "uncertain":
         curve = step_curve_from_distribution("lognormal", levels, median=1.0, log_sd=0.5)
         if power == 1:
             shares = curve.shares

@@ -9,7 +9,7 @@ import numpy as np
 from mechopt import arrays, draws
 from mechopt.arrays import FloatArray
 from mechopt.cases import calibration
-from mechopt.cases.improvement import steps_to
+from mechopt.cases.improvement import Steps, steps_to
 from mechopt.errors import InvalidOption
 from mechopt.problem.population import Group, Population
 
@@ -111,9 +111,7 @@ POPULATIONS: dict[str, Callable[..., list[Group]]] = {
 def population_of(
     groups: list[Group],
     tightness: float,
-    levels: int,
-    steps: str,
-    power: float,
+    steps: Steps,
     provider_value: float | None,
     budget: float | None,
 ) -> Population:
@@ -122,9 +120,7 @@ def population_of(
         for group in groups
         for cost, chance in zip(group.costs.tolist(), group.probabilities.tolist())
     ]
-    thresholds, shares = steps_to(
-        tightness * arrays.exact_sum(np.array(gives)), levels, steps, power
-    )
+    thresholds, shares = steps_to(tightness * arrays.exact_sum(np.array(gives)), steps)
     worth = arrays.exact_sum(np.array([group.size * group.value for group in groups]))
     return Population(
         groups,

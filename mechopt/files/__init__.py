@@ -42,24 +42,22 @@ def read(
     allow_outside: bool = False,
     terms: Mapping[str, Any] | None = None,
 ) -> Any:
-    """The Instance, Plan, Population or DirectMechanism in a file ("-": standard input).
+    """The Instance, Plan, Population or DirectMechanism in a file: docs/reference/files.md.
 
-    Forms and units of files: docs/reference/files.md.
-
-    `.json` says its kind; a table (.csv, .parquet, .xlsx) is a plan if it has a column `burden`,
-    and otherwise the users of an instance. CSV and JSON may be packed by gzip. `columns` names the
-    table's own headings, such as {"cost": "unit_cost"}; columns that are not used are kept in
-    `instance.others`, and `instance.notes` says how the file was understood. `thresholds` (data),
-    `shares`, `provider_value` and `budget` (money) complete a table, and replace what a JSON
-    instance says; so do `terms`, further arguments of `Instance` such as `unit` or `group_least`.
-    `instance` is the one a plan belongs to (if no file beside its table says so). With `exact`,
-    decimals are read exactly. Files that a file names must lie in its folder unless
+    "-" is standard input. `.json` says its kind; a table (.csv, .parquet, .xlsx) is a plan if it
+    has a column `burden`, and otherwise the users of an instance. CSV and JSON may be packed by
+    gzip. `columns` names the table's own headings, such as {"cost": "unit_cost"}; columns that are
+    not used are kept in `instance.others`, and `instance.notes` says how the file was understood.
+    `thresholds` (data), `shares`, `provider_value` and `budget` (money) complete a table, and
+    replace what a JSON instance says; so do `terms`, further arguments of `Instance` such as `unit`
+    or `group_least`. `instance` is the one a plan belongs to (if no file beside its table says so).
+    With `exact`, decimals are read exactly. Files that a file names must lie in its folder unless
     `allow_outside`.
 
     Raises InvalidFile, InvalidInstance, InvalidPlan or InvalidPopulation with every fault, each
     with row and field; NotSupported for Parquet without pyarrow, .xlsx without openpyxl.
     """
-    from mechopt.files import documents, instances, tables
+    from mechopt.files import instances
 
     path = Path(path)
     changes = {
@@ -68,7 +66,31 @@ def read(
         "provider_value": provider_value,
         "budget": budget,
     }
-    more = {"exact": exact, "allow_outside": allow_outside, "columns": columns, **changes}
+    source, kind = _opened(path, exact=exact)
+    if kind == "plan-table":
+        from mechopt.files import plan_reading
+
+        source.rename(columns)
+        return plan_reading.read_table(path, instance, source=source, allow_outside=allow_outside)
+    if kind == "instance":
+        more = {"exact": exact, "allow_outside": allow_outside, "columns": columns, **changes}
+        found = instances.read(path, source, **more)
+        return found.replace(**terms) if terms else found
+    said = {**changes, "columns": columns, **(terms or {})}
+    unused = [name for name, value in said.items() if value is not None]
+    if unused:
+        raise InvalidOption(f"{unused[0]}: applies to an instance, but {path} is a {kind}")
+    if kind == "plan":
+        from mechopt.files import plan_reading
+
+        return plan_reading.read_document(path, source, instance, allow_outside=allow_outside)
+    return _of_population(path, source, kind)
+
+
+def _opened(path: Path, *, exact: bool) -> tuple[Any, str]:
+    """(document or table, its kind): a table is an "instance" or a "plan-table"."""
+    from mechopt.files import documents, tables
+
     suffix = documents.suffix(path)
     content = None
     if suffix not in (".json", *tables.SUFFIXES):
@@ -79,30 +101,17 @@ def read(
         suffix = ".json" if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else ".csv"
     if suffix != ".json":
         source = tables.opened(path, content)
-        if "burden" in source.names:
-            from mechopt.files import plan_reading
-
-            source.rename(columns)
-            return plan_reading.read_table(
-                path, instance, source=source, allow_outside=allow_outside
-            )
-        found = instances.read(path, source, **more)
-        return found.replace(**terms) if terms else found
+        return source, "plan-table" if "burden" in source.names else "instance"
     if content is None:
         content = documents.content(path, documents.LARGEST_JSON)
     document = documents.parse(path, content, exact=exact)
-    kind = documents.kind_of(document, path, _KINDS)
-    if kind == "instance":
-        found = instances.read(path, document, **more)
-        return found.replace(**terms) if terms else found
-    said = {**changes, "columns": columns, **(terms or {})}
-    unused = [name for name, value in said.items() if value is not None]
-    if unused:
-        raise InvalidOption(f"{unused[0]}: applies to an instance, but {path} is a {kind}")
-    if kind == "plan":
-        from mechopt.files import plan_reading
+    return document, documents.kind_of(document, path, _KINDS)
 
-        return plan_reading.read_document(path, document, instance, allow_outside=allow_outside)
+
+def _of_population(path: Path, document: dict[str, Any], kind: str) -> Any:
+    """A population or an answer to one."""
+    from mechopt.files import documents, tables
+
     problems = [f"{path}: {text}" for _, text in documents.faults(kind, document)]
     tables.stop_if(problems, InvalidFile)
     try:

@@ -10,7 +10,7 @@ and mark[m] say where the key is. Strict inequalities keep the margin of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -207,7 +207,41 @@ def add_given_order(model: Model, instance: Instance, able: list[Step], order: l
 def add_key(model: Model, instance: Instance, able: list[Step]) -> None:
     """Everyone before the key user counts on him and those who leave after him."""
     at = {step.level: step for step in able}
+    _add_late(model, instance, at)
     members = {k: [j for step, j in model.ABLE if step == k] for k in at}
+    model.keyed = pyo.Var(model.COLLAPSING, bounds=(0, 1), doc="there is a key")
+    model.one_key = pyo.Constraint(
+        model.COLLAPSING,
+        rule=lambda m, k: m.keyed[k] == sum(m.key[k, j] for j in members[k]),
+        doc="(S6) order: at most one key",
+    )
+    model.threats = pyo.Var(
+        model.COLLAPSING, bounds=(0, None), doc="data counted on to leave with the late"
+    )
+    model.threats_sum = pyo.Constraint(
+        model.COLLAPSING,
+        rule=lambda m, k: m.threats[k] == sum(m.threat[k, j] for j in members[k]),
+        doc="(S2) collapse: all threats",
+    )
+    model.before_key = pyo.Constraint(
+        model.COLLAPSING,
+        model.USERS,
+        rule=lambda m, k, i: m.before[k, i] <= m.keyed[k],
+        doc="(S6) order: before the key, if there is one",
+    )
+
+    def rule(m: Model, k: int, i: int) -> Any:
+        others = m.threats[k] - (m.threat[k, i] if (k, i) in m.ABLE else 0.0)
+        own = float(instance.removable[i]) * m.burden[i]
+        gap = at[k].gap
+        relied = m.collapse[k, i] - m.before[k, i]
+        return own + others >= gap * relied + beyond(m, relied)
+
+    model.collapses = pyo.Constraint(model.COLLAPSING, model.USERS, rule=rule, doc="(S2) collapse")
+
+
+def _add_late(model: Model, instance: Instance, at: Mapping[int, Step]) -> None:
+    """Who is before the key, who is the key, and who is late: unwilling, and after it."""
     model.late = pyo.Var(model.ABLE, domain=pyo.Binary, doc="unwilling, moves after the key")
     model.before = pyo.Var(
         model.COLLAPSING, model.USERS, domain=pyo.Binary, doc="moves before the key"
@@ -240,35 +274,6 @@ def add_key(model: Model, instance: Instance, able: list[Step]) -> None:
         rule=lambda m, k, j: m.before[k, j] + m.unwilling[k, j] <= 1,
         doc="(S6) order: the unwilling are not before the key",
     )
-    model.keyed = pyo.Var(model.COLLAPSING, bounds=(0, 1), doc="there is a key")
-    model.one_key = pyo.Constraint(
-        model.COLLAPSING,
-        rule=lambda m, k: m.keyed[k] == sum(m.key[k, j] for j in members[k]),
-        doc="(S6) order: at most one key",
-    )
-    model.threats = pyo.Var(
-        model.COLLAPSING, bounds=(0, None), doc="data counted on to leave with the late"
-    )
-    model.threats_sum = pyo.Constraint(
-        model.COLLAPSING,
-        rule=lambda m, k: m.threats[k] == sum(m.threat[k, j] for j in members[k]),
-        doc="(S2) collapse: all threats",
-    )
-    model.before_key = pyo.Constraint(
-        model.COLLAPSING,
-        model.USERS,
-        rule=lambda m, k, i: m.before[k, i] <= m.keyed[k],
-        doc="(S6) order: before the key, if there is one",
-    )
-
-    def rule(m: Model, k: int, i: int) -> Any:
-        others = m.threats[k] - (m.threat[k, i] if (k, i) in m.ABLE else 0.0)
-        own = float(instance.removable[i]) * m.burden[i]
-        gap = at[k].gap
-        relied = m.collapse[k, i] - m.before[k, i]
-        return own + others >= gap * relied + beyond(m, relied)
-
-    model.collapses = pyo.Constraint(model.COLLAPSING, model.USERS, rule=rule, doc="(S2) collapse")
 
 
 def add_order_by_burden(model: Model, instance: Instance, *, ascending: bool) -> None:

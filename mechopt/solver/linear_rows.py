@@ -126,7 +126,10 @@ class _Reader:
             upper.append(high - constant)
 
     def terms(self, root: Any) -> tuple[dict[int, float], float]:
-        """Coefficient by column, without zeros, and the constant of a linear expression."""
+        """Coefficient by column, without zeros, and the constant of a linear expression.
+
+        (Long because it is one loop: reading a model spends its time here.)
+        """
         row: dict[int, float] = {}
         constant = 0.0
         column, numbers, monomial, sums = self.column, self.numbers, self.monomial, self.sums

@@ -323,44 +323,15 @@ def check_withdrawal(
     words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
     instance, plan, bought = at_stake(instance, plan)
     stage = stage_of(instance, plan)
-    positions = path = None
+    positions = None
     if protocol == "sequential" or not isinstance(order, str) or order not in ORDERS:
         positions = order_of(instance, stage, order)
-    users = stage.movers
-    level = int(stage.level_of(stage.total))
-    choices = None
-    if protocol == "none":
-        users = users[:0]
-        slack, after = as_float(users), users
-    elif protocol == "reassign":
-        from mechopt.withdrawal.rights.reassign import reassign_slack
-
-        slack, after = reassign_slack(instance, plan, stage)
-    elif withdrawal == "part":
-        from mechopt.withdrawal.rights import part
-
-        choices = (
-            part.simultaneous(instance, stage)
-            if protocol != "sequential" or positions is None
-            else part.sequential(instance, stage, positions)
-        )
-        users, slack, after = choices.users, choices.slack, choices.after
-    elif protocol == "sequential" and positions is not None:
-        path = sequential_path(stage, positions)
-        users, slack, after = path.movers, path.slack(stage), path.if_leaves
-        if dropout is not None:
-            from mechopt.withdrawal.rights.dropout import dropout_sequence
-
-            slack, stay = dropout_sequence(instance, plan, stage, users, dropout, shock)
-            path = replace(path, stay=stay, level=int(stage.level_of(stage.total_of(stay))))
-    else:
-        slack, after = all_stay_slack(stage)
-        if dropout is not None:
-            from mechopt.withdrawal.rights.dropout import dropout_slack
-
-            slack = dropout_slack(instance, plan, stage, dropout, shock)
+    game = _Game(instance, plan, stage, positions)
+    found = game.decided(protocol, withdrawal, None if dropout is None else (dropout, shock))
+    users, slack, path = found.users, found.slack, found.path
     stays = bool(np.all(slack >= -stage.money_tolerance[users]))
     margin = float(slack.min()) if users.size else inf
+    level = int(stage.level_of(stage.total))
     return WithdrawalReport(
         instance=instance,
         plan=plan,
@@ -371,14 +342,68 @@ def check_withdrawal(
         margin=max(margin, 0.0) if stays else margin,  # a tie is a slack of 0
         users=users,
         slack=as_float(slack),
-        level_if_leaves=np.asarray(after),
+        level_if_leaves=np.asarray(found.after),
         path=path,
         positions=None if path is None else positions,
         time_limit=time_limit,
         withdrawal=withdrawal,
-        choices=choices,
+        choices=found.choices,
         bought=bought,
     )
+
+
+class _Decided(NamedTuple):
+    """Who may move, (m,), what each loses by leaving, and the level that is then reached."""
+
+    users: IntArray
+    slack: Any
+    after: Any
+    path: Path | None = None
+    choices: Choices | None = None
+
+
+class _Game(NamedTuple):
+    """A plan's stage, and the order of its users where they move in turn."""
+
+    instance: Instance
+    plan: Plan
+    stage: Stage
+    positions: IntArray | None
+
+    def decided(self, protocol: str, withdrawal: str, losses: Any) -> _Decided:
+        """What everybody does under the protocol; `losses`: hazards and shock, or None."""
+        instance, plan, stage, positions = self
+        users = stage.movers
+        if protocol == "none":
+            return _Decided(users[:0], as_float(users[:0]), users[:0])
+        if protocol == "reassign":
+            from mechopt.withdrawal.rights.reassign import reassign_slack
+
+            return _Decided(users, *reassign_slack(instance, plan, stage))
+        if withdrawal == "part":
+            from mechopt.withdrawal.rights import part
+
+            choices = (
+                part.simultaneous(instance, stage)
+                if protocol != "sequential" or positions is None
+                else part.sequential(instance, stage, positions)
+            )
+            return _Decided(choices.users, choices.slack, choices.after, choices=choices)
+        if protocol == "sequential" and positions is not None:
+            path = sequential_path(stage, positions)
+            users, slack, after = path.movers, path.slack(stage), path.if_leaves
+            if losses is not None:
+                from mechopt.withdrawal.rights.dropout import dropout_sequence
+
+                slack, stay = dropout_sequence(instance, plan, stage, users, *losses)
+                path = replace(path, stay=stay, level=int(stage.level_of(stage.total_of(stay))))
+            return _Decided(users, slack, after, path)
+        slack, after = all_stay_slack(stage)
+        if losses is not None:
+            from mechopt.withdrawal.rights.dropout import dropout_slack
+
+            slack = dropout_slack(instance, plan, stage, *losses)
+        return _Decided(users, slack, after)
 
 
 def all_equilibria(instance: Instance, plan: Plan) -> BoolArray:

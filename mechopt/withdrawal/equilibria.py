@@ -14,7 +14,7 @@ left over. It is NP-hard in general (weakly); what is proved is said by the stat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from time import perf_counter
@@ -313,60 +313,78 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             return Found(None, Status.UNKNOWN, level, level, None, None)
     if anyone:
         cost = np.zeros(users.size)
-    best: tuple[float, BoolArray, float] | None = None  # value, who stays, the gap that is no gap
-    bounds: list[float] = []  # of all intervals
-    unsettled = False
-    sign = -1.0 if worst else 1.0
-    tasks = _tasks(stage, intervals, removed, cost, (base, certain), worst=worst)
-    for task in tasks:
-        if best is not None and task.relaxed >= best[0] - best[2]:
-            bounds.append(task.relaxed)
+    search = _Search(stage, level, users, cost, ~stage.able | settled, -1.0 if worst else 1.0)
+    for each in _tasks(stage, intervals, removed, cost, (base, certain), worst=worst):
+        if not search.went_on(each, until) or (search.best is not None and anyone):
             break
-        left = until - perf_counter()
-        if left <= 0:
-            bounds.append(task.relaxed)
-            unsettled = True
-            break
+    return search.found(anyone=anyone)
+
+
+@dataclass(eq=False)
+class _Search:
+    """The best equilibrium of a level, interval by interval.
+
+    :certain: who stays in any case, (n,); sign : −1 if the goal is the worst
+    :best: value (to be minimised), who stays, the gap that is no gap; bounds : of all intervals
+    """
+
+    stage: Stage
+    level: int
+    users: IntArray
+    cost: FloatArray
+    certain: BoolArray
+    sign: float
+    best: tuple[float, BoolArray, float] | None = None
+    bounds: list[float] = field(default_factory=list)
+    unsettled: bool = False
+
+    def went_on(self, task: Task, until: float) -> bool:
+        """Solve an interval; False if it, and with it all after it, need not or cannot be."""
+        best, left = self.best, until - perf_counter()
+        enough = best is not None and task.relaxed >= best[0] - best[2]
+        if enough or left <= 0:
+            self.bounds.append(task.relaxed)
+            self.unsettled |= not enough
+            return False
         cover = cheapest_cover(
-            removed[task.free],
-            cost[task.free],
-            *task.room,
-            maximize=worst,
+            self.stage.removed[self.users][task.free],
+            self.cost[task.free],
+            task.room,
+            maximize=self.sign < 0,
             time_limit=left,
-            cutoff=None if best is None else sign * best[0] - task.fixed,
+            cutoff=None if best is None else self.sign * best[0] - task.fixed,
         )
         if cover.taken is not None:
-            stay = ~stage.able | settled
-            stay[users[task.must]] = True
-            stay[users[task.free]] = cover.taken
-            value = sign * (task.fixed + float(cost[task.free][cover.taken].sum()))
-            if stage.level_of(stage.total_of(stay)) != level or not is_equilibrium(stage, stay):
-                unsettled = True  # the solver's rounding put it on the wrong side of an end
-            elif best is None or value < best[0]:
-                chosen = float(cost[task.free][cover.taken].sum()) - cover.given
-                best = (value, stay, tolerances.SOLVER * abs(chosen))
+            self.take(task, cover.taken, cover.given)
         if cover.status not in (Status.OPTIMAL, Status.INFEASIBLE):
-            unsettled = True
+            self.unsettled = True
         if cover.status is not Status.INFEASIBLE:
-            known = -inf if cover.bound is None else sign * (task.fixed + cover.bound)
-            bounds.append(max(task.relaxed, known))
-        if best is not None and anyone:
-            break
-    open_bound = min(bounds, default=inf)
-    if best is None:
-        if not unsettled:
-            return Found(None, Status.INFEASIBLE, level, level, None, None)
-        return Found(None, Status.UNKNOWN, level, level, None, sign * open_bound)
-    proved = anyone or open_bound >= best[0] - best[2]
-    bound = best[0] if anyone else min(open_bound, best[0])
-    return Found(
-        best[1],
-        Status.OPTIMAL if proved else Status.FEASIBLE,
-        level,
-        level,
-        sign * best[0],
-        sign * bound,
-    )
+            known = -inf if cover.bound is None else self.sign * (task.fixed + cover.bound)
+            self.bounds.append(max(task.relaxed, known))
+        return True
+
+    def take(self, task: Task, taken: BoolArray, given: float) -> None:
+        stage, stay = self.stage, self.certain.copy()
+        stay[self.users[task.must]] = True
+        stay[self.users[task.free]] = taken
+        spent = float(self.cost[task.free][taken].sum())
+        value = self.sign * (task.fixed + spent)
+        if stage.level_of(stage.total_of(stay)) != self.level or not is_equilibrium(stage, stay):
+            self.unsettled = True  # the solver's rounding put it on the wrong side of an end
+        elif self.best is None or value < self.best[0]:
+            self.best = (value, stay, tolerances.SOLVER * abs(spent - given))
+
+    def found(self, *, anyone: bool) -> Found:
+        """What is known after the last interval; any stay-set will do if `anyone`."""
+        level, best, open_bound = self.level, self.best, min(self.bounds, default=inf)
+        if best is None:
+            if not self.unsettled:
+                return Found(None, Status.INFEASIBLE, level, level, None, None)
+            return Found(None, Status.UNKNOWN, level, level, None, self.sign * open_bound)
+        proved = anyone or open_bound >= best[0] - best[2]
+        status = Status.OPTIMAL if proved else Status.FEASIBLE
+        bound = best[0] if anyone else min(open_bound, best[0])
+        return Found(best[1], status, level, level, self.sign * best[0], self.sign * bound)
 
 
 class Task(NamedTuple):

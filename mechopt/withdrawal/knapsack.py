@@ -12,7 +12,7 @@ from math import inf
 import numpy as np
 
 from mechopt import tolerances
-from mechopt.arrays import BoolArray, FloatArray
+from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.status import Status
 
 TRIED = 64  # prefixes of the sorted items that the rounding tries to complete by one item
@@ -39,8 +39,7 @@ class Cover:
 def cheapest_cover(
     data: FloatArray,
     cost: FloatArray,
-    low: float,
-    high: float,
+    ends: tuple[float, float],
     *,
     maximize: bool = False,
     time_limit: float = 60.0,
@@ -48,19 +47,16 @@ def cheapest_cover(
 ) -> Cover:
     """min (max) Σ cost over subsets with low ≤ Σ data ≤ high; `data`, `cost` ≥ 0, shape (m,).
 
+    :ends: low and high, data
     :cutoff: a cost that is already attained; only better subsets are of interest.
     """
+    low, high = ends
     if maximize:
         # What is left out is a cheapest subset between the complements of the ends.
         whole, worth = float(data.sum()), float(cost.sum())
-        rest = cheapest_cover(
-            data,
-            cost,
-            whole - high,
-            whole - low,
-            time_limit=time_limit,
-            cutoff=None if cutoff is None else worth - cutoff,
-        )
+        left = None if cutoff is None else worth - cutoff
+        outside = (whole - high, whole - low)
+        rest = cheapest_cover(data, cost, outside, time_limit=time_limit, cutoff=left)
         return Cover(
             None if rest.taken is None else ~rest.taken,
             rest.status,
@@ -72,28 +68,34 @@ def cheapest_cover(
         if high >= 0:
             return Cover(empty, Status.OPTIMAL, 0.0)
         return Cover(None, Status.INFEASIBLE, None)
-    return _solve(data, cost, low, high, time_limit, inf if cutoff is None else cutoff)
+    useful = np.flatnonzero(data > 0)
+    needed = useful[_needed(data[useful], low)]
+    if not needed.size:
+        most = inf if cutoff is None else cutoff
+        return _solve(data, cost, useful, ends, time_limit, most)
+    # Without them it is a problem of its own, with a gap relative to its own cost.
+    there, paid = float(data[needed].sum()), float(cost[needed].sum())
+    others = np.setdiff1d(np.arange(data.size), needed)
+    left = None if cutoff is None else cutoff - paid
+    ends = (low - there, high - there)
+    inner = cheapest_cover(data[others], cost[others], ends, time_limit=time_limit, cutoff=left)
+    taken = None
+    if inner.taken is not None:
+        taken = np.ones(data.size, dtype=bool)
+        taken[others] = inner.taken
+    lowest = None if inner.bound is None else inner.bound + paid
+    return Cover(taken, inner.status, lowest, inner.given + paid)
 
 
 def _solve(
-    data: FloatArray, cost: FloatArray, low: float, high: float, time_limit: float, cutoff: float
+    data: FloatArray,
+    cost: FloatArray,
+    useful: IntArray,
+    ends: tuple[float, float],
+    time_limit: float,
+    cutoff: float,
 ) -> Cover:
-    useful = np.flatnonzero(data > 0)
-    needed = useful[_needed(data[useful], low)]
-    if needed.size:  # without them it is a problem of its own, with a gap relative to its own cost
-        there, paid = float(data[needed].sum()), float(cost[needed].sum())
-        others = np.setdiff1d(np.arange(data.size), needed)
-        ends = (low - there, high - there)
-        left = None if cutoff == inf else cutoff - paid
-        inner = cheapest_cover(
-            data[others], cost[others], *ends, time_limit=time_limit, cutoff=left
-        )
-        whole = None
-        if inner.taken is not None:
-            whole = np.ones(data.size, dtype=bool)
-            whole[others] = inner.taken
-        lowest = None if inner.bound is None else inner.bound + paid
-        return Cover(whole, inner.status, lowest, inner.given + paid)
+    low, high = ends
     d, c = data[useful], cost[useful]
     order = np.argsort(c / d, kind="stable")
     amount = np.cumsum(d[order])
@@ -122,8 +124,8 @@ def _solve(
     if core.size > CORE:
         status = Status.UNKNOWN if taken is None else Status.FEASIBLE
         return Cover(_spread(taken, useful, data.size), status, bound, given)
-    ends = (low - float(d[fixed].sum()), high - float(d[fixed].sum()))
-    chosen, status, below = _by_solver(d[core], c[core], *ends, time_limit)
+    there = float(d[fixed].sum())
+    chosen, status, below = _by_solver(d[core], c[core], low - there, high - there, time_limit)
     bound = max(bound, min(reach, below + given))
     if chosen is not None:
         better = fixed.copy()

@@ -11,7 +11,7 @@ from mechopt import memory, words
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.draws import wilson
 from mechopt.errors import InvalidOption, TooLarge
-from mechopt.withdrawal.check import check_withdrawal
+from mechopt.withdrawal.check import WithdrawalReport, check_withdrawal
 from mechopt.withdrawal.moves import order_of
 from mechopt.withdrawal.rights.part import in_turn
 from mechopt.withdrawal.sequential import FinalLevels, final_levels
@@ -97,17 +97,7 @@ def simulate_withdrawal(
     stage = stage_of(instance, plan, exact=False)
     rng = np.random.default_rng(seed)
     report = check_withdrawal(instance, plan, protocol, order, withdrawal=withdrawal)
-    many = (float(mistake), int(draws), rng)
-    if withdrawal == "part" and protocol == "sequential":
-        totals = _parts_in_turn(instance, stage, order_of(instance, stage, order), *many)
-    elif report.path is not None:
-        totals = _sequential(stage, report.path.movers, *many)
-    else:
-        outcome = report.outcome
-        meant = np.where(outcome.stay, stage.x, stage.x - stage.removed)
-        if outcome.kept is not None:
-            meant = stage.x - instance.removable * (stage.x - outcome.kept)
-        totals = _at_once(stage, meant, outcome.total, *many)
+    totals = _totals(instance, report, stage, (float(mistake), int(draws), rng))
     reached = stage.level_of(totals)
     counts = np.bincount(reached, minlength=stage.levels + 1)
     crossed = int(draws - counts[0])
@@ -123,6 +113,24 @@ def simulate_withdrawal(
         data=float(totals.mean()),
         totals=totals,
     )
+
+
+def _totals(
+    instance: Instance,
+    report: WithdrawalReport,
+    stage: Stage,
+    many: tuple[float, int, np.random.Generator],
+) -> FloatArray:
+    """What is in the pool at the end of each draw, data, (draws,); `many`: mistake, draws, rng."""
+    if report.withdrawal == "part" and report.protocol == "sequential":
+        return _parts_in_turn(instance, stage, order_of(instance, stage, report.order), *many)
+    if report.path is not None:
+        return _sequential(stage, report.path.movers, *many)
+    outcome = report.outcome
+    meant = np.where(outcome.stay, stage.x, stage.x - stage.removed)
+    if outcome.kept is not None:
+        meant = stage.x - instance.removable * (stage.x - outcome.kept)
+    return _at_once(stage, meant, outcome.total, *many)
 
 
 def _at_once(

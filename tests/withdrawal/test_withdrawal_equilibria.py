@@ -218,7 +218,7 @@ def test_knapsack_agrees_with_all_subsets() -> None:
         total, spent = subsets @ data, subsets @ cost
         fits = (total >= low) & (total <= high)
         for maximize in (False, True):
-            cover = knapsack.cheapest_cover(data, cost, low, high, maximize=maximize)
+            cover = knapsack.cheapest_cover(data, cost, (low, high), maximize=maximize)
             if not fits.any():
                 assert cover.status is Status.INFEASIBLE
                 continue
@@ -270,7 +270,7 @@ def test_a_cover_contains_nobody_it_does_not_need() -> None:
     """A user who costs a millionth of the whole is left out all the same."""
     w = np.array([5.0, 4.0, 1.0, *[2.0] * 15])
     cost = np.array([1e7, 9e6, 1.0, *[3e6] * 15])
-    found = knapsack.cheapest_cover(w, cost, 9.0, 100.0)
+    found = knapsack.cheapest_cover(w, cost, (9.0, 100.0))
     assert found.taken is not None
     total = w[found.taken].sum()
     assert total >= 9

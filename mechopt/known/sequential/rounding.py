@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import inf
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def plan_at(
     if perf_counter() + _BUILDING * core.size * (1 + zones.rows) > deadline:
         return None
     limits = (time_limit, deadline)
-    found = _solve_core(task, reduced, chosen, core, spare, limits, whole=few)
+    found = _solve_core(task, (reduced, chosen), core, spare, limits, whole=few)
     if found is None:
         return None
     burden = points.burden[chosen, users]
@@ -169,8 +170,7 @@ class _Rest:
 
 def _solve_core(
     task: Relaxation,
-    reduced: FloatArray,
-    chosen: IntArray,
+    value: tuple[FloatArray, IntArray],
     core: IntArray,
     spare: float,
     limits: tuple[float, float],
@@ -179,97 +179,135 @@ def _solve_core(
 ) -> tuple[IntArray, FloatArray] | None:
     """For every core user the upper end of his cell and the part of it taken, (c,) each.
 
-    whole=False: by the linear program, whose split users are decided one after the other.
+    :value: reduced weights and the points chosen outside; limits : see `plan_at`
+    :whole: False: by the linear program, whose split users are decided one after the other
     """
-    rest = _outside(task, chosen, core, spare)
-    zones, points = task.zones, task.points
-    rows, removable = zones.rows, zones.instance.removable
-    upper = np.concatenate(([0], np.arange(2, len(points.zone), 2)))
-    lower = np.maximum(upper - 1, 0)
+    reduced, chosen = value
+    model = _CoreModel(task, _outside(task, chosen, core, spare), whole=whole)
+    best = np.minimum(reduced[np.ix_(model.upper, core)], reduced[np.ix_(model.lower, core)])
     names_keys = core.size == chosen.size
-    build = Builder()
-    best = np.minimum(reduced[np.ix_(upper, core)], reduced[np.ix_(lower, core)])
-    demand = [build.row(-inf, inf) for _ in range(rows)]
-    amount = build.row(rest.total, rest.total)
-    money = build.row(-inf, rest.budget) if task.budget < inf else None
-    scale = max(float(np.abs(task.weight[task.weight < inf]).max(initial=0.0)), tolerances.TINY)
-    key_row = []
-    used = []
-    for row in range(rows):
-        least = float(rest.needed[row] or not whole)
-        used.append(build.column(0.0, least, 1.0, whole=True))
-        build.bound(demand[row], 0.0, inf)
-        build.entry(demand[row], used[row], -max(float(rest.asked[row]), -1e300))
-        key_row.append(build.row(-inf, 1.0))
-        other = build.column(0.0, 0.0, 1.0 if rest.key[row] > 0 else 0.0, whole=True)
-        build.entry(key_row[row], other, 1.0)
-        build.entry(demand[row], other, float(rest.key[row]))
-    taken: list[tuple[int, int, int, int, int]] = []  # core place, cell; cell, lower, upper
     for place, user in enumerate(core.tolist()):
-        one = build.row(1.0, 1.0)
-        wide = points.burden[upper, user] - points.burden[lower, user]
-        real = (wide > 1e-12 * points.burden[upper, user]) & (task.weight[upper, user] < inf)
-        order = np.flatnonzero(real)[np.argsort(best[real, place], kind="stable")][:_CELLS].tolist()
-        order += [] if 0 in order else [0]
-        own_keys: dict[int, list[tuple[int, int, float, float]]] = {}
-        for cell in order:
-            high, low = int(upper[cell]), int(lower[cell])
-            ends = []
-            pick = build.column(0.0, 0.0, 1.0, whole=True)
-            build.entry(one, pick, 1.0)
-            parted = build.row(0.0, 0.0)
-            build.entry(parted, pick, -1.0)
-            for end in (low, high):
-                given, code = float(points.burden[end, user]), points.code[end, user]
-                weight = build.column(float(task.weight[end, user]) / scale, 0.0, 1.0)
-                ends.append(weight)
-                build.entry(parted, weight, 1.0)
-                build.entry(amount, weight, given)
-                if money is not None:
-                    build.entry(money, weight, float(points.need[end, user]))
-                for row in np.flatnonzero(points.table[code]).tolist():
-                    build.entry(demand[row], weight, float(removable[user]) * given)
-            taken.append((place, cell, pick, ends[0], ends[1]))
-            if points.burden[high, user] > 0:
-                for row in range(int(points.zone[high]), rows):
-                    under = build.row(-inf, 0.0)
-                    build.entry(under, pick, 1.0)
-                    build.entry(under, used[row], -1.0)
-            code = points.code[high, user]
-            for row in np.flatnonzero(points.key[code] & names_keys).tolist():
-                ends_at = (float(points.burden[low, user]), float(points.burden[high, user]))
-                own_keys.setdefault(row, []).append((pick, ends[0], *ends_at))
-                own_keys[row].append((-1, ends[1], *ends_at))
-        for row, cells in own_keys.items():
-            most = float(removable[user]) * max(entry[3] for entry in cells)
-            named = build.column(0.0, 0.0, 1.0, whole=True)
-            data = build.column(0.0, 0.0, most)
-            build.entry(key_row[row], named, 1.0)
-            build.entry(demand[row], data, 1.0)
-            able, owned, meant = (build.row(-inf, 0.0) for _ in range(3))
-            build.entry(able, named, 1.0)
-            build.entry(owned, data, 1.0)
-            build.entry(meant, data, 1.0)
-            build.entry(meant, named, -most)
-            for pick, weight, low_x, high_x in cells:
-                if pick >= 0:
-                    build.entry(able, pick, -1.0)
-                data_at = low_x if pick >= 0 else high_x
-                build.entry(owned, weight, -float(removable[user]) * data_at)
-    program = build.program(rest.weight / scale)
+        model.add_user(place, user, best[:, place], names_keys=names_keys)
+    program = model.program()
     if whole:
         left = min(limits[0], limits[1] - perf_counter())
         x = highs.solve(program, time_limit=max(0.0, left), mip_rel_gap=_GAP).x
     else:
-        x = _dive(program, [(place, pick) for place, _, pick, _, _ in taken], *limits)
+        x = _dive(program, [(cell.place, cell.pick) for cell in model.taken], *limits)
     if x is None:
         return None
     tops, part = np.zeros(core.size, dtype=np.int64), np.zeros(core.size)
-    for place, cell, pick, below, above in taken:
-        if x[pick] > 0.5:
-            tops[place] = upper[cell]
-            part[place] = float(np.clip(x[above] / max(x[below] + x[above], 0.5), 0.0, 1.0))
+    for cell in model.taken:
+        if x[cell.pick] > 0.5:
+            tops[cell.place] = model.upper[cell.number]
+            below, above = x[cell.below], x[cell.above]
+            part[cell.place] = float(np.clip(above / max(below + above, 0.5), 0.0, 1.0))
     return tops, part
+
+
+class _Cell(NamedTuple):
+    """A cell that a core user may take: columns of taking it, and of its ends' weights."""
+
+    place: int
+    number: int
+    pick: int
+    below: int
+    above: int
+
+
+class _CoreModel:
+    """The MILP of the core: a cell for everybody, the rows (Z) they must make good, the keys."""
+
+    def __init__(self, task: Relaxation, rest: _Rest, *, whole: bool) -> None:
+        self.task, self.rest, points = task, rest, task.points
+        self.upper = np.concatenate(([0], np.arange(2, len(points.zone), 2)))
+        self.lower = np.maximum(self.upper - 1, 0)
+        self.taken: list[_Cell] = []
+        self.build = build = Builder()
+        rows = task.zones.rows
+        self.demand = [build.row(-inf, inf) for _ in range(rows)]
+        self.amount = build.row(rest.total, rest.total)
+        self.money = build.row(-inf, rest.budget) if task.budget < inf else None
+        largest = float(np.abs(task.weight[task.weight < inf]).max(initial=0.0))
+        self.scale = max(largest, tolerances.TINY)
+        self.key_row: list[int] = []
+        self.used: list[int] = []
+        for row in range(rows):
+            least = float(rest.needed[row] or not whole)
+            self.used.append(build.column(0.0, least, 1.0, whole=True))
+            build.bound(self.demand[row], 0.0, inf)
+            build.entry(self.demand[row], self.used[row], -max(float(rest.asked[row]), -1e300))
+            self.key_row.append(build.row(-inf, 1.0))
+            other = build.column(0.0, 0.0, 1.0 if rest.key[row] > 0 else 0.0, whole=True)
+            build.entry(self.key_row[row], other, 1.0)
+            build.entry(self.demand[row], other, float(rest.key[row]))
+
+    def program(self) -> highs.LinearProgram:
+        return self.build.program(self.rest.weight / self.scale)
+
+    def add_user(self, place: int, user: int, best: FloatArray, *, names_keys: bool) -> None:
+        """One of his `_CELLS` best cells, and, with `names_keys`, whether he is a row's key."""
+        points = self.task.points
+        at, below = points.burden[self.upper, user], points.burden[self.lower, user]
+        real = (at - below > 1e-12 * at) & (self.task.weight[self.upper, user] < inf)
+        order = np.flatnonzero(real)[np.argsort(best[real], kind="stable")][:_CELLS].tolist()
+        order += [] if 0 in order else [0]
+        one = self.build.row(1.0, 1.0)
+        keys: dict[int, list[_Cell]] = {}
+        for number in order:
+            cell = self.add_cell(place, user, number, one)
+            code = points.code[int(self.upper[number]), user]
+            for row in np.flatnonzero(points.key[code] & names_keys).tolist():
+                keys.setdefault(row, []).append(cell)
+        for row, cells in keys.items():
+            self.add_key(user, row, cells)
+
+    def add_cell(self, place: int, user: int, number: int, one: int) -> _Cell:
+        """A cell: what its two ends give, cost and count for, and the rows it lies below."""
+        build, points, removable = self.build, self.task.points, self.task.zones.instance.removable
+        high, low = int(self.upper[number]), int(self.lower[number])
+        ends = []
+        pick = build.column(0.0, 0.0, 1.0, whole=True)
+        build.entry(one, pick, 1.0)
+        parted = build.row(0.0, 0.0)
+        build.entry(parted, pick, -1.0)
+        for end in (low, high):
+            given, code = float(points.burden[end, user]), points.code[end, user]
+            weight = build.column(float(self.task.weight[end, user]) / self.scale, 0.0, 1.0)
+            ends.append(weight)
+            build.entry(parted, weight, 1.0)
+            build.entry(self.amount, weight, given)
+            if self.money is not None:
+                build.entry(self.money, weight, float(points.need[end, user]))
+            for row in np.flatnonzero(points.table[code]).tolist():
+                build.entry(self.demand[row], weight, float(removable[user]) * given)
+        cell = _Cell(place, number, pick, *ends)
+        self.taken.append(cell)
+        if points.burden[high, user] > 0:
+            for row in range(int(points.zone[high]), self.task.zones.rows):
+                under = build.row(-inf, 0.0)
+                build.entry(under, pick, 1.0)
+                build.entry(under, self.used[row], -1.0)
+        return cell
+
+    def add_key(self, user: int, row: int, cells: list[_Cell]) -> None:
+        """He may be the row's key in these cells, with the data that he gives there."""
+        build, burden = self.build, self.task.points.burden[:, user]
+        removable = float(self.task.zones.instance.removable[user])
+        most = removable * max(float(burden[self.upper[cell.number]]) for cell in cells)
+        named = build.column(0.0, 0.0, 1.0, whole=True)
+        data = build.column(0.0, 0.0, most)
+        build.entry(self.key_row[row], named, 1.0)
+        build.entry(self.demand[row], data, 1.0)
+        able, owned, meant = (build.row(-inf, 0.0) for _ in range(3))
+        build.entry(able, named, 1.0)
+        build.entry(owned, data, 1.0)
+        build.entry(meant, data, 1.0)
+        build.entry(meant, named, -most)
+        for cell in cells:
+            build.entry(able, cell.pick, -1.0)
+            build.entry(owned, cell.below, -removable * float(burden[self.lower[cell.number]]))
+            build.entry(owned, cell.above, -removable * float(burden[self.upper[cell.number]]))
 
 
 def _dive(
