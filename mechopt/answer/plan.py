@@ -15,7 +15,7 @@ from mechopt import arrays, doors, tolerances
 from mechopt.answer.common import Answer, headline
 from mechopt.arrays import ExactArray, FloatArray
 from mechopt.errors import InvalidPlan
-from mechopt.problem.arguments import Reader, nobody
+from mechopt.problem.arguments import Reader
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -258,6 +258,6 @@ def _column(read: Reader, instance: Instance, name: str, raw: Any) -> FloatArray
         read.fault(name, f"has {column.size} entries, but the instance has {n} users")
         return np.zeros(n)
     unit = "data" if name == "burden" else "money"
-    who = (lambda row: f" ({instance.name(row)})") if column.ndim else nobody
-    read.check(name, np.atleast_1d(column), "≥ 0", unit, scalar=column.ndim == 0, who=who)
+    who = (lambda row: f" ({instance.name(row)})") if column.ndim else None
+    read.check(name, np.atleast_1d(column), "≥ 0", unit, who=who)
     return arrays.freeze(np.broadcast_to(column, (n,)).copy())

@@ -97,8 +97,7 @@ def top_up(campaign: Campaign) -> TopUp | None:
     assert plan.payment is not None
     promised = np.where(inside | np.array([one.complete for one in people]), plan.payment, 0.0)
     missing = float(campaign.threshold - campaign.expected)
-    share = instance.share_at(campaign.level)
-    rest = _rest(instance, base, inside, promised, share, missing, campaign)
+    rest = _rest(campaign, base, inside, promised, missing)
     nothing = np.zeros(instance.n)
     if rest is None:
         reason = "nobody is left who could give more"
@@ -133,15 +132,11 @@ def top_up(campaign: Campaign) -> TopUp | None:
 
 
 def _rest(
-    instance: Instance,
-    base: FloatArray,
-    inside: Any,
-    promised: FloatArray,
-    share: float,
-    missing: float,
-    campaign: Campaign,
+    campaign: Campaign, base: FloatArray, inside: Any, promised: FloatArray, missing: float
 ) -> tuple[Any, Instance] | None:
     """Who could give more, and the problem of what is missing."""
+    instance = campaign.plan.instance
+    share = instance.share_at(campaign.level)
     room = instance.capacity - base
     users = np.flatnonzero(inside & (room > 0))
     if not users.size:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Argument, Option
@@ -14,7 +15,44 @@ if TYPE_CHECKING:
     from mechopt.problem.population import Population
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A learning curve whose steps are the thresholds."""
+
+    learning_curve: Annotated[
+        Path | None,
+        Option(metavar="CSV", help="task, model, loss_<size>: thresholds from this curve."),
+    ] = None
+    task: Annotated[str, Option(help="Task of the learning curve.")] = "flan"
+    model: Annotated[str | None, Option(help="Model; default the median of all.")] = None
+    per_unit: Annotated[float, Option(help="Examples in one data unit.")] = 1.0
+
+    def steps(self, shares: list[float] | None) -> Any:
+        """The curve's steps at these shares of its gain; None without a curve."""
+        from mechopt.cases.calibration import read_learning_curve
+        from mechopt.problem.improvement_curves import step_curve_from_losses
+
+        if self.learning_curve is None:
+            return None
+        sizes, losses = read_learning_curve(self.learning_curve, self.task, self.model)
+        named: dict[str, Any] = {} if shares is None else {"shares": shares}
+        return step_curve_from_losses(sizes, losses, per_unit=self.per_unit, **named)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn; the names are those of `instance_from_capacities`."""
+
+    never_sell: Annotated[float | None, Option(help="Share of people; default 0.11.")] = None
+    cost_log_sd: Annotated[float | None, Option(help="Spread of costs; default 1.")] = None
+    provider_value: Annotated[float | None, Option(help="Default: 20 per person.")] = None
+    budget: Annotated[float | None, Option(help="Cap on the payments.")] = None
+    seed: cli.Seed = None
+
+
 def calibrate(
+    curve: Curve,
+    drawn: Drawn,
     file: Annotated[
         Path, Argument(metavar="FILE", help="CSV: contributor, units and perhaps source.")
     ],
@@ -25,18 +63,6 @@ def calibrate(
     ] = None,
     threshold: cli.Thresholds = None,
     share: cli.Shares = None,
-    learning_curve: Annotated[
-        Path | None,
-        Option(metavar="CSV", help="task, model, loss_<size>: thresholds from this curve."),
-    ] = None,
-    task: Annotated[str, Option(help="Task of the learning curve.")] = "flan",
-    model: Annotated[str | None, Option(help="Model; default the median of all.")] = None,
-    per_unit: Annotated[float, Option(help="Examples in one data unit.")] = 1.0,
-    never_sell: Annotated[float | None, Option(help="Share of people; default 0.11.")] = None,
-    cost_log_sd: Annotated[float | None, Option(help="Spread of costs; default 1.")] = None,
-    provider_value: Annotated[float | None, Option(help="Default: 20 per person.")] = None,
-    budget: Annotated[float | None, Option(help="Cap on the payments.")] = None,
-    seed: cli.Seed = None,
     out: cli.Out = None,
 ) -> None:
     """Build an instance from what people gave; costs and values are drawn, and it says how.
@@ -47,48 +73,46 @@ def calibrate(
     from mechopt.cases import calibration
     from mechopt.errors import InvalidOption
     from mechopt.files import write
-    from mechopt.problem.improvement_curves import step_curve_from_losses
 
     if out is None:
         raise InvalidOption("--out: say where the instance goes (a .json file)")
-    check_out(out, file, learning_curve)
+    check_out(out, file, curve.learning_curve)
     ids, units = calibration.read_capacities(file, source)
     shares = cli.numerics("share", share)
-    curve = None
-    if learning_curve is not None:
-        sizes, losses = calibration.read_learning_curve(learning_curve, task, model)
-        named = {} if shares is None else {"shares": shares}
-        curve = step_curve_from_losses(sizes, losses, per_unit=per_unit, **named)
-        shares = None
+    steps = curve.steps(shares)
     made = calibration.instance_from_capacities(
         units,
         share_of_total=share_of_total or None,
         thresholds=cli.numerics("threshold", threshold),
-        shares=shares,
-        curve=curve,
-        provider_value=provider_value,
-        budget=budget,
+        shares=shares if steps is None else None,
+        curve=steps,
         ids=ids,
         source=source or file.name,
-        seed=seed or 0,
-        **cli.given({"never_sell": never_sell, "cost_log_sd": cost_log_sd}),
+        **{"seed": 0, **cli.given(asdict(drawn))},
     )
     write(made.instance, out)
     emit("".join(f"assumed: {line}\n" for line in made.assumptions))
+
+
+@dataclass(frozen=True)
+class Everybody:
+    """What holds for every group; the names are those of `Population.from_samples`."""
+
+    size: Annotated[int, Option(help="Users per group.")]
+    capacity: Annotated[float, Option(help="Most data a user can give.")]
+    types: Annotated[int, Option(help="Types per group.")] = 5
+    rule: Annotated[str, Option(help="A type's cost: mean or upper end of its part.")] = "mean"
+    value: Annotated[float, Option(help="A user's benefit, money.")] = 0.0
+    reversibility: Annotated[float, Option(help="Share of the cost recovered.")] = 1.0
 
 
 def calibrate_population(
     file: Annotated[
         Path, Argument(metavar="FILE", help="CSV: cost of each person asked, perhaps group.")
     ],
-    size: Annotated[int, Option(help="Users per group.")],
-    capacity: Annotated[float, Option(help="Most data a user can give.")],
+    everybody: Everybody,
     threshold: cli.Thresholds = None,
     share: cli.Shares = None,
-    types: Annotated[int, Option(help="Types per group.")] = 5,
-    rule: Annotated[str, Option(help="A type's cost: mean or upper end of its part.")] = "mean",
-    value: Annotated[float, Option(help="A user's benefit, money.")] = 0.0,
-    reversibility: Annotated[float, Option(help="Share of the cost recovered.")] = 1.0,
     provider_value: cli.ProviderValue = None,
     budget: cli.Budget = None,
     confidence: Annotated[float, Option(help="Of the radii printed.")] = 0.95,
@@ -116,12 +140,7 @@ def calibrate_population(
     made = Population.from_samples(
         costs,
         group=groups,
-        types=types,
-        rule=rule,
-        size=size,
-        value=value,
-        capacity=capacity,
-        reversibility=reversibility,
+        **asdict(everybody),
         thresholds=cli.numerics("threshold", threshold),
         shares=cli.numerics("share", share),
         **cli.given(chosen),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,24 @@ if TYPE_CHECKING:
 _SHOWN = ("improvement", "expenditure", "leakage", "social_cost", "provider_surplus")
 
 
+@dataclass(frozen=True)
+class Running:
+    """How the rows are worked out; the names are those of `mechopt.compare`."""
+
+    jobs: Annotated[int, Option(help="Processes on this machine.")] = 1
+    scheduler: Annotated[
+        str | None, Option(metavar="ADDRESS", help="Run on this Dask scheduler's workers.")
+    ] = None
+    time_limit: cli.TimeLimit = None
+    out: cli.Out = None
+    resume: Annotated[
+        bool, Option("--resume", help="Go on with what an interrupted run left in --out.")
+    ] = False
+
+
 def compare(
     terms: cli.Terms,
+    running: Running,
     files: Annotated[
         list[Path] | None, Argument(metavar="[FILES]...", help="Instances or populations.")
     ] = None,
@@ -36,16 +53,7 @@ def compare(
     ] = None,
     protocol: Annotated[list[str] | None, Option(help="Repeat for several.")] = None,
     objective: cli.Objective = None,
-    jobs: Annotated[int, Option(help="Processes on this machine.")] = 1,
-    scheduler: Annotated[
-        str | None, Option(metavar="ADDRESS", help="Run on this Dask scheduler's workers.")
-    ] = None,
     seed: cli.Seed = None,
-    time_limit: cli.TimeLimit = None,
-    out: cli.Out = None,
-    resume: Annotated[
-        bool, Option("--resume", help="Go on with what an interrupted run left in --out.")
-    ] = False,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
 ) -> None:
@@ -57,6 +65,7 @@ def compare(
     from mechopt.errors import InvalidOption
     from mechopt.studies.comparing import compare
 
+    out = running.out
     check_out(out, *(files or []))
     problems = _read(files or [], terms, quiet=quiet) | _generated(family or [], draws, seed or 0)
     if not problems:
@@ -68,12 +77,8 @@ def compare(
             problems,
             mechanism or usual,
             protocol or ["simultaneous", "sequential"],
-            jobs=jobs,
-            scheduler=scheduler,
-            out=out,
-            resume=resume,
             progress=None if quiet else _progress,
-            **cli.given({"objective": objective, "time_limit": time_limit}),
+            **cli.given(asdict(running) | {"objective": objective}),
         )
     except KeyboardInterrupt:
         if out is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from mechopt.commands import options as cli
@@ -9,27 +10,34 @@ from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import check_out, emit, note
 
 
-def generate(
-    family: Annotated[
-        str | None, Argument(metavar="[FAMILY]", help="Leave out to list the families.")
-    ] = None,
-    n: Annotated[int, Option("--n", help="Number of users.")] = 100,
+@dataclass(frozen=True)
+class Shared:
+    """What every family takes; the names are those of `mechopt.generate`."""
+
+    n: Annotated[int, Option("--n", help="Number of users.")] = 100
     tightness: Annotated[
         float | None,
         Option(help="Threshold over what all users would give; above 1 needs payments."),
-    ] = None,
-    levels: Annotated[int, Option(help="Number of thresholds K.")] = 1,
-    steps: Annotated[
-        str, Option(help="K > 1: uncertain (lognormal belief) or learning-curve.")
-    ] = "uncertain",
+    ] = None
+    levels: Annotated[int, Option(help="Number of thresholds K.")] = 1
+    steps: Annotated[str, Option(help="K > 1: uncertain (lognormal belief) or learning-curve.")] = (
+        "uncertain"
+    )
     shape: Annotated[
         str, Option(help="K > 1: linear, diminishing, accelerating, or an exponent.")
-    ] = "linear",
-    reversibility: Annotated[float, Option(help="Share of the cost that comes back.")] = 1,
-    removable: Annotated[float, Option(help="Share of the data that leaves.")] = 1,
-    exclusion: Annotated[float, Option(help="Share of the benefit lost by whoever withdraws.")] = 0,
-    provider_value: Annotated[float | None, Option(help="Default: what users gain.")] = None,
-    budget: Annotated[float | None, Option(help="Cap on the payments.")] = None,
+    ] = "linear"
+    reversibility: Annotated[float, Option(help="Share of the cost that comes back.")] = 1
+    removable: Annotated[float, Option(help="Share of the data that leaves.")] = 1
+    exclusion: Annotated[float, Option(help="Share of the benefit lost by whoever withdraws.")] = 0
+    provider_value: Annotated[float | None, Option(help="Default: what users gain.")] = None
+    budget: Annotated[float | None, Option(help="Cap on the payments.")] = None
+
+
+def generate(
+    shared: Shared,
+    family: Annotated[
+        str | None, Argument(metavar="[FAMILY]", help="Leave out to list the families.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         Option("--set", metavar="NAME=VALUE", help="A parameter of the family; repeat."),
@@ -52,21 +60,7 @@ def generate(
     parameters: dict[str, Any] = {}
     for text in set_ or []:
         parameters |= parse_options(text, "--set")
-    problem = generate(
-        family,
-        n,
-        tightness=tightness,
-        levels=levels,
-        steps=steps,
-        shape=shape,
-        reversibility=reversibility,
-        removable=removable,
-        exclusion=exclusion,
-        provider_value=provider_value,
-        budget=budget,
-        seed=seed or 0,
-        **parameters,
-    )
+    problem = generate(family, seed=seed or 0, **asdict(shared), **parameters)
     if out is not None:
         write(problem, out)
         note(f"mechopt: wrote {out}: {problem}", quiet=quiet)

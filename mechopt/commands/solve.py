@@ -53,12 +53,34 @@ class Further:
         return cli.given(asdict(self) | read)
 
 
+@dataclass(frozen=True)
+class Written:
+    """Where the answer goes, and what a table of it shows."""
+
+    out: cli.Out = None
+    people: Annotated[
+        bool,
+        Option("--people", help="In a table of --out also the users' other columns (names, …)."),
+    ] = False
+    only_asked: Annotated[
+        bool, Option("--only-asked", help="In a table of --out only those who are asked.")
+    ] = False
+
+    def write(self, answer: Any, **about: Any) -> None:
+        """Write the answer, if a file was named."""
+        if self.out is not None:
+            from mechopt.files import write
+
+            write(answer, self.out, people=self.people, only_asked=self.only_asked, **about)
+
+
 def solve(
     file: cli.ProblemFile,
     aim: cli.Aim,
     terms: cli.Terms,
     direct: cli.Direct,
     further: Further,
+    written: Written,
     set_: Annotated[
         list[str] | None,
         Option(
@@ -76,14 +98,6 @@ def solve(
             "answer.",
         ),
     ] = False,
-    out: cli.Out = None,
-    people: Annotated[
-        bool,
-        Option("--people", help="In a table of --out also the users' other columns (names, …)."),
-    ] = False,
-    only_asked: Annotated[
-        bool, Option("--only-asked", help="In a table of --out only those who are asked.")
-    ] = False,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
 ) -> None:
@@ -91,6 +105,7 @@ def solve(
 
     Exit status: 0 answered, 2 bad input, 3 infeasible, 4 limit reached without proof.
     """
+    out = written.out
     check_out(out, file)
     problem = cli.changed(terms.problem(file, exact=exact, quiet=quiet), set_)
     for implied in _outputs(out, exact=exact):
@@ -105,13 +120,9 @@ def solve(
     if exact:
         with working("proving the answer in exact arithmetic", quiet=quiet):
             certificate = _certified(problem, answer)
+    form = ".json" if format is cli.Format.JSON else ".csv"
+    written.write(answer, instance_path=file, columns=cli.headings(terms.column), form=form)
     if out is not None:
-        from mechopt.files import write
-
-        form = ".json" if format is cli.Format.JSON else ".csv"
-        headings = cli.headings(terms.column)
-        table: dict[str, Any] = {"people": people, "only_asked": only_asked, "form": form}
-        write(answer, out, instance_path=file, columns=headings, **table)
         if str(out) in STANDARD:  # nothing else goes there
             raise SystemExit(status)
         note(f"mechopt: wrote {out}", quiet=quiet)

@@ -230,7 +230,7 @@ def equilibria(instance: Instance, price: float) -> dict[str, Any]:
     reached = base
     for k in range(instance.levels, base, -1):
         gap = float(instance.thresholds[k - 1]) - total
-        if _supports(instance, excess, b, base, k, gap, total):
+        if _supports(instance, excess, base, k, gap):
             reached = k
             break
     return {
@@ -242,15 +242,8 @@ def equilibria(instance: Instance, price: float) -> dict[str, Any]:
     }
 
 
-def _supports(
-    instance: Instance,
-    excess: _Excess,
-    b: FloatArray,
-    base: int,
-    k: int,
-    gap: float,
-    total: float,
-) -> bool:
+def _supports(instance: Instance, excess: _Excess, base: int, k: int, gap: float) -> bool:
+    b = np.append(0.0, instance.shares)
     high = excess.room.copy()
     for m in range(base, k):
         drop = gap if m == base else float(instance.thresholds[k - 1] - instance.thresholds[m - 1])

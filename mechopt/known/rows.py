@@ -112,6 +112,7 @@ def _leaving(plan: Plan, cost: FloatArray) -> str:
     """(W1); what is sustained in sequence was decided when the plan was accepted."""
     if plan.protocol == "sequential":
         return ""
+    assert plan.payment is not None
     instance = plan.instance
     assert plan.payment is not None
     stage = Stage.from_arrays(

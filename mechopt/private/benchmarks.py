@@ -7,7 +7,7 @@ draws and their law is exact through counts, however many users there are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -129,9 +129,9 @@ def posted_price(
             amounts = [price_amounts(group, one) for group in population.groups]
             yield {"price": one}, _metrics(population, amounts, 1.0, one), amounts
 
-    ball = _ball(population, robust, radius)
     given = price is not None
-    return _best(population, "posted-price", objective, target, offers(), given, seed, ball)
+    asked = _Asked("posted-price", objective, target, given, seed)
+    return _best(population, offers(), asked, _ball(population, robust, radius))
 
 
 def posted_contract(
@@ -177,8 +177,8 @@ def posted_contract(
             amounts = [contract_amounts(group, q, f) for group in population.groups]
             yield {"payment": q, "floor": f}, _metrics(population, amounts, f, q), amounts
 
-    ball = _ball(population, robust, radius)
-    return _best(population, "posted-contract", objective, target, offers(), given, seed, ball)
+    asked = _Asked("posted-contract", objective, target, given, seed)
+    return _best(population, offers(), asked, _ball(population, robust, radius))
 
 
 def read_target_or_none(
@@ -246,20 +246,25 @@ def _guaranteed(
     return found, laws
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What kind of offer is asked for, and how it is judged; `given`: by the user, not chosen."""
+
+    mechanism: str
+    objective: str
+    target: float | None
+    given: bool
+    seed: int
+
+
 def _best(
-    population: Population,
-    mechanism: str,
-    objective: str,
-    target: float | None,
-    offers: Iterator[Offer],
-    given: bool,
-    seed: int,
-    ball: Ball | None = None,
+    population: Population, offers: Iterator[Offer], asked: _Asked, ball: Ball | None
 ) -> PostedOffer:
     """The best of the offers that keep to the budgets and the target; with a ball, guaranteed."""
+    objective, given = asked.objective, asked.given
     name = objective.replace("-", "_")
     sign = 1.0 if objective in MINIMISED else -1.0
-    least = None if given else read_target(population, objective, target)
+    least = None if given else read_target(population, objective, asked.target)
     chosen: tuple[tuple[float, float, float], Offer, dict[str, Any]] | None = None
     highest = 0.0
     for offer in offers:
@@ -284,18 +289,18 @@ def _best(
     if chosen is None:
         return PostedOffer(
             population,
-            mechanism,
+            asked.mechanism,
             Status.INFEASIBLE,
             objective_name=objective,
             reason=f"the target {least:g} is out of reach; the highest expected share is "
             f"{highest:.9g}",
-            seed=seed,
+            seed=asked.seed,
         )
     (offer_terms, metrics, _), details = chosen[1], chosen[2]
     reached = sign * chosen[0][0]
     return PostedOffer(
         population,
-        mechanism,
+        asked.mechanism,
         Status.FEASIBLE if given else Status.OPTIMAL,
         offer=offer_terms,
         objective=reached,
@@ -303,7 +308,7 @@ def _best(
         objective_name=objective,
         metrics=metrics,
         details=details,
-        seed=seed,
+        seed=asked.seed,
     )
 
 
@@ -331,6 +336,5 @@ def complete_information(
     terms = replace(terms, incentive="none")
     check_limits(time_limit, seed)
     refuse_if_large(population, terms)
-    return optimise(
-        population, terms, time_limit=time_limit, seed=seed, mechanism="complete-information"
-    )
+    found = optimise(population, terms, time_limit=time_limit, seed=seed)
+    return found.replace(mechanism="complete-information")

@@ -63,7 +63,7 @@ def rule_regret(
                 for k, cost in enumerate(group.costs)
             ]
         )
-        for told in _tried(population, rule, g, others, weight, reports, deadline):
+        for told in _tried(population, rule, g, (others, weight), reports, deadline):
             exact &= told >= 0
             if perf_counter() > deadline:
                 exact = False
@@ -87,12 +87,12 @@ def _tried(
     population: Population,
     rule: str,
     g: int,
-    others: IntArray,
-    weight: FloatArray,
+    profiles: tuple[IntArray, FloatArray],
     reports: str,
     deadline: float,
 ) -> Iterator[float]:
     """Reports of a user of group g to be tried; negative where the list was thinned."""
+    others, weight = profiles
     if reports == "types":
         yield from population.groups[g].costs.tolist()
         return

@@ -7,7 +7,7 @@ faults into sentences with rows and columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf
+from math import inf, isnan
 from typing import Any
 
 import numpy as np
@@ -111,7 +111,7 @@ class Reader:
         if not limit and LARGEST < array < inf:
             self.fault(field, f"must be at most {LARGEST:g}; leave it out for no limit")
         elif not (array == inf and not limit):
-            self.check(field, array.reshape(1), rule, unit, scalar=True, limit=limit)
+            self.check(field, array.reshape(1), rule, unit, who=None, also=None if limit else inf)
         return float(array)
 
     def check(
@@ -121,12 +121,14 @@ class Reader:
         rule: str,
         unit: str = "",
         *,
-        scalar: bool = False,
-        who: Callable[[int], str] = nobody,
-        limit: bool = True,
-        free: bool = False,
+        who: Callable[[int], str] | None = nobody,
+        also: float | None = None,
     ) -> None:
-        """Faults of the entries that break a rule, or are no usable number; NaN may be `free`."""
+        """Faults of the entries that break a rule, or are no usable number.
+
+        :who: how messages call a row; None for one number
+        :also: what may stand there besides: NaN (not said), or infinity (no limit)
+        """
         if _sound(array, rule):
             return
         if rule == "> 0":
@@ -138,7 +140,8 @@ class Reader:
         else:
             bad = ~((array >= 0) & (array <= 1))
         bad |= np.isinf(array)
-        if free:
+        limit = also != inf
+        if also is not None and isnan(also):
             bad &= ~np.isnan(array)
         counted = rule in ("> 0", "≥ 0")
         finite = " and finite" * (limit and counted)
@@ -153,7 +156,7 @@ class Reader:
             if not wrong.any():
                 continue
             places = np.argwhere(wrong)
-            if scalar:
+            if who is None:
                 self.fault(field, f"{rule}, got {array.flat[0]:g}")
                 continue
             found = [
@@ -227,9 +230,7 @@ class Reader:
         self,
         capacity: FloatArray,
         total: FloatArray,
-        *,
-        scalar: bool = False,
-        who: Callable[[int], str] = nobody,
+        who: Callable[[int], str] | None = nobody,
     ) -> None:
         """Faults where a capacity is not the sum of the segments' widths, up to rounding."""
         off = np.abs(capacity - total) > tolerances.REACH * np.maximum(capacity, total)
@@ -239,8 +240,8 @@ class Reader:
                 "capacity",
                 f"is {capacity[row]:g}, but the segment widths sum to {total[row]:g}; leave "
                 "capacity out or make them agree",
-                () if scalar else (row,),
-                who(row),
+                () if who is None else (row,),
+                "" if who is None else who(row),
             )
             for row in rows[:SHOWN]
         ]

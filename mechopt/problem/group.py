@@ -242,9 +242,9 @@ def _segments(read: Reader, capacity: Any, raw: Any) -> tuple[Any, FloatArray, F
     total = widths.sum(keepdims=True)
     if capacity is not None:
         given = read.number("capacity", capacity, "> 0", "data")
-        read.agree(np.array([given]), total, scalar=True)
+        read.agree(np.array([given]), total, who=None)
     elif not read.faulty("segments"):
-        read.check("capacity", total, "> 0", "data", scalar=True)
+        read.check("capacity", total, "> 0", "data", who=None)
     used = widths > 0
     return owned, widths[used], slopes[used]
 

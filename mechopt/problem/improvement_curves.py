@@ -168,7 +168,8 @@ def _discretise(
     # just before T_k the curve is ahead by crossed − b_{k−1}, at T_k behind by b_k − crossed
     ahead = max(float(np.max(crossed - before)), 1 - float(steps[-1]))
     behind = float(np.max(steps - crossed))
-    return _curve(thresholds, steps, max(ahead, behind), behind, reach, what, discretisation, low)
+    said = f"{what}; {steps.size} steps, {discretisation} discretisation"
+    return _curve(what, said, (thresholds, steps), (max(ahead, behind), behind), reach, low)
 
 
 def _empirical(
@@ -194,21 +195,20 @@ def _empirical(
     apart = float(np.max(np.abs(promised - reached)))
     just_before = float(np.max(np.abs(promised_before - reached_before)))
     what = f"empirical threshold, {sample.size} values, {values.size} distinct"
-    return _curve(
-        thresholds, steps, max(apart, just_before), behind, inf, what, discretisation, 0.0
-    )
+    said = f"{what}; {steps.size} steps, {discretisation} discretisation"
+    return _curve(what, said, (thresholds, steps), (max(apart, just_before), behind), inf)
 
 
 def _curve(
-    thresholds: FloatArray,
-    steps: FloatArray,
-    error: float,
-    overstated: float,
-    reach: float,
     what: str,
-    discretisation: str,
-    low: float,
+    said: str,
+    points: tuple[FloatArray, FloatArray],
+    errors: tuple[float, float],
+    reach: float,
+    low: float = 0.0,
 ) -> StepCurve:
+    """The curve through these thresholds and shares; errors: the largest, and of overstating."""
+    thresholds, steps = points
     if thresholds[0] <= 0:
         raise InvalidOption(
             f"{what}: the first step lies at {thresholds[0]:g} data, but thresholds must be > 0 "
@@ -221,11 +221,10 @@ def _curve(
     return StepCurve(
         thresholds=arrays.freeze(thresholds),
         shares=arrays.freeze(steps),
-        error=error,
-        overstated=overstated,
+        error=errors[0],
+        overstated=errors[1],
         reach=reach,
-        description=f"{what}; {thresholds.size} steps, {discretisation} discretisation, "
-        f"largest error {error:.4g} of the full improvement",
+        description=f"{said}, largest error {errors[0]:.4g} of the full improvement",
     )
 
 

@@ -256,9 +256,8 @@ class _Users(Reader):
             column[:1] if scalar else column,
             field.rule,
             field.unit,
-            scalar=scalar,
-            who=self.who,
-            free=field.free,
+            who=None if scalar else self.who,
+            also=field.blank,
         )
         if field.name == "capacity" and len(self.faults) == before and not (column > 0).any():
             self.fault("capacity", "is 0 for every user; nobody can give anything")

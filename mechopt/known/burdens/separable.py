@@ -39,10 +39,12 @@ class Kept:
     """What users get from a level, and what must be paid in any case (see `user_pieces`).
 
     :gain: w, money, shape (n,); unsecured : φ, a share of the cost, shape (n,)
+    :transfers: whether anything can be paid
     """
 
     gain: FloatArray
     unsecured: FloatArray
+    transfers: bool = True
 
 
 def one_level(
@@ -60,8 +62,9 @@ def one_level(
         than rounding is not; nobody is asked that costs anything to keep, and the bound stands.
     """
     amount = required_total(instance, level, wanted.reserve)
-    transfers = wanted.transfers and instance.budget > 0  # else rounding would count as a payment
-    first = found = _one_level(instance, level, quantity, amount, kept, transfers)
+    if not (wanted.transfers and instance.budget > 0):  # else rounding would count as a payment
+        kept = replace(kept, transfers=False)
+    first = found = _one_level(instance, level, quantity, amount, kept)
     for _ in range(_MOST_DROPPED if needed else 0):
         if found.allocation is None or found.payment is None:
             break
@@ -70,7 +73,7 @@ def one_level(
             break
         width = instance.widths.copy()
         width[idle] = 0.0
-        found = _one_level(instance, level, quantity, amount, kept, transfers, width)
+        found = _one_level(instance, level, quantity, amount, kept, width)
     if found is first or first.allocation is None:
         return found
     if found.allocation is None:
@@ -102,15 +105,14 @@ def _one_level(
     quantity: str,
     amount: float,
     kept: Kept,
-    transfers: bool,
     widths: FloatArray | None = None,
 ) -> LevelAnswer:
     """The cheapest plan with so much (n, J) on offer, all there is if None."""
-    gain, unsecured = kept.gain, kept.unsecured
+    gain, unsecured, transfers = kept.gain, kept.unsecured, kept.transfers
     pieces = allocation.user_pieces(instance, gain, unsecured, transfers=transfers, widths=widths)
     short = allocation.shortage(pieces, amount)
     if short > tolerances.rounding(pieces.user.size) * amount:
-        reason, shortfall = _why_short(instance, level, amount, pieces, kept, transfers)
+        reason, shortfall = _why_short(instance, level, amount, pieces, kept)
         return LevelAnswer(level, None, None, quantity, reason, shortfall)
     upper: FloatArray = instance.capacity
     if not transfers:
@@ -162,14 +164,13 @@ def _why_short(
     amount: float,
     pieces: Pieces,
     kept: Kept,
-    transfers: bool,
 ) -> tuple[str, dict[str, Any]]:
     """How far the threshold is, and the payment that would close the gap."""
     reach, unit = allocation.reachable(pieces), instance.units.data
     short = amount - reach
     capacity = arrays.exact_sum(instance.capacity)
     shortfall: dict[str, Any] = {"constraint": "capacity", "data": short, "reachable": reach}
-    if transfers or capacity < amount:
+    if kept.transfers or capacity < amount:
         missing = amount - capacity
         needed, there = numbers.apart(amount * unit, capacity * unit)
         return (

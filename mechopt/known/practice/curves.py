@@ -153,14 +153,13 @@ def asked_curves(terms: Terms, excess: float, focus: Focus | None = None) -> Ask
     """
     instance, practice = terms.instance, terms.practice
     base = _base(terms, excess)
-    low, high = practice.range(instance.capacity)
-    common, free = terms.unit, practice.free
+    free = practice.free
     whole = free & (practice.unit > 0)
     found = [_fixed(terms, excess)]
     if (free & ~whole).any():
-        found.append(_from_least(terms, base, free & ~whole, low))
+        found.append(_from_least(terms, base, free & ~whole, practice.range(instance.capacity)[0]))
     if whole.any():
-        found.append(_whole_units(terms, base, whole, low, high, excess, common))
+        found.append(_whole_units(terms, base, whole, excess))
     curves = _sorted(instance.n, *(np.concatenate(parts) for parts in zip(*found)))
     if practice.required.any():
         curves = curves.keep((curves.burden > 0) | ~practice.required[curves.user])
@@ -168,7 +167,7 @@ def asked_curves(terms: Terms, excess: float, focus: Focus | None = None) -> Ask
         curves = curves.keep(curves.need <= 0)
     coarse = False
     if practice.step and terms.transfers:
-        if common == 0:
+        if terms.unit == 0:
             curves = _stairs(curves, practice.step, MARGIN * float(terms.goal))
         elif focus is not None or _units(curves).sum() <= MOST_POINTS:
             curves = _units_in_steps(curves, practice.step, focus)
@@ -180,7 +179,7 @@ def asked_curves(terms: Terms, excess: float, focus: Focus | None = None) -> Ask
     cost = curves.cost + contact if terms.charged else curves.cost
     borne = curves.cost
     curves = replace(curves, cost=cost, need=curves.need + contact)
-    return Asked(curves, common or 1.0, borne, coarse)
+    return Asked(curves, terms.unit or 1.0, borne, coarse)
 
 
 Points = tuple[IntArray, FloatArray, FloatArray, FloatArray, BoolArray]
@@ -240,17 +239,10 @@ def _from_least(terms: Terms, base: LevelCurves, mine: BoolArray, low: FloatArra
     )
 
 
-def _whole_units(
-    terms: Terms,
-    base: LevelCurves,
-    mine: BoolArray,
-    low: FloatArray,
-    high: FloatArray,
-    excess: float,
-    common: float,
-) -> Points:
+def _whole_units(terms: Terms, base: LevelCurves, mine: BoolArray, excess: float) -> Points:
     """Users with a unit: 0 and multiples, those beside a bend or jump of the curve as points."""
-    instance, unit = terms.instance, terms.practice.unit
+    instance, unit, common = terms.instance, terms.practice.unit, terms.unit
+    low, high = terms.practice.range(instance.capacity)
     able = mine & (low <= high * (1 + 1e-12))
     least, most = np.zeros(instance.n), np.zeros(instance.n)
     with np.errstate(divide="ignore", invalid="ignore"):

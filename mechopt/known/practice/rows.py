@@ -43,23 +43,12 @@ class Row:
 _NONE = Choice(None, inf, inf)  # proved: there is nothing
 
 
-def minimise_rows(
-    curves: LevelCurves,
-    first: str,
-    rows: list[Row],
-    *,
-    whole: bool,
-    accuracy: float,
-    deadline: float,
-    seed: int,
-) -> Choice:
-    """Least Σ need ("pay") or Σ cost ("cost") with every row; `whole`: burdens are counts.
+def minimise_rows(task: RowProblem) -> Choice:
+    """Least Σ need ("pay") or Σ cost ("cost") with every row.
 
-    The row of the total comes first, the budget's, if there is one, has the needs as its column.
     burden is None if nothing was found in time: bound = inf then proves that there is nothing.
-    `accuracy`: money between value and bound that may be left.
     """
-    task = _Task(curves, first, rows, whole, accuracy, deadline, seed)
+    curves, first, rows = task.curves, task.first, task.rows
     if not _Columns(curves).binary.any():
         return task.solve()
     if first == "cost" and any(row.column is curves.need for row in rows):
@@ -75,7 +64,7 @@ def minimise_rows(
 _CORE = 200  # points beside the best of their users in the first core
 
 
-def _by_core(task: _Task, priced: _Priced) -> Choice:
+def _by_core(task: RowProblem, priced: _Priced) -> Choice:
     """The core of a few hundred points, then all within the gap it leaves."""
     beside = np.sort(priced.over[priced.over > 0])
     found, size = Choice(None, inf, priced.bound, *priced.prices), _CORE
@@ -110,8 +99,14 @@ class _Priced:
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
-    """What is to be minimised; see `minimise_rows`."""
+class RowProblem:
+    """What is to be minimised: Σ need (`first` "pay") or Σ cost ("cost") with every row.
+
+    The row of the total comes first, the budget's, if there is one, has the needs as its column.
+
+    :whole: whether burdens are counts
+    :accuracy: money between value and bound that may be left
+    """
 
     curves: LevelCurves
     first: str
@@ -213,7 +208,7 @@ class _Task:
         of_budget = [-p for p, row in zip(scaled, self.rows) if row.column is self.curves.need]
         return _Priced(bound, over, (scaled[0], sum(of_budget)))
 
-    def near(self, priced: _Priced, width: float) -> _Task:
+    def near(self, priced: _Priced, width: float) -> RowProblem:
         """With only what is at most `width` (money) above the least; lines are cut there."""
         if width == inf:
             return self

@@ -23,7 +23,7 @@ from mechopt.known.practice.curves import (
     split_at_bends,
     with_excess,
 )
-from mechopt.known.practice.rows import Row, minimise_rows
+from mechopt.known.practice.rows import Row, RowProblem, minimise_rows
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.practice import ceiling, counted, multiples
 
@@ -253,15 +253,8 @@ class Search:
             if practice.share_most[place] < 1:
                 rows.append(Row(cost * (member - practice.share_most[place]), -inf, 0.0, False))
         first = "pay" if self.quantity == "pay" else "cost"
-        return minimise_rows(
-            curves,
-            first,
-            rows,
-            whole=self.unit > 0,
-            accuracy=self.accuracy,
-            deadline=self.deadline,
-            seed=self.seed,
-        )
+        control = (self.unit > 0, self.accuracy, self.deadline, self.seed)
+        return minimise_rows(RowProblem(curves, first, rows, *control))
 
     def _askable(self, burden: FloatArray, scaled: FloatArray) -> FloatArray:
         """Burdens that may be asked, from those of a solver: whole units, a total that is met."""

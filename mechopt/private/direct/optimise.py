@@ -50,7 +50,6 @@ def optimise(
     *,
     time_limit: float | None = None,
     seed: int = 0,
-    mechanism: str = "direct",
     pairs: str = "adjacent",
     kept: float = 1.0,
 ) -> DirectMechanism:
@@ -68,12 +67,12 @@ def optimise(
             )
             if left is not None and left < PRESOLVING * built.program.value.size:
                 session.set_option("presolve", "off")  # it does not look at the clock
-            return finish(built, session, mechanism=mechanism, seed=seed)
+            return finish(built, session, seed=seed)
         except SolverError as error:
             if not far:
                 raise
             nothing = highs.Solution(Status.UNKNOWN, str(error), None, None)
-            about = {"mechanism": mechanism, "seed": seed, "solver": highs.version()}
+            about: dict[str, Any] = {"seed": seed, "solver": highs.version()}
             return _without_answer(population, terms, nothing, about, left)
 
     def best_attempt(population: Population) -> DirectMechanism:
@@ -129,9 +128,7 @@ def _two_stages(terms: DirectTerms) -> bool:
     return terms.objective == "improvement" and terms.transfers
 
 
-def finish(
-    built: DirectProgram, session: highs.Session, *, mechanism: str = "direct", seed: int = 0
-) -> DirectMechanism:
+def finish(built: DirectProgram, session: highs.Session, *, seed: int = 0) -> DirectMechanism:
     """Run a loaded session and turn its answer into a cleaned, verified mechanism."""
     layout = built.layout
     population, terms = layout.population, layout.terms
@@ -156,11 +153,7 @@ def finish(
         second = without_presolve(session, tolerance=1e-7)
         first = first if second.status is Status.UNKNOWN else second  # out of time: the first
         share_limit()
-    about: dict[str, Any] = {
-        "mechanism": mechanism,
-        "seed": seed,
-        "solver": highs.version(),
-    }
+    about: dict[str, Any] = {"seed": seed, "solver": highs.version()}
     left = session.time_limit
     if first.x is None:
         return _without_answer(population, terms, first, about, left)
@@ -253,7 +246,7 @@ def _payment_bound_binds(answer: DirectMechanism) -> bool:
 def out_of_time(population: Population, terms: DirectTerms, seed: int) -> DirectMechanism:
     """What is said where the limit is shorter than setting up the problem takes."""
     late = highs.Solution(Status.UNKNOWN, "the time limit is shorter than any answer", None, None)
-    about = {"mechanism": "direct", "seed": seed, "solver": highs.version()}
+    about: dict[str, Any] = {"seed": seed, "solver": highs.version()}
     return _without_answer(population, terms, late, about, 0.0)
 
 
