@@ -51,8 +51,6 @@ class Drawn:
 
 
 def calibrate(
-    curve: Curve,
-    drawn: Drawn,
     file: Annotated[
         Path, Argument(metavar="FILE", help="CSV: contributor, units and perhaps source.")
     ],
@@ -63,6 +61,9 @@ def calibrate(
     ] = None,
     threshold: cli.Thresholds = None,
     share: cli.Shares = None,
+    *,
+    curve: Curve,
+    drawn: Drawn,
     out: cli.Out = None,
 ) -> None:
     """Build an instance from what people gave; costs and values are drawn, and it says how.

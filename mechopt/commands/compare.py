@@ -25,6 +25,7 @@ class Running:
     scheduler: Annotated[
         str | None, Option(metavar="ADDRESS", help="Run on this Dask scheduler's workers.")
     ] = None
+    seed: cli.Seed = None
     time_limit: cli.TimeLimit = None
     out: cli.Out = None
     resume: Annotated[
@@ -34,7 +35,6 @@ class Running:
 
 def compare(
     terms: cli.Terms,
-    running: Running,
     files: Annotated[
         list[Path] | None, Argument(metavar="[FILES]...", help="Instances or populations.")
     ] = None,
@@ -53,7 +53,8 @@ def compare(
     ] = None,
     protocol: Annotated[list[str] | None, Option(help="Repeat for several.")] = None,
     objective: cli.Objective = None,
-    seed: cli.Seed = None,
+    *,
+    running: Running,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
 ) -> None:
@@ -67,7 +68,8 @@ def compare(
 
     out = running.out
     check_out(out, *(files or []))
-    problems = _read(files or [], terms, quiet=quiet) | _generated(family or [], draws, seed or 0)
+    problems = _read(files or [], terms, quiet=quiet)
+    problems |= _generated(family or [], draws, running.seed or 0)
     if not problems:
         raise InvalidOption("nothing to compare: name files, or families with --family")
     known = all(kind == "instance" for kind in _kinds(problems))
@@ -78,7 +80,7 @@ def compare(
             mechanism or usual,
             protocol or ["simultaneous", "sequential"],
             progress=None if quiet else _progress,
-            **cli.given(asdict(running) | {"objective": objective}),
+            **cli.given(asdict(running) | {"objective": objective, "seed": None}),
         )
     except KeyboardInterrupt:
         if out is not None:

@@ -34,10 +34,11 @@ class Shared:
 
 
 def generate(
-    shared: Shared,
     family: Annotated[
         str | None, Argument(metavar="[FAMILY]", help="Leave out to list the families.")
     ] = None,
+    *,
+    shared: Shared,
     set_: Annotated[
         list[str] | None,
         Option("--set", metavar="NAME=VALUE", help="A parameter of the family; repeat."),

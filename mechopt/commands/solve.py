@@ -80,7 +80,6 @@ def solve(
     terms: cli.Terms,
     direct: cli.Direct,
     further: Further,
-    written: Written,
     set_: Annotated[
         list[str] | None,
         Option(
@@ -98,6 +97,8 @@ def solve(
             "answer.",
         ),
     ] = False,
+    *,
+    written: Written,
     format: cli.FormatOption = cli.Format.TABLE,
     quiet: cli.Quiet = False,
 ) -> None:

@@ -76,7 +76,7 @@ def test_a_wrong_command_line_is_answered_in_a_line(words: tuple[str, ...], said
 
 def test_words_are_read_in_any_order_and_spelling() -> None:
     from mechopt.commands import arguments, compare, options, solve
-    from mechopt.commands.solve import Further
+    from mechopt.commands.solve import Further, Written
 
     written = ["--threshold=-1e3", "a.csv", "--threshold", "2", "-oplan.csv", "--deterministic"]
     read = arguments.parse("solve", solve.solve, written)
@@ -86,7 +86,7 @@ def test_words_are_read_in_any_order_and_spelling() -> None:
         "terms": options.Terms(threshold=["-1e3", "2"]),
         "direct": options.Direct(randomized=False),
         "further": Further(),
-        "out": Path("plan.csv"),
+        "written": Written(out=Path("plan.csv")),
     }
     several = arguments.parse("compare", compare.compare, ["a", "--draws", "3", "--", "--b", "-"])
     assert several["files"] == [Path("a"), Path("--b"), Path("-")]
