@@ -203,7 +203,9 @@ def exact_parts(column: FloatArray) -> list[float]:
             upper -= grid
             parts.append(float(upper.sum()))
             rest = np.subtract(rest, upper, out=left)
-            largest = max(grid * 2.0**-53, 5e-324) if rest.any() else 0.0  # half an ulp of the grid
+            largest = (
+                max(grid * 2.0**-53, _SMALLEST) if rest.any() else 0.0
+            )  # half an ulp of the grid
     return parts
 
 
@@ -218,6 +220,7 @@ def sum_without(column: FloatArray, entries: FloatArray) -> FloatArray:
     return left + (error + rest)
 
 
+_SMALLEST = 5e-324  # the float next to 0
 _BLOCK = 2**14  # entries that stay in the processor's cache while they are split
 
 

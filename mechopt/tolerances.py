@@ -55,3 +55,16 @@ TINY = 1e-300
 # part of the distance that plans keep (`problem.aims.noticed`). Between the half of it that checks
 # forgive and the whole: so neither the rounding of a plan nor that of its check turns the decision.
 FORGIVEN = 0.75
+
+# How near a count (units, steps, points of a grid) worked out from float data must be to a whole
+# number to be one.
+WHOLE = 1e-9
+
+# Below this a number is shown as 0.
+SHOWN = 1e-12
+
+# What HiGHS is asked for: tightly, where its answer is used as it stands; in MILPs, whose binaries
+# at its own 1e-6 buy an "optimal" lie; where tight tolerances and presolve give no verdict, its
+# own; and the smallest coefficient that it does not drop.
+TIGHT, MILP, FEASIBILITY = 1e-10, 1e-9, 1e-7
+COEFFICIENT = 1e-12

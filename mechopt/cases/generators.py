@@ -346,13 +346,16 @@ def _reach(draft: Instance, tightness: float) -> float | Fraction:
     return total
 
 
+_SPARE = 1e-11  # relative
+
+
 def _within(threshold: float, reach: float) -> float:
     """The threshold, or where rounding put it at the edge of `reach` or beyond, just below.
 
-    By 1e-11 at least: more than what float data leave undecided.
+    By `_SPARE` at least: more than what float data leave undecided.
     """
-    edge = reach * (1 - 1e-11)
-    return threshold if threshold <= edge else float(f"{edge * (1 - 1e-11):.12g}")
+    edge = reach * (1 - _SPARE)
+    return threshold if threshold <= edge else float(f"{edge * (1 - _SPARE):.12g}")
 
 
 def _pareto_draw(seed: int, field: str, n: int, tail: float, lowest: float) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from mechopt import tolerances
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Option
 from mechopt.commands.output import check_out, emit, note, working
@@ -80,8 +81,8 @@ def _values(text: str) -> list[float]:
             f"--values: {text!r} is not of the form FROM:TO:STEP, such as 0:1000:50"
         )
     low, high, step = parts
-    count = int((high - low) / step * (1 + 1e-12))
+    count = int((high - low) / step * (1 + tolerances.REACH))
     if count > 100_000:
         raise InvalidOption(f"--values: {count + 1:,} values are too many; take a larger step")
     found = [low + step * k for k in range(count + 1)]
-    return found if found[-1] >= high * (1 - 1e-12) else [*found, high]
+    return found if found[-1] >= high * (1 - tolerances.REACH) else [*found, high]

@@ -16,7 +16,7 @@ import numpy as np
 from mechopt import arrays, tolerances
 from mechopt.arrays import FloatArray
 from mechopt.dropouts.hazards import Hazards, hazards_of
-from mechopt.dropouts.laws import Law, at_most, laws_of_loss
+from mechopt.dropouts.laws import CUT, UNLIKELY, Law, at_most, laws_of_loss
 from mechopt.errors import InvalidPlan
 from mechopt.problem.instance import Instance
 
@@ -52,7 +52,7 @@ class Crossing:
     @property
     def exact(self) -> bool:
         """Whether low and high agree to 10⁻⁹."""
-        return self.high - self.low <= 1e-9
+        return self.high - self.low <= tolerances.PROBABILITY
 
     def at(self, level: int) -> Crossing:
         """The same losses, with probability, low, high and slack those of T_level (1-based)."""
@@ -193,7 +193,7 @@ def _in_question(slacks: FloatArray, removed: FloatArray, hazard: FloatArray) ->
     Lower thresholds are reached for sure (`Law.surely`).
     """
     odds = float(np.max(hazard / np.maximum(1 - hazard, 0.5), where=hazard <= 0.5, initial=0.0))
-    turns = ceil(log(1e-12) / log(odds)) if 0 < odds < 0.5 else 40
+    turns = ceil(log(UNLIKELY) / log(odds)) if 0 < odds < 0.5 else 40
     most = at_most(removed, hazard) + turns * float(removed.max(initial=0.0))
     return float(np.max(slacks, where=slacks < most, initial=float(slacks.min())))
 
@@ -219,7 +219,7 @@ def _without_each(
         high[open_] += weight[open_] * other
         weight[open_] *= ratio[open_]
         place[open_] -= removed[open_]
-        open_ = open_[(weight[open_] > 1e-17) & (place[open_] >= 0) & (removed[open_] > 0)]
+        open_ = open_[(weight[open_] > CUT) & (place[open_] >= 0) & (removed[open_] > 0)]
         sign = -sign
         if not open_.size:
             break

@@ -24,14 +24,14 @@ from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray, exact_sum
 
 _EPS = float(np.finfo(float).eps)
-_CUT = 1e-17  # mass that may be cut off at either end of a part
+CUT = 1e-17  # mass that may be cut off at either end of a part
 _LARGEST_WINDOW = 2**23  # places of one part, in units
 _ATOMS, _ATOM_WORK = 2**15, 2e6
 _UNIFORMS, _REACH = 12, 42.0  # |sin(u/12) / (u/12)|^12 < 3.1e-7 for u ≥ 42
 _BEYOND = 2e-8  # what the frequencies beyond that add: (2/π) 3.1e-7 / 12
 _OUTSIDE = 1e-8  # mass outside the window of the Fourier series
 _NEGLIGIBLE = 1e-10
-_UNLIKELY = 1e-12  # what is called sure but for this
+UNLIKELY = 1e-12  # what is called sure but for this
 _FREQUENCIES = {True: (2**12, 2**17), False: (2**10, 2**12)}  # fine or coarse
 _WORK = {True: 3e7, False: 1e6}  # user-frequency pairs
 _CHUNK = 500_000  # of them at a time
@@ -60,7 +60,7 @@ class Law:
         """(low, high) of P(L ≤ s) at every s, of the shape of `at`."""
         low = self.low[np.searchsorted(self.low_at, at, side="right") - 1]
         high = self.high[np.searchsorted(self.high_at, at, side="right") - 1]
-        low = np.where(at >= self.surely, np.maximum(low, 1 - _UNLIKELY), low)
+        low = np.where(at >= self.surely, np.maximum(low, 1 - UNLIKELY), low)
         return low, np.where(at > self.most, 1.0, high)
 
     def estimate(self, at: FloatArray) -> FloatArray:
@@ -102,7 +102,7 @@ def _law(
     return replace(law, most=most, surely=at_most(amount, hazard))
 
 
-def at_most(amount: FloatArray, hazard: FloatArray, chance: float = _UNLIKELY) -> float:
+def at_most(amount: FloatArray, hazard: FloatArray, chance: float = UNLIKELY) -> float:
     """What is lost at most but for a probability `chance`, data, by Bernstein's inequality."""
     spread = hazard * (1 - hazard)
     variance = float((spread * amount * amount).sum())
@@ -276,7 +276,7 @@ def _rounding(one: int, other: int) -> float:
     return 6 * log2(size) * sqrt(size) * _EPS
 
 
-def _trimmed(start: int, mass: FloatArray, error: float, last: int, cut: float = _CUT) -> _Part:
+def _trimmed(start: int, mass: FloatArray, error: float, last: int, cut: float = CUT) -> _Part:
     """Without places above `last`, which no later part brings back, and without empty ends.
 
     The ends hold at most `cut` each, or what rounding may have put there.

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.errors import SolverError
 from mechopt.exact.basis import ZERO, Sparse, solve
 from mechopt.solver import highs
@@ -193,7 +194,7 @@ class _Program:
             program,
             objective_scale=1e4,
             solver="simplex",
-            small_matrix_value=1e-12,
+            small_matrix_value=tolerances.COEFFICIENT,
             primal_feasibility_tolerance=tolerance,
             dual_feasibility_tolerance=tolerance,
         )

@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 from math import inf
 from typing import Any
 
+from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.checker.data import ONE, ZERO
 from mechopt.checker.mechanisms import MechanismProblem, Row, named
@@ -158,7 +159,7 @@ class Search:
             run, burden = amounts(p, segments)
             each = float(burden / run) if run > 0 else 0.0
             edges = [float(edge) for edge in accumulate(widths)]
-            last = min(bisect_left(edges, each * (1 - 1e-9)), len(widths) - 1)
+            last = min(bisect_left(edges, each * (1 - tolerances.DATA)), len(widths) - 1)
             for place, (y, width) in enumerate(zip(segments, widths)):
                 if place < last:
                     rows.append((f"full {named(y)}", {y: ONE, p: -width}, True, ZERO))

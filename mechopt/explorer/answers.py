@@ -254,6 +254,8 @@ def _posted_steps(problem: Instance, most: float) -> list[list[float]]:
         paid += offers.contacts_at(plain, problem.contact_cost, supply.price)
     end = int(np.searchsorted(supply.total, most * (1 - tolerances.DATA))) + 1
     data, paid = supply.total[1:end], paid[1:end]
-    pixel = np.floor(np.stack((data / most, paid / max(float(paid[-1]), 1e-300))) * _PIXELS)
+    pixel = np.floor(
+        np.stack((data / most, paid / max(float(paid[-1]), tolerances.TINY))) * _PIXELS
+    )
     last = np.append((np.diff(pixel, axis=1) != 0).any(axis=0), True)
     return np.stack((data[last], paid[last]), axis=1).tolist()

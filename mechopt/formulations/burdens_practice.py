@@ -13,6 +13,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
+from mechopt import tolerances
 from mechopt.formulations import burdens_levels_bigm as bigm
 from mechopt.formulations import parts
 from mechopt.formulations.burdens import add_participation
@@ -84,7 +85,7 @@ def add_amounts(model: Model, instance: Instance) -> None:
         doc="(B1) at least this if asked",
     )
     whole = [i for i in free if instance.unit[i] > 0]
-    most = {i: int(instance.capacity[i] / instance.unit[i] * (1 + 1e-12)) for i in whole}
+    most = {i: int(instance.capacity[i] / instance.unit[i] * (1 + tolerances.REACH)) for i in whole}
     model.units = pyo.Var(
         whole,
         domain=pyo.NonNegativeIntegers,
@@ -111,7 +112,10 @@ def add_steps(model: Model, instance: Instance, *, transfers: bool) -> None:
     step = float(instance.payment_step)
     if step == 0 or not transfers:
         return
-    most = [ceil(cost / step - 1e-9) for cost in instance.cost_of(instance.capacity).tolist()]
+    most = [
+        ceil(cost / step - tolerances.WHOLE)
+        for cost in instance.cost_of(instance.capacity).tolist()
+    ]
     for i in model.USERS:
         model.pay[i].setub(most[i] * step)  # rounded up, it may exceed the whole cost
     model.steps = pyo.Var(

@@ -103,7 +103,7 @@ def proportional(
         ratio = np.where(weight > 0, most / weight, np.inf)
     threshold = float(population.thresholds[level])
     gladly = counts[:, glad] @ most[glad]
-    first = np.minimum(1.0, threshold / np.maximum(gladly, threshold * 1e-300))
+    first = np.minimum(1.0, threshold / np.maximum(gladly, threshold * tolerances.TINY))
     left = threshold - np.minimum(gladly, threshold)
     scale = np.full(counts.shape[0], np.nan)
     full, open_ = np.zeros(counts.shape[0]), counts @ weight

@@ -33,6 +33,7 @@ from mechopt.problem.states import compositions, multinomial, rank, rank_with_on
 
 MOST_TYPES = 6  # of a group; the ball of seven has thousands of simplices
 MOST_NODES = 20_000
+_NO_DISTANCE = 1e-15  # what rounding leaves of the distance of a law to itself
 CLOSED = 1e-10  # relative to the largest |h|: where the search for the worst law stops
 
 
@@ -59,10 +60,10 @@ class Ball:
             _simplices(group, distance, one) for group, one in zip(population.groups, self.radius)
         ]
 
-    def contains(self, laws: tuple[FloatArray, ...], slack: float = 1e-9) -> bool:
+    def contains(self, laws: tuple[FloatArray, ...], slack: float = tolerances.PROBABILITY) -> bool:
         """Whether the laws lie in the balls, up to `slack` of the radius."""
         return all(
-            distance_of(group, law, self.distance) <= one * (1 + slack) + 1e-15
+            distance_of(group, law, self.distance) <= one * (1 + slack) + _NO_DISTANCE
             for group, law, one in zip(self.population.groups, laws, self.radius)
         )
 

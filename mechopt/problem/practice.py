@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mechopt.problem.instance import Instance
 
 FIELDS = ("least", "unit", "contact_cost", "fixed", "required", "group")
+_WHOLE = 1e-11  # relative: how near to a whole number of units a burden is one
 _SAME = tolerances.TOTALS  # two multiples of a unit that are the same up to rounding
 
 
@@ -187,13 +188,13 @@ def counted(count: FloatArray, size: FloatArray) -> FloatArray:
 def ceiling(amount: FloatArray, size: FloatArray | float) -> FloatArray:
     """The fewest multiples of `size` that reach `amount`, but for rounding."""
     ratio = amount / size
-    return np.maximum(np.ceil(ratio - 1e-11 * np.maximum(ratio, 1.0)), 0.0)
+    return np.maximum(np.ceil(ratio - _WHOLE * np.maximum(ratio, 1.0)), 0.0)
 
 
 def flooring(amount: FloatArray, size: FloatArray | float) -> FloatArray:
     """The most multiples of `size` within `amount`, but for rounding."""
     ratio = amount / size
-    return np.floor(ratio + 1e-11 * np.maximum(ratio, 1.0))
+    return np.floor(ratio + _WHOLE * np.maximum(ratio, 1.0))
 
 
 def practice_of(instance: Instance) -> Practice | None:

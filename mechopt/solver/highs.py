@@ -56,7 +56,9 @@ def version() -> str:
 
 # With the default integrality tolerance of 1e-6 HiGHS 1.15 was seen to call small MILPs optimal at
 # a third of their optimum: binaries of 1e-7 times a large coefficient.
-_MIP_TOLERANCES = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9}
+_MIP_TOLERANCES = dict.fromkeys(
+    ("mip_feasibility_tolerance", "primal_feasibility_tolerance"), tolerances.MILP
+)
 
 
 class Session:
@@ -169,9 +171,8 @@ class Session:
             # Up to 1.11 a MILP can end in an error for a residual of exactly its tolerance.
             if not self.program.is_mip:
                 raise
-            wider = {"mip_feasibility_tolerance": 2e-9, "primal_feasibility_tolerance": 2e-9}
-            for name, setting in wider.items():
-                self.set_option(name, setting)
+            for name, setting in _MIP_TOLERANCES.items():
+                self.set_option(name, 2 * setting)
             kind = runs.run(highs)
         if kind == hs.HighsModelStatus.kUnboundedOrInfeasible:
             self.set_option("presolve", "off")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, inf, isfinite, log10
 
+from mechopt import tolerances
+
 WIDTH, HEIGHT = 360, 232
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 34
 _DASHES = ("", "6 3", "2 2", "8 3 2 3", "10 4", "4 4 1 4")
@@ -45,7 +47,7 @@ def line_chart(series: Sequence[Series], x_name: str, y_name: str, *, ceiling: f
     ends = [high for line in series for *_, high in line.points if isfinite(high)]
     x_ticks = ticks(min(xs), max(xs))
     y_ticks = ticks(min([0.0, *means]), min(max([*means, *ends]), ceiling))
-    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
+    x_low, x_high = min(xs), max(max(xs), min(xs) + tolerances.DATA)
     y_low, y_high = y_ticks[0], y_ticks[-1]
 
     def across(x: float) -> float:
@@ -171,7 +173,7 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     rough = (high - low) / wanted
     size = 10.0 ** floor(log10(rough))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)
-    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    first, last = floor(low / step + tolerances.WHOLE), ceil(high / step - tolerances.WHOLE)
     return [round(k * step, 12) + 0.0 for k in range(first, last + 1)]
 
 

@@ -54,7 +54,7 @@ def _position(instance: Instance, name: Any) -> int:
 
 
 def _n(number: float) -> str:
-    return f"{0.0 if abs(number) < 1e-12 else number:,.6g}"
+    return f"{0.0 if abs(number) < tolerances.SHOWN else number:,.6g}"
 
 
 # -- one person -----------------------------------------------------------------------------------

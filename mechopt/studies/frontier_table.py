@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mechopt import words
+from mechopt import tolerances, words
 from mechopt.answer.plan import Plan
 from mechopt.errors import InvalidOption
 
@@ -162,7 +162,9 @@ class Frontier(Sequence[dict[str, Any]]):
             for jump in self.breakpoints:
                 panel.axvline(jump, color="0.6", linewidth=0.6, linestyle=":")
             low, high = min(height, default=0.0), max(height, default=0.0)
-            if high - low <= 1e-9 * max(abs(low), abs(high)):  # flat: shown as such, with its 0
+            if high - low <= tolerances.DATA * max(
+                abs(low), abs(high)
+            ):  # flat: shown as such, with its 0
                 panel.set_ylim(min(0.0, 1.2 * low), max(0.0, 1.2 * high) or 1.0)
             panel.set_xlabel(LABELS[self.over])
             panel.set_ylabel(LABELS[column])
@@ -179,7 +181,9 @@ class Frontier(Sequence[dict[str, Any]]):
         moved = abs(one["expenditure"] - other["expenditure"])
         moved += abs(one["social_cost"] - other["social_cost"])
         scale = max(1.0, abs(one["expenditure"]), abs(one["social_cost"]))
-        return bool(moved <= 1e-9 * scale and (self.over != "threshold" or column == "share"))
+        return bool(
+            moved <= tolerances.DATA * scale and (self.over != "threshold" or column == "share")
+        )
 
 
 def _cell(value: Any) -> str:
@@ -187,4 +191,4 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, str):
         return value
-    return f"{0.0 if abs(value) < 1e-12 else value:,.6g}"
+    return f"{0.0 if abs(value) < tolerances.SHOWN else value:,.6g}"

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from mechopt import words
+from mechopt import tolerances, words
 from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.errors import InvalidOption
@@ -253,7 +253,7 @@ class _Kinks:
         if not all(end.size == 2 for end in ends):
             return (a + b) / 2
         rise, fall = (ends[1] - ends[0]) / step, (ends[3] - ends[2]) / step
-        of = int(np.argmax(np.abs(fall - rise) / (np.abs(fall) + np.abs(rise) + 1e-300)))
+        of = int(np.argmax(np.abs(fall - rise) / (np.abs(fall) + np.abs(rise) + tolerances.TINY)))
         turn = float(fall[of] - rise[of])
         x = a + float(ends[3][of] - ends[0][of] - fall[of] * (b - a)) / -turn if turn else a
         return x if a + step < x < b - step else (a + b) / 2

@@ -137,7 +137,11 @@ def _reserve(plan: Plan) -> str:
         return ""
     threshold = float(plan.instance.thresholds[plan.level - 1])
     spare = (plan.total or 0.0) - threshold
-    more = f", {number(spare)} to spare" if spare > 1e-9 * threshold else ", nothing to spare"
+    more = (
+        f", {number(spare)} to spare"
+        if spare > tolerances.DATA * threshold
+        else ", nothing to spare"
+    )
     return f"threshold {number(threshold)}{more}"
 
 

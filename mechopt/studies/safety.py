@@ -172,7 +172,7 @@ def _with_reserve(
         kept = float(_mistakes(safe, seed).levels[plan.level :].sum())
         if kept >= 0.99:
             price = spending(instance, safe.burden, safe.payment) - spent
-            price = 0.0 if abs(price) <= 1e-9 * max(1.0, spent) else price
+            price = 0.0 if abs(price) <= tolerances.MONEY * max(1.0, spent) else price
             return replace(plain, reserve=wanted, kept_with=kept, price=price)
     return plain
 
@@ -182,4 +182,4 @@ def _percent(share: float) -> str:
 
 
 def _n(number: float) -> str:
-    return f"{0.0 if abs(number) < 1e-9 else number:,.4g}"
+    return f"{0.0 if abs(number) < tolerances.MONEY else number:,.4g}"

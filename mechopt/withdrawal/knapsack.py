@@ -237,8 +237,8 @@ def _by_solver(
         session = highs.Session(
             program,
             mip_rel_gap=tolerances.SOLVER / 10,
-            mip_feasibility_tolerance=1e-9,
-            primal_feasibility_tolerance=1e-9,
+            mip_feasibility_tolerance=tolerances.MILP,
+            primal_feasibility_tolerance=tolerances.MILP,
         )
         session.set_option("time_limit", max(until - perf_counter(), 0.1))
         answer = session.solve()
@@ -255,7 +255,7 @@ def _by_solver(
             value = float(c[chosen].sum())
             proved = value - bound <= tolerances.SOLVER * abs(value)
             return chosen, Status.OPTIMAL if proved else Status.FEASIBLE, bound
-        least = 1e-8 / scale  # ten times what the solver overlooks
+        least = 10 * tolerances.MILP / scale  # ten times what the solver overlooks
         if total > high:
             high -= max(2 * (total - high), least)
         else:

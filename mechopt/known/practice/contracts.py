@@ -47,7 +47,9 @@ def given(
 ) -> Plan:
     """The plan of one contract. InvalidOption if the payment is not in whole steps."""
     step = terms(instance).step
-    if step and not np.isclose(payment, round(payment / step) * step, rtol=1e-9, atol=0):
+    if step and not np.isclose(
+        payment, round(payment / step) * step, rtol=tolerances.MONEY, atol=0
+    ):
         raise InvalidOption(f"payment: is {payment:g}, no multiple of payment_step {step:g}")
     return _plan(instance, floor, payment, objective, fields)
 
@@ -140,7 +142,9 @@ def _able(instance: Instance, practice: Practice, floor: float) -> BoolArray:
     able &= practice.least <= floor + room
     whole = practice.unit > 0
     count = np.where(whole, floor / np.where(whole, practice.unit, 1.0), 0.0)
-    return np.asarray(able & (np.abs(count - np.rint(count)) <= 1e-9 * np.maximum(count, 1.0)))
+    return np.asarray(
+        able & (np.abs(count - np.rint(count)) <= tolerances.WHOLE * np.maximum(count, 1.0))
+    )
 
 
 def _contracts(

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
 from mechopt.known.burdens import level_curves
 from mechopt.known.burdens.level_curves import LevelCurves
@@ -140,7 +141,7 @@ class Focus:
         """The first unit of each line to look at and how many; slopes per unit, money."""
         least = self.cost * cost + self.need[0] * need - self.data[1]
         most = self.cost * cost + self.need[1] * need - self.data[0]
-        rise = np.maximum(np.maximum(least, -most), 1e-300)
+        rise = np.maximum(np.maximum(least, -most), tolerances.TINY)
         room = np.minimum((self.need[1] * step + self.width) / rise, 1e9)
         count = np.minimum(room.astype(np.int64) + 1, number)
         return np.where(most < 0, number - count, 0), count
@@ -243,7 +244,7 @@ def _whole_units(terms: Terms, base: LevelCurves, mine: BoolArray, excess: float
     """Users with a unit: 0 and multiples, those beside a bend or jump of the curve as points."""
     instance, unit, common = terms.instance, terms.practice.unit, terms.unit
     low, high = terms.practice.range(instance.capacity)
-    able = mine & (low <= high * (1 + 1e-12))
+    able = mine & (low <= high * (1 + tolerances.REACH))
     least, most = np.zeros(instance.n), np.zeros(instance.n)
     with np.errstate(divide="ignore", invalid="ignore"):
         least[able], most[able] = (np.rint(end[able] / unit[able]) for end in (low, high))
@@ -406,7 +407,7 @@ def split_at_bends(curves: LevelCurves) -> tuple[LevelCurves, IntArray]:
     width = curves.burden[inner + 1] - curves.burden[inner]
     width_before = curves.burden[inner] - curves.burden[inner - 1]
     left, right = rise * width_before, before * width
-    bends = inner[np.abs(left - right) > 1e-12 * (np.abs(left) + np.abs(right))]
+    bends = inner[np.abs(left - right) > tolerances.REACH * (np.abs(left) + np.abs(right))]
     source = np.insert(np.arange(curves.user.size), bends, bends)
     joined = curves.joined[source]
     joined[bends + np.arange(bends.size)] = False

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mechopt import arrays
+from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.errors import NotSupported
@@ -85,7 +85,7 @@ def carried_out(instance: Instance, plan: Plan, bound: float | None) -> Plan:
     objective = str(plan.objective_name)
     borne = cost + practice.contact_of(burden) if objective == "welfare" else cost
     amount = objective_value(instance, objective, plan.share or 0.0, spent, borne)
-    proved = bound is None or abs(bound - amount) <= 1e-9 * max(1.0, abs(amount), spent)
+    proved = bound is None or abs(bound - amount) <= tolerances.MONEY * max(1.0, abs(amount), spent)
     return plan.replace(
         instance=instance,
         burden=arrays.freeze(burden),

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray, exact_sum
 from mechopt.known.burdens.level_curves import LevelCurves
 from mechopt.known.burdens.multiple_choice_knapsack import Choice
@@ -56,7 +57,7 @@ def minimise_rows(task: RowProblem) -> Choice:
         priced = free.priced()
         if priced is not None:  # what alone would break the budget is in no plan
             budget = min(row.high for row in rows if row.column is curves.need)
-            task = task.near(priced, max(0.0, budget * (1 + 1e-9) - priced.bound))
+            task = task.near(priced, max(0.0, budget * (1 + tolerances.MONEY) - priced.bound))
     priced = task.priced()
     return task.solve() if priced is None else _by_core(task, priced)
 
@@ -163,7 +164,9 @@ class RowProblem:
         program, money, unit = self.program(model)
         given = model.constant(self.worth)
         if program.columns == 0:
-            holds = (program.row_lower <= 1e-9).all() and (program.row_upper >= -1e-9).all()
+            holds = (program.row_lower <= tolerances.MILP).all() and (
+                program.row_upper >= -tolerances.MILP
+            ).all()
             return Choice(model.burden(np.zeros(0)), given, given) if holds else _NONE
         left = max(0.1, self.deadline - perf_counter())
         settings: dict[str, Any] = {"time_limit": left, "seed": self.seed}
@@ -213,7 +216,7 @@ class RowProblem:
         if width == inf:
             return self
         curves, over = self.curves, priced.over
-        width += 1e-12 * float(np.abs(self.worth).max(initial=0.0))
+        width += tolerances.REACH * float(np.abs(self.worth).max(initial=0.0))
         kept = over <= width
         linked = np.append(False, curves.joined[:-1])
         kept |= (linked & np.append(False, kept[:-1])) & (
@@ -228,7 +231,7 @@ class RowProblem:
             way = (width - over[here]) / (over[there] - over[here])
             if self.whole:
                 length = np.abs(curves.burden[there] - curves.burden[here])
-                way = np.floor(way * length + 1e-9) / length
+                way = np.floor(way * length + tolerances.WHOLE) / length
             part[there], beside[there] = 1 - way, here
         moved = np.flatnonzero((part > 0) & (part < 1))
         kept[moved] = True

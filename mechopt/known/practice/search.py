@@ -58,7 +58,7 @@ class Search:
         self.low = np.where(
             practice.required, np.maximum(self.low, MARGIN * float(self.goal)), self.low
         )
-        able = self.low <= self.high * (1 + 1e-12)
+        able = self.low <= self.high * (1 + tolerances.REACH)
         self.high = np.where(able, self.high, 0.0)
         money = instance.cost_of(self.high) + practice.contact
         part = min(1.0, float(self.goal) / max(exact_sum(self.high), tolerances.TINY))
@@ -69,7 +69,9 @@ class Search:
         self.whole_steps = bool(
             quantity == "pay"
             and step > 0
-            and np.allclose(contact, np.rint(contact / max(step, tolerances.TINY)) * step, 1e-12)
+            and np.allclose(
+                contact, np.rint(contact / max(step, tolerances.TINY)) * step, tolerances.REACH
+            )
         )
         if self.whole_steps:
             self.accuracy = max(self.accuracy, 0.4 * step)
@@ -103,7 +105,7 @@ class Search:
         first, last, step = max(0.0, float(rest)), max(0.0, float(rest) + top), self.spacing
         if grid > 0:
             first = float(max(ceil(rest / grid), 0))
-            last = np.floor((float(rest) + top) / float(grid) + 1e-9)
+            last = np.floor((float(rest) + top) / float(grid) + tolerances.WHOLE)
             step = 1.0 if self.unit else float(grid)
             first, last = first * step, last * step
         heap: list[tuple[float, int, float, float]] = []
@@ -131,7 +133,7 @@ class Search:
                 proved = min(proved, bound)
                 continue
             cut = given if low < given <= high else (low + high) / 2
-            cut = low + max(1.0, np.ceil((cut - low) / step - 1e-6)) * step
+            cut = low + max(1.0, np.ceil((cut - low) / step - tolerances.SOLVER)) * step
             for part in ((low, cut - step), (cut, high)):
                 if part[0] <= part[1]:
                     heapq.heappush(heap, (bound, next(number), *part))
@@ -148,7 +150,7 @@ class Search:
         if not self.whole_steps or bound == inf:
             return bound
         step = self.terms.practice.step
-        return max(bound, float(ceiling(np.array(bound - 1e-6 * step), step)) * step)
+        return max(bound, float(ceiling(np.array(bound - tolerances.SOLVER * step), step)) * step)
 
     def _solve(self, low: float, high: float) -> Choice:
         """The curves if the free users give `low`, for any total up to where they give `high`."""
@@ -243,8 +245,8 @@ class Search:
             fixed = exact_sum(practice.fixed[mine & ~practice.free])
             low, high = practice.data_least[place] - fixed, practice.data_most[place] - fixed
             if self.unit:
-                low = float(np.ceil(low / self.unit - 1e-9))
-                high = float(np.floor(high / self.unit + 1e-9)) if high < inf else inf
+                low = float(np.ceil(low / self.unit - tolerances.WHOLE))
+                high = float(np.floor(high / self.unit + tolerances.WHOLE)) if high < inf else inf
             member = mine[curves.user].astype(np.float64)
             if low > 0 or high < inf:
                 rows.append(Row(curves.burden * member, low, high))
@@ -264,7 +266,7 @@ class Search:
         if self.unit:
             burden[whole] = multiples(np.rint(scaled[: burden.size][whole]), self.unit)
         elif whole.any():  # a solver's line between two multiples: the upper one
-            up = np.ceil(burden[whole] / practice.unit[whole] - 1e-7)
+            up = np.ceil(burden[whole] / practice.unit[whole] - tolerances.FEASIBILITY)
             burden[whole] = counted(up, practice.unit[whole])
         burden = np.where(practice.free, np.minimum(burden, self.high), practice.fixed)
         loose = practice.free & (practice.unit == 0)
@@ -302,7 +304,7 @@ class Search:
             lower = practice.below(burden, self.low)
             step = burden - lower
             saves = terms.instance.cost_of(burden) - terms.instance.cost_of(lower)
-            saves = np.where((step > 0) & (step <= excess * (1 + 1e-12)), saves, -1.0)
+            saves = np.where((step > 0) & (step <= excess * (1 + tolerances.REACH)), saves, -1.0)
             who = int(np.argmax(saves))
             if saves[who] < 0:
                 break

@@ -19,6 +19,7 @@ from time import perf_counter
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import exact_sum
 from mechopt.known.burdens.simultaneous_level import LevelSolution
 from mechopt.known.sequential.plans import improved
@@ -173,8 +174,8 @@ class _Program:
         self.size = len(build.row_lower)
         self.session = highs.Session(
             build.program(),
-            primal_feasibility_tolerance=1e-10,
-            dual_feasibility_tolerance=1e-10,
+            primal_feasibility_tolerance=tolerances.TIGHT,
+            dual_feasibility_tolerance=tolerances.TIGHT,
         )
         self.applied: Bounds = {}
         self.undecided = inf  # the least bound of nodes that HiGHS did not decide

@@ -112,7 +112,7 @@ def sliced(
     if task.keys:
         rank = min(_CAPPED * len(task.keys), value.chosen.size - 1)
         cap = float(np.sort(most.max(axis=0))[::-1][rank])
-    share = most / np.maximum(most.sum(axis=0), 1e-300)
+    share = most / np.maximum(most.sum(axis=0), tolerances.TINY)
     costs = np.empty((len(wide), _SLICES))
     for number, (row, (mine, dearer)) in enumerate(zip(wide, found, strict=True)):
         costs[number] = (np.minimum(dearer, cap) * share[number, mine]).sum(axis=1)

@@ -20,6 +20,8 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.zones import Zones, unwilling
 
+_ROUNDING = 1e-13  # of the money compared: so small a payment is what rounding leaves of none
+
 
 @dataclass(frozen=True, eq=False)
 class Box:
@@ -94,7 +96,7 @@ def points(zones: Zones, *, paid: bool = True, margin: float = 0.0) -> Points:
                 pay = np.maximum(
                     spent - zones.gain, instance.reversibility * spent - zones.loss[own]
                 )
-                pay[pay <= 1e-13 * (spent + zones.gain)] = 0.0
+                pay[pay <= _ROUNDING * (spent + zones.gain)] = 0.0
                 burden.append(end)
                 cost.append(spent)
                 need.append(np.where(void, inf, pay))

@@ -24,6 +24,7 @@ _CLOSE = 3e-5  # relative: when the prices are good enough
 _PIVOTS = 200  # of the program that chooses the next prices, at most
 _SHARED = 4  # rows whose keys may be one user, at most
 _TINY = 1e-11
+_LEAST_ROOM = 1e-9  # of typical prices: how far the next ones may move, at least
 _NOTHING = 1e-6  # of what the total costs on average: so little counts as nothing
 
 
@@ -221,7 +222,7 @@ def best_prices(
                 room *= 2
             best = found
         else:
-            room = max(room / 2, 1e-9) if found.bound < best.bound - gain else room
+            room = max(room / 2, _LEAST_ROOM) if found.bound < best.bound - gain else room
     balanced = master.solve(best.prices, 1e6)[2]
     mixed = _mix(cuts, balanced if balanced.any() else shares)
     return replace(best, mixed=mixed, evaluations=len(cuts))
@@ -233,7 +234,7 @@ def _mix(cuts: list[Value], shares: FloatArray) -> IntArray:
     Where users are alike the best prices leave whole groups undecided, and any of the cuts alone
     would move all of them; those whose points differ between cuts are dealt out evenly.
     """
-    used = np.flatnonzero(shares > 1e-9)
+    used = np.flatnonzero(shares > tolerances.PROBABILITY)
     if used.size <= 1:
         return cuts[int(used[0]) if used.size else 0].chosen
     stack = np.stack([cuts[place].chosen for place in used.tolist()])

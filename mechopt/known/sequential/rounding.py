@@ -249,7 +249,7 @@ class _CoreModel:
         """One of his `_CELLS` best cells, and, with `names_keys`, whether he is a row's key."""
         points = self.task.points
         at, below = points.burden[self.upper, user], points.burden[self.lower, user]
-        real = (at - below > 1e-12 * at) & (self.task.weight[self.upper, user] < inf)
+        real = (at - below > tolerances.REACH * at) & (self.task.weight[self.upper, user] < inf)
         order = np.flatnonzero(real)[np.argsort(best[real], kind="stable")][:_CELLS].tolist()
         order += [] if 0 in order else [0]
         one = self.build.row(1.0, 1.0)
@@ -338,11 +338,13 @@ def _dive(
             last = None
             continue
         share = x[column]
-        split = np.flatnonzero((share > 1e-7) & (share < 1 - 1e-7))
+        split = np.flatnonzero(
+            (share > tolerances.FEASIBILITY) & (share < 1 - tolerances.FEASIBILITY)
+        )
         if not split.size:
             return x
         # Those furthest from a change (the core is sorted) keep their cells from now on.
-        whole = np.flatnonzero(free & (share >= 1 - 1e-7))
+        whole = np.flatnonzero(free & (share >= 1 - tolerances.FEASIBILITY))
         if whole.size <= _LOOSE and not tried:
             tried = True
             left = max(0.0, min(time_limit, deadline - perf_counter()))

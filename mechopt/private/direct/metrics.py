@@ -45,7 +45,7 @@ def expectations(mechanism: DirectMechanism) -> dict[str, float]:
     population, values = mechanism.population, state_values(mechanism)
     means = {name: float(population.states.probability @ one) for name, one in values.items()}
     reached = values["improvement"]
-    if np.ptp(reached) <= 1e-12:
+    if np.ptp(reached) <= tolerances.REACH:
         means["improvement"] = float(reached.max())  # for sure: not less by rounding
     improvement, worth = means["improvement"], population.provider_value
     enjoyed = population.users_value

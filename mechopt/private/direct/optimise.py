@@ -28,18 +28,18 @@ from mechopt.status import Status
 SETTINGS: dict[str, Any] = {
     "objective_scale": 1e4,
     "solver": "simplex",
-    "small_matrix_value": 1e-12,
+    "small_matrix_value": tolerances.COEFFICIENT,
     # What is returned must pass the audit at 1e-9, and be within 1e-9 of the optimum; this costs
     # no time (40 users, 3 types; 10,626 states).
-    "primal_feasibility_tolerance": 1e-10,
+    "primal_feasibility_tolerance": tolerances.TIGHT,
     "dual_feasibility_tolerance": 1e-9,
 }
 # At HiGHS' default integrality tolerance (1e-6) these MILPs came back "optimal" at a third of the
 # optimum, above it, or "infeasible" where the null mechanism is feasible; not so at 1e-9.
 MIP_SETTINGS: dict[str, Any] = {
-    "small_matrix_value": 1e-12,
-    "primal_feasibility_tolerance": 1e-9,
-    "mip_feasibility_tolerance": 1e-9,
+    "small_matrix_value": tolerances.COEFFICIENT,
+    "primal_feasibility_tolerance": tolerances.MILP,
+    "mip_feasibility_tolerance": tolerances.MILP,
 }
 PRESOLVING = 4e-6  # seconds per coefficient that HiGHS' presolve takes, at most
 
@@ -150,7 +150,7 @@ def finish(built: DirectProgram, session: highs.Session, *, seed: int = 0) -> Di
     unclear = first.status is Status.UNKNOWN and first.termination.startswith("Unknown")
     if first.status is Status.INFEASIBLE or (unclear and not built.program.is_mip):
         # Presolve and tight tolerances can both cause a false verdict, or none: ask again.
-        second = without_presolve(session, tolerance=1e-7)
+        second = without_presolve(session, tolerance=tolerances.FEASIBILITY)
         first = first if second.status is Status.UNKNOWN else second  # out of time: the first
         share_limit()
     about: dict[str, Any] = {"seed": seed, "solver": highs.version()}
@@ -175,7 +175,7 @@ def finish(built: DirectProgram, session: highs.Session, *, seed: int = 0) -> Di
             answer = min(answer, of(x), key=_violation)
     if answer.details["violation"] > AUDIT and not built.program.is_mip:
         share_limit()
-        again = without_presolve(session, tolerance=1e-10).x
+        again = without_presolve(session, tolerance=tolerances.TIGHT).x
         if again is not None:
             answer = min(answer, of(again), key=_violation)
     return _judged(answer, first, built)

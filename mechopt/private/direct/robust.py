@@ -148,7 +148,7 @@ class _Search:
         two = terms.objective == "improvement" and terms.transfers
         if not two or first.status is not Status.OPTIMAL or not first.objective:
             return first
-        floor = first.objective * (1 - 1e-9)
+        floor = first.objective * (1 - tolerances.MONEY)
         second = self.maximin("expenditure", floor, ordered)
         if second.status not in (Status.OPTIMAL, Status.FEASIBLE):
             return first
@@ -315,7 +315,7 @@ class _Master:
             found = self.session.solve()
             if found.x is None:  # presolve and tight tolerances can cause a false verdict
                 self.session.time_limit = left()
-                found = without_presolve(self.session, tolerance=1e-7)
+                found = without_presolve(self.session, tolerance=tolerances.FEASIBILITY)
             if found.x is None and found.status is not Status.INFEASIBLE:  # a bad basis
                 found = highs.solve(self._whole(), time_limit=left(), seed=self.seed)
             return found

@@ -21,6 +21,7 @@ from time import perf_counter
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.private.large.pools import purchase
@@ -214,10 +215,10 @@ class _Search:
         value = self.value(runs)
         while value < enough and perf_counter() < self.ends:
             gains = self._gains(runs)
-            chosen = gains > _MOVE * max(abs(value), 1e-300)
+            chosen = gains > _MOVE * max(abs(value), tolerances.TINY)
             if not chosen.any():
                 break
-            order = np.where(chosen, gains + np.arange(gains.size) * 1e-300, -inf)
+            order = np.where(chosen, gains + np.arange(gains.size) * tolerances.TINY, -inf)
             for chain in self.chains:
                 best = order[chain.state].max(axis=1, keepdims=True)
                 chosen[chain.state[order[chain.state] < best]] = False
@@ -262,7 +263,7 @@ class _Search:
                 break
         bounds = payment_bounds(self.population, 0)
         owed = [chain.value / bound for chain, bound in zip(self.chains, bounds) if bound > 0]
-        least = max([*owed, 1e-9])
+        least = max([*owed, tolerances.PROBABILITY])
         for rare in (1.01 * least, 4 * least, 30 * least):
             chance = np.where(self.able, np.minimum(rare, 1.0) ** np.minimum(away, 1e3), 0.0)
             yield np.where(chance < _NOT_AT_ALL, 0.0, chance)

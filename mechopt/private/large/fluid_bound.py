@@ -200,7 +200,7 @@ class _Relaxation:
         """Add the tangent of L7, Σ w d² + P² − P ≤ 0, at x; whether x violates it."""
         run, d = float(x[0]), x[self._columns()[0]]
         excess = float(self.weight @ d**2) + run**2 - run
-        if excess <= 1e-9:
+        if excess <= tolerances.PROBABILITY:
             return False
         slope = 2 * self.weight * d
         self._row(-inf, float(slope @ d) + (2 * run - 1) * run - excess, run=2 * run - 1, d=slope)

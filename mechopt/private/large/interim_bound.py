@@ -31,6 +31,7 @@ from time import perf_counter
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.private.large.pools import marginal_pools
 from mechopt.problem.population import Population
@@ -105,7 +106,7 @@ class Interim:
             room = _CLOSED * max(1.0, abs(self.best))
             if self.best - max(least, reached) <= room or perf_counter() > ends:
                 break
-        return max(0.0, self.best * (1 + 1e-12))
+        return max(0.0, self.best * (1 + tolerances.REACH))
 
     def worth(self) -> FloatArray:
         """What running is worth in each state at the best multipliers, money, shape (S,)."""

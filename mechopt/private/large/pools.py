@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.problem.cost_curves import bought
 from mechopt.problem.population import Population
@@ -73,7 +74,7 @@ def purchase(population: Population, by: str) -> Purchase:
     base = unpaid_base(population)[group] if by == "provider-surplus" else np.zeros(group.size)
     room = population.of_type("capacity") - base
     free = counts @ base
-    scale = np.minimum(1.0, threshold / np.maximum(free, threshold * 1e-300))
+    scale = np.minimum(1.0, threshold / np.maximum(free, threshold * tolerances.TINY))
     burden = base * scale[:, None]
     left, price = np.maximum(0.0, threshold - free), np.zeros(counts.shape[0])
     for position in range(rate.size):

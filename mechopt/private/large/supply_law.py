@@ -17,6 +17,7 @@ from mechopt.problem.population import Population
 from mechopt.tolerances import REACH
 
 _WINDOW = 200_000  # states of all but one group that are summed over
+_SURE = 1e-15  # who gives with a probability this near to 1 is counted as giving
 ROUNDING = 1e-12  # relative: what sums and binomial tails may be off by
 
 
@@ -72,7 +73,7 @@ class Supply:
 
     @classmethod
     def of(cls, size: IntArray, room: FloatArray, chance: FloatArray, amount: float) -> Supply:
-        sure = chance >= 1 - 1e-15
+        sure = chance >= 1 - _SURE
         left = amount - float((size * room)[sure].sum())
         open_ = np.flatnonzero(~sure & (chance > 0) & (room > 0))
         if open_.size == 0:

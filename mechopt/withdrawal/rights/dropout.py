@@ -92,7 +92,7 @@ def _expected_shares(
     left = burden.sum() - (1 - inside) @ removed
     level = np.searchsorted(instance.thresholds * (1 - tolerances.TOTALS), left, side="right")
     share = np.append(0.0, instance.shares)[level]
-    kept = np.maximum(1 - hazards.mean[movers], 1e-300)
+    kept = np.maximum(1 - hazards.mean[movers], tolerances.TINY)
     found = [np.zeros(share.size) for _ in range(movers.size)]
     for chance, hazard in hazards.states:
         for place in range(movers.size):
