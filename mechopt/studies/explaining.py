@@ -89,7 +89,7 @@ def _of_person(plan: Plan, i: int) -> list[str]:
         f"{_n(float(instance.value[i]))} × share {_n(plan.share or 0.0)}), so taking part leaves "
         f"{who} with {_n(worth + t - cost)}{past_recall(instance, i)}: participation (nobody is "
         "worse off than without the project) holds.",
-        _why_amount(plan, i, cost, worth),
+        _why_amount(plan, i, x, t, cost, worth),
         *_pivotality(plan, i, who),
         _if_gone(plan, i, who),
         *of_person(plan, i, who),
@@ -130,11 +130,8 @@ def _why_not(plan: Plan, i: int, rate: float) -> list[str]:
     ]
 
 
-def _why_amount(plan: Plan, i: int, cost: float, worth: float) -> str:
-    assert plan.burden is not None
-    assert plan.payment is not None
-    instance, x, t = plan.instance, float(plan.burden[i]), float(plan.payment[i])
-    cap = float(instance.capacity[i])
+def _why_amount(plan: Plan, i: int, x: float, t: float, cost: float, worth: float) -> str:
+    instance, cap = plan.instance, float(plan.instance.capacity[i])
     if not np.isnan(instance.fixed[i]):
         return "The burden was fixed beforehand."
     room = tolerances.DATA * max(cap, tolerances.TINY)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,13 +26,18 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import TooLarge
 from mechopt.status import Status
 from mechopt.withdrawal.knapsack import cheapest_cover
+from mechopt.withdrawal.level_intervals import (
+    Interval,
+    cover_only,
+    intervals_of,
+    promising,
+    settled_at,
+)
 from mechopt.withdrawal.simultaneous import best_reply_outcome, is_equilibrium
 from mechopt.withdrawal.stage import Array, Stage, as_float
 
 LISTED = 20  # users with x_i > 0 up to which all 2^n stay-sets are looked at
 ENUMERATED = 14  # … and up to which best and worst are found that way
-CELLS = 40_000_000  # intervals × users that are examined per level
-CELLS_PER_SECOND = 25_000_000
 
 
 class Goal(Enum):
@@ -238,57 +242,6 @@ def _uniform_one_threshold(stage: Stage) -> bool:
     return stage.levels == 1 and bool(bonus.all() or not bonus.any())
 
 
-@dataclass(frozen=True, eq=False)
-class Intervals:
-    """Intervals [low, high) of totals within a level, and what users may do on each, (J, m)."""
-
-    low: FloatArray
-    high: FloatArray
-    may_stay: BoolArray
-    may_leave: BoolArray
-
-
-def _settled(stage: Stage, level: int) -> BoolArray:
-    """Who stays in every equilibrium of the level, (n,).
-
-    From level 1 on those are users with r_i < η_i v_i b: whatever the others do, leaving loses them
-    more by exclusion than it gains.
-    """
-    if not level:
-        return np.zeros(stage.n, dtype=bool)
-    free = stage.r - stage.lost * stage.shares[level]
-    gains = free < -np.abs(stage.money_tolerance)
-    return np.asarray(stage.able & gains, dtype=bool)
-
-
-def _intervals(stage: Stage, level: int, users: IntArray, base: float, seconds: float) -> Intervals:
-    """The level's range of totals, cut where one of `users` changes; the others give `base`.
-
-    TooLarge if that takes more memory than there is for it, or more than `seconds`.
-    """
-    removed = stage.removed[users]
-    edges = np.concatenate(([-inf], stage.reached, [inf]))
-    low = max(float(edges[level]), base)
-    high = min(float(edges[level + 1]), float(stage.total + stage.reached[0]))
-    cuts = np.concatenate([edge + removed for edge in stage.reached])
-    cuts = np.concatenate([cuts, *(edge - removed for edge in stage.reached)])
-    cuts = np.unique(cuts[(cuts > low) & (cuts < high)])
-    lows, highs = np.concatenate(([low], cuts)), np.concatenate((cuts, [high]))
-    if lows.size * users.size > min(CELLS, seconds * CELLS_PER_SECOND):
-        raise TooLarge(f"{lows.size} intervals of totals × {users.size} users")
-    middle = ((lows + highs) / 2)[:, None]
-    without, back = stage.level_of(middle - removed), stage.level_of(middle + removed)
-    tolerance = stage.money_tolerance[users]
-    keep = stage.staying_pays(users, np.full((1, 1), level)) - stage.leaving_pays(users, without)
-    join = stage.staying_pays(users, back) - stage.leaving_pays(users, level)
-    may_stay, may_leave = keep >= -tolerance, join <= tolerance
-    # Neighbouring intervals with the same choices are one.
-    same = (may_stay[1:] == may_stay[:-1]) & (may_leave[1:] == may_leave[:-1])
-    first = np.concatenate(([True], ~same.all(axis=1)))
-    last = np.concatenate((first[1:], [True]))
-    return Intervals(lows[first], highs[last], may_stay[first], may_leave[first])
-
-
 def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: float) -> Found:
     """Extreme equilibrium at one level."""
     worst, anyone = goal.maximize, not level and not goal.weighs_level_0
@@ -298,23 +251,23 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             return Found(None, Status.INFEASIBLE, level, level, None, None)
         if failing is not None and anyone:
             return Found(failing, Status.OPTIMAL, level, level, 0.0, 0.0)
-    settled = _settled(stage, level)
+    settled = settled_at(stage, level)
     users = stage.movers[~settled[stage.movers]]
     removed, cost = stage.removed[users], weight[users]
     base = float(stage.left_behind) + float(stage.removed[settled].sum())
     certain = 0.0 if anyone else float(weight[settled].sum())
     if stage.levels == 1 and level == 1 and not worst:
-        intervals = _cover_only(stage, users, base)
+        intervals = cover_only(stage, users, base)
     else:
         try:
             left = max(0.0, until - perf_counter())
-            intervals = _intervals(stage, level, users, base, left)
+            intervals = intervals_of(stage, level, users, base, left)
         except TooLarge:
             return Found(None, Status.UNKNOWN, level, level, None, None)
     if anyone:
         cost = np.zeros(users.size)
     search = _Search(stage, level, users, cost, ~stage.able | settled, -1.0 if worst else 1.0)
-    for each in _tasks(stage, intervals, removed, cost, (base, certain), worst=worst):
+    for each in promising(stage, intervals, removed, cost, (base, certain), worst=worst):
         if not search.went_on(each, until) or (search.best is not None and anyone):
             break
     return search.found(anyone=anyone)
@@ -338,37 +291,37 @@ class _Search:
     bounds: list[float] = field(default_factory=list)
     unsettled: bool = False
 
-    def went_on(self, task: Task, until: float) -> bool:
+    def went_on(self, each: Interval, until: float) -> bool:
         """Solve an interval; False if it, and with it all after it, need not or cannot be."""
         best, left = self.best, until - perf_counter()
-        enough = best is not None and task.relaxed >= best[0] - best[2]
+        enough = best is not None and each.relaxed >= best[0] - best[2]
         if enough or left <= 0:
-            self.bounds.append(task.relaxed)
+            self.bounds.append(each.relaxed)
             self.unsettled |= not enough
             return False
         cover = cheapest_cover(
-            self.stage.removed[self.users][task.free],
-            self.cost[task.free],
-            task.room,
+            self.stage.removed[self.users][each.free],
+            self.cost[each.free],
+            each.room,
             maximize=self.sign < 0,
             time_limit=left,
-            cutoff=None if best is None else self.sign * best[0] - task.fixed,
+            cutoff=None if best is None else self.sign * best[0] - each.fixed,
         )
         if cover.taken is not None:
-            self.take(task, cover.taken, cover.given)
+            self.take(each, cover.taken, cover.given)
         if cover.status not in (Status.OPTIMAL, Status.INFEASIBLE):
             self.unsettled = True
         if cover.status is not Status.INFEASIBLE:
-            known = -inf if cover.bound is None else self.sign * (task.fixed + cover.bound)
-            self.bounds.append(max(task.relaxed, known))
+            known = -inf if cover.bound is None else self.sign * (each.fixed + cover.bound)
+            self.bounds.append(max(each.relaxed, known))
         return True
 
-    def take(self, task: Task, taken: BoolArray, given: float) -> None:
+    def take(self, each: Interval, taken: BoolArray, given: float) -> None:
         stage, stay = self.stage, self.certain.copy()
-        stay[self.users[task.must]] = True
-        stay[self.users[task.free]] = taken
-        spent = float(self.cost[task.free][taken].sum())
-        value = self.sign * (task.fixed + spent)
+        stay[self.users[each.must]] = True
+        stay[self.users[each.free]] = taken
+        spent = float(self.cost[each.free][taken].sum())
+        value = self.sign * (each.fixed + spent)
         if stage.level_of(stage.total_of(stay)) != self.level or not is_equilibrium(stage, stay):
             self.unsettled = True  # the solver's rounding put it on the wrong side of an end
         elif self.best is None or value < self.best[0]:
@@ -385,82 +338,3 @@ class _Search:
         status = Status.OPTIMAL if proved else Status.FEASIBLE
         bound = best[0] if anyone else min(open_bound, best[0])
         return Found(best[1], status, level, level, self.sign * best[0], self.sign * bound)
-
-
-class Task(NamedTuple):
-    """One interval: who must stay, who is free, the room left for the free, and what it can give.
-
-    :relaxed: bound on the objective (to be minimised; negated when maximising)
-    :fixed: weight of those who must stay
-    """
-
-    relaxed: float
-    must: BoolArray
-    free: BoolArray
-    room: tuple[float, float]
-    fixed: float
-
-
-def _tasks(
-    stage: Stage,
-    intervals: Intervals,
-    removed: FloatArray,
-    cost: FloatArray,
-    given: tuple[float, float],
-    *,
-    worst: bool,
-) -> list[Task]:
-    """The intervals that can hold an equilibrium, most promising first.
-
-    :given: data and cost of the users who are not in question
-    """
-    base, certain = given
-    margin = tolerances.REACH * 100 * float(stage.total)  # more than the solver overlooks
-    fits = (intervals.may_stay | intervals.may_leave).all(axis=1)
-    tasks = []
-    for row in np.flatnonzero(fits).tolist():
-        must = ~intervals.may_leave[row]
-        free = intervals.may_stay[row] & ~must
-        data = base + float(removed[must].sum())
-        fixed = certain + float(cost[must].sum())
-        low, high = float(intervals.low[row]) - data, float(intervals.high[row]) - data
-        if high <= 0 or removed[free].sum() < low:
-            continue
-        guess = _relaxed(removed[free], cost[free], (low, high), worst=worst)
-        relaxed = -(fixed + guess) if worst else fixed + guess
-        tasks.append(Task(relaxed, must, free, (low, high - margin), fixed))
-    return sorted(tasks, key=lambda task: task.relaxed)
-
-
-def _cover_only(stage: Stage, users: IntArray, base: float) -> Intervals:
-    """K = 1, best: one interval, the willing with r_i > η_i v_i b_1 free (a cheapest cover is
-    pivotal)."""
-    r, tolerance = stage.r[users], stage.money_tolerance[users]
-    alone = r - stage.lost[users] * stage.shares[1]
-    willing = stage.v[users] * stage.shares[1] - r >= -tolerance
-    low = np.array([max(float(stage.reached[0]), base)])
-    high = np.array([float(stage.total) * (1 + tolerances.DATA) + tolerances.TINY])
-    return Intervals(low, high, willing[None, :], (alone >= -tolerance)[None, :])
-
-
-def _relaxed(
-    data: FloatArray, cost: FloatArray, room: tuple[float, float], *, worst: bool
-) -> float:
-    """Bound on Σ cost over fractions of `data` totalling between the two ends of `room`."""
-    if worst:
-        need = data.sum() - room[1]
-        return float(cost.sum() - _least_cost(data, cost, need))
-    return _least_cost(data, cost, room[0])
-
-
-def _least_cost(data: FloatArray, cost: FloatArray, need: float) -> float:
-    if need <= 0 or not data.size:
-        return 0.0
-    ratio = np.divide(cost, data, out=np.full(data.size, inf), where=data > 0)
-    order = np.argsort(ratio, kind="stable")
-    amount = np.cumsum(data[order])
-    last = int(np.searchsorted(amount, need))
-    if last >= data.size:
-        return float(cost[data > 0].sum())
-    before = amount[last - 1] if last else 0.0
-    return float(cost[order[:last]].sum() + ratio[order[last]] * (need - before))

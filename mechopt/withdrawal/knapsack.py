@@ -261,3 +261,17 @@ def _by_solver(
         else:
             shift += max(2 * (start - total), least)
     return None, Status.UNKNOWN, bound
+
+
+def least_cost(data: FloatArray, cost: FloatArray, need: float) -> float:
+    """Least Σ cost over fractions of items that total `need` data, or of all there are."""
+    if need <= 0 or not data.size:
+        return 0.0
+    ratio = np.divide(cost, data, out=np.full(data.size, inf), where=data > 0)
+    order = np.argsort(ratio, kind="stable")
+    amount = np.cumsum(data[order])
+    last = int(np.searchsorted(amount, need))
+    if last >= data.size:
+        return float(cost[data > 0].sum())
+    before = amount[last - 1] if last else 0.0
+    return float(cost[order[:last]].sum() + ratio[order[last]] * (need - before))
