@@ -56,7 +56,7 @@ def enumeration(rng: np.random.Generator, number: int, counts: Counter[str]) -> 
                     found = simultaneous_level.solve_level(
                         instance, level, quantity, wanted, perf_counter() + 20
                     )
-                    answer = found.answer.allocation
+                    answer = found.allocation
                     got = inf if answer is None else answer.value
                     want = oracle.level_optimum(
                         instance, level, quantity, transfers=transfers, reserve=reserve
@@ -64,7 +64,7 @@ def enumeration(rng: np.random.Generator, number: int, counts: Counter[str]) -> 
                     counts["1 level problems"] += 1
                     counts["1 out of reach"] += want == inf
                     agree = got == want or abs(got - want) <= 1e-6 * (1 + abs(want))
-                    if not agree or found.undecided:
+                    if not agree or found.least is not None:
                         counts["1 DISAGREE"] += 1
                         print("enumeration", trial, level, quantity, transfers, got, want)
                     if n <= 3 and reserve == 0 and transfers:

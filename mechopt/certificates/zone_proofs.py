@@ -19,7 +19,6 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.exact.prices import LevelProblem
 from mechopt.known.allocation import Allocation
-from mechopt.known.burdens.simultaneous_level import LevelSolution
 from mechopt.known.levels import LevelAnswer
 from mechopt.known.sequential.search import Search, Split
 from mechopt.known.sequential.task import Task
@@ -64,7 +63,7 @@ class _Tree:
         value = inf if problem.best is None else float(problem.best[0]) / scaled.units.money
         nothing = np.zeros(instance.n)
         best = LevelAnswer(level, Allocation(nothing, value, 0.0, 0.0, 0.0), nothing, quantity)
-        self.search = Search(self.task, LevelSolution(best), 0.0, slicing=False)
+        self.search = Search(self.task, best, 0.0, slicing=False)
         size = instance.n * (1 + self.search.whole.rows) * _CORNERS
         self.most_leaves = 1 + self.search.whole.rows + _CHOICES // size
         self.most = exact_sum(scaled.cost_of(scaled.capacity))  # what any plan costs, at most

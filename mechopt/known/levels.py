@@ -64,6 +64,8 @@ class LevelAnswer:
     :quantity: what was minimised, "pay" or "cost"; allocation.value and .bound are of that
     :undecided: why it is not known whether exact data reach the level, if so
     :note: what holds only up to rounding
+    :least: where there is neither plan nor proof: what was minimised is at least this
+    :order: the order in which users decide, where the provider chose it
     """
 
     level: int
@@ -74,6 +76,10 @@ class LevelAnswer:
     shortfall: dict[str, Any] | None = None
     undecided: str = ""
     note: str = ""
+    least: float | None = None
+    nodes: int = 0
+    order: IntArray | None = None
+    found_by: str = "level decomposition (F8)"
 
     def sums(self, instance: Instance) -> tuple[float, float]:
         """What the plan spends and its social cost, money; worked out once (n additions each)."""

@@ -35,14 +35,14 @@ def level_value(instance, level, quantity, transfers, reserve):
     wanted = Wanted(transfers=transfers, reserve=reserve)
     deadline = perf_counter() + 20
     found = simultaneous_level.solve_level(instance, level, quantity, wanted, deadline)
-    assert not found.undecided
-    allocation = found.answer.allocation
+    assert found.least is None
+    allocation = found.allocation
     if allocation is None:
-        assert found.answer.reason
-        assert found.answer.shortfall["constraint"]
+        assert found.reason
+        assert found.shortfall["constraint"]
         return inf
     assert allocation.value - allocation.bound <= 1e-8 * (1 + allocation.value)
-    payment = found.answer.payment
+    payment = found.payment
     assert payment.sum() <= instance.budget * (1 + 1e-9)
     assert transfers or not payment.any()
     return allocation.value
@@ -80,7 +80,7 @@ def test_a_binding_budget_equals_enumeration(seed: int) -> None:
         if least == inf:
             continue
         free = simultaneous_level.solve_level(instance, level, "cost", Wanted(), inf)
-        most = float(free.answer.payment.sum())
+        most = float(free.payment.sum())
         budget = least + 0.4 * (most - least) + 1e-6
         poor = instance.replace(budget=budget)
         want = oracle.level_optimum(poor, level, "cost", budget=budget)

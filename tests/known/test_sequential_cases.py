@@ -98,7 +98,7 @@ def test_the_optimum_case_by_case(seed: int, order: str) -> None:
     if task.total > task.instance.capacity.sum():
         return
     best, bound = by_cases(task, None, 0.0)
-    value = inf if best is None or best.answer.allocation is None else best.answer.allocation.value
+    value = inf if best is None or best.allocation is None else best.allocation.value
     assert bound <= value
     plans = Plans(task.instance, task.reserve, "pay", inf)
     least, burden = plans.best(rng, plans.drawn(rng), task.order)
@@ -123,8 +123,8 @@ def test_what_is_stopped_or_finds_no_plan_claims_no_more(
 
     best, _ = by_cases(task(perf_counter() + 10), None, 0.0)
     assert best is not None
-    assert best.answer.allocation is not None
-    value = best.answer.allocation.value
+    assert best.allocation is not None
+    value = best.allocation.value
     monkeypatch.setattr(cases._Search, "_try", lambda self, node: None)
     for turns in (1, 3, 10, 30, 100, 1000):
         monkeypatch.setattr(cases, "perf_counter", count().__next__)

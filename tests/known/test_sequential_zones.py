@@ -317,7 +317,7 @@ class _NoPlan:
 
     def __init__(self, task: Task, best: object, floor: float) -> None:
         self.task, self.best, self.bound = task, best, floor
-        self.value = inf if best is None else best.answer.allocation.value
+        self.value = inf if best is None else best.allocation.value
         if not task.designed:
             self.own = Search(task, best, floor)
 

@@ -59,14 +59,9 @@ def decided(instance: Instance, answer: LevelAnswer, wanted: Wanted) -> LevelAns
         return replace(answer, undecided=undecided)
     if not short:
         return answer
-    return LevelAnswer(
-        answer.level,
-        None,
-        None,
-        answer.quantity,
-        f"level {answer.level} is out of reach by less than rounding, in exact arithmetic",
-        {"constraint": "edge", "level": answer.level},
-    )
+    reason = f"level {answer.level} is out of reach by less than rounding, in exact arithmetic"
+    edge = {"constraint": "edge", "level": answer.level}
+    return replace(answer, allocation=None, payment=None, reason=reason, shortfall=edge)
 
 
 def _uses_all(

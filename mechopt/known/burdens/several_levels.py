@@ -21,8 +21,8 @@ from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import NotSupported
 from mechopt.known.burdens import exact_edge
 from mechopt.known.burdens.separable import Kept, one_level
-from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget, solve_level
-from mechopt.known.levels import LevelAnswer, Wanted, best_level, spending
+from mechopt.known.burdens.simultaneous_level import over_budget, solve_level
+from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.problem.aims import MINIMISED, as_noticed
 from mechopt.problem.instance import Instance
 from mechopt.problem.practice import refuse_with
@@ -33,7 +33,7 @@ _SHARE = 0.6  # of the time left, for a level if lower ones are to follow
 
 
 # (level, quantity): the budget (money) with which it was solved, and what was found.
-Known = dict[tuple[int, str], tuple[float, LevelSolution]]
+Known = dict[tuple[int, str], tuple[float, LevelAnswer]]
 
 
 def solve(instance: Instance, wanted: Wanted, known: Known | None = None) -> Plan:
@@ -74,7 +74,7 @@ def solve(instance: Instance, wanted: Wanted, known: Known | None = None) -> Pla
         if ceiling is not None and ceiling < best:
             most = ceiling * instance.units.money
             reason = f"level {level} is worth at most {most:g}, less than another level's plan"
-            found = LevelSolution(LevelAnswer(level, None, None, quantity, reason), found_by="")
+            found = LevelAnswer(level, None, None, quantity, reason, found_by="")
         elif (carried := _carried(instance, level, quantity, known, budget)) is not None:
             found = carried
         else:
@@ -82,13 +82,13 @@ def solve(instance: Instance, wanted: Wanted, known: Known | None = None) -> Pla
             if known is not None:
                 known[level, quantity] = budget, found
         if wanted.withdrawal == "whole" and instance.practice is None:
-            found = replace(found, answer=exact_edge.decided(instance, found.answer, wanted))
-        if ceiling is not None and found.answer.allocation is not None:
-            best = max(best, ceiling - found.answer.allocation.value)
+            found = exact_edge.decided(instance, found, wanted)
+        if ceiling is not None and found.allocation is not None:
+            best = max(best, ceiling - found.allocation.value)
         if found.order is not None:
             orders[level] = found.order
         rows.append(level_row(instance, found, perf_counter() - began))
-        return found.answer
+        return found
 
     plan = best_level(instance, answer, wanted, details={"levels": rows})
     if (plan.level or 0) in orders:  # the provider's choice
@@ -98,7 +98,7 @@ def solve(instance: Instance, wanted: Wanted, known: Known | None = None) -> Pla
 
 def _solve_level(
     instance: Instance, level: int, quantity: str, wanted: Wanted, deadline: float
-) -> LevelSolution:
+) -> LevelAnswer:
     """One level by the road that is for it."""
     if instance.practice is not None:
         if wanted.withdrawal == "part":
@@ -117,21 +117,19 @@ def _solve_level(
     # Of a part nobody takes anything back in any order; the bound that holds in any order is (A3).
     freely = Kept(instance.value * instance.share_at(level), np.zeros(instance.n))
     free = one_level(instance, level, quantity, wanted, freely)
-    answer = found.answer
     if free.allocation is None:
-        return replace(found, answer=free, undecided=False)
-    if answer.allocation is None:
+        return replace(free, nodes=found.nodes)
+    least = free.allocation.bound
+    if found.allocation is None:
         reason = f"level {level}: no plan was found that is sustained in sequence, none excluded"
-        nothing = replace(answer, reason=reason, shortfall={"constraint": "sequential"})
-        return replace(found, answer=nothing, undecided=True, least=free.allocation.bound)
-    bound = min(answer.allocation.bound, free.allocation.bound)
-    allocation = replace(answer.allocation, bound=bound)
-    return replace(found, answer=replace(answer, allocation=allocation))
+        return replace(found, reason=reason, shortfall={"constraint": "sequential"}, least=least)
+    bound = min(found.allocation.bound, least)
+    return replace(found, allocation=replace(found.allocation, bound=bound))
 
 
 def _carried(
     instance: Instance, level: int, quantity: str, known: Known | None, budget: float
-) -> LevelSolution | None:
+) -> LevelAnswer | None:
     """What is known of the level from another budget, as far as it holds for this one.
 
     The least payments are the same for every budget that covers them. A plan found with a larger
@@ -140,18 +138,17 @@ def _carried(
     if known is None or (level, quantity) not in known:
         return None
     other, found = known[level, quantity]
-    answer = found.answer
     if other == budget:
         return found
-    if answer.allocation is None or answer.payment is None:
-        without_money = (answer.shortfall or {}).get("constraint") in ("capacity", "reserve")
+    if found.allocation is None or found.payment is None:
+        without_money = (found.shortfall or {}).get("constraint") in ("capacity", "reserve")
         return found if without_money else None
-    covered = spending(instance, answer.allocation.burden, answer.payment) <= budget
+    covered = found.sums(instance)[0] <= budget
     if covered and (quantity == "pay" or budget < other):
         return found
-    least = answer.allocation.bound
+    least = found.allocation.bound
     if quantity == "pay" and least > budget * (1 + tolerances.REACH):
-        return LevelSolution(over_budget(instance, level, quantity, least, budget))
+        return over_budget(instance, level, quantity, least, budget)
     return None
 
 
@@ -165,26 +162,25 @@ def _ceiling(instance: Instance, level: int, objective: str) -> float | None:
     return None
 
 
-def level_row(instance: Instance, found: LevelSolution, seconds: float) -> dict[str, Any]:
+def level_row(instance: Instance, found: LevelAnswer, seconds: float) -> dict[str, Any]:
     """One row of `details["levels"]`."""
-    answer = found.answer
     row: dict[str, Any] = {
-        "level": answer.level,
-        "share": instance.share_at(answer.level),
-        "status": "undecided" if found.undecided else "out of reach",
-        "minimised": answer.quantity,
+        "level": found.level,
+        "share": instance.share_at(found.level),
+        "status": "out of reach" if found.least is None else "undecided",
+        "minimised": found.quantity,
         "expenditure": None,
         "social_cost": None,
-        "bound": found.least if found.undecided else None,
+        "bound": found.least,
         "nodes": found.nodes,
         "found_by": found.found_by,
         "seconds": seconds,
-        "reason": answer.reason,
+        "reason": found.reason,
     }
-    if answer.allocation is not None and answer.payment is not None:
+    if found.allocation is not None and found.payment is not None:
         row["status"] = "sustained"
-        row["expenditure"], row["social_cost"] = answer.sums(instance)
-        row["bound"] = answer.allocation.bound
+        row["expenditure"], row["social_cost"] = found.sums(instance)
+        row["bound"] = found.allocation.bound
     return row
 
 

@@ -1,4 +1,4 @@
-"""One level under simultaneous withdrawal (fact F8), and what a solved level looks like.
+"""One level under simultaneous withdrawal (fact F8).
 
 With the total fixed at P = T_k + R, users are independent of one another except for the total
 (and the budget): a multiple-choice knapsack with convex pieces. Where every user's leaving costs
@@ -8,7 +8,7 @@ threshold) the curves are convex and selection solves the level.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mechopt import arrays, tolerances
-from mechopt.arrays import FloatArray, IntArray, exact_sum
+from mechopt.arrays import FloatArray, exact_sum
 from mechopt.known import allocation
 from mechopt.known.allocation import Allocation, Pieces
 from mechopt.known.burdens import level_curves
@@ -34,29 +34,13 @@ _EXPLAINING = 0.3  # seconds spent on what an unreachable level would take; it i
 _ACCURACY = 1e-11  # when to stop the search, relative to the total at average cost
 
 
-@dataclass(frozen=True, eq=False)
-class LevelSolution:
-    """The answer at one level.
-
-    :undecided: neither plan nor proof; `least` then bounds what was minimised
-    :order: the order in which users decide, where the provider chose it
-    """
-
-    answer: LevelAnswer
-    undecided: bool = False
-    least: float = 0.0
-    nodes: int = 0
-    order: IntArray | None = None
-    found_by: str = "level decomposition (F8)"
-
-
 def solve_level(
     instance: Instance,
     level: int,
     quantity: str,
     wanted: Wanted,
     deadline: float,
-) -> LevelSolution:
+) -> LevelAnswer:
     """Least payments ("pay") or least cost ("cost") that sustain `level` under (W1).
 
     Withdrawal of any part: F15.
@@ -65,7 +49,7 @@ def solve_level(
     total = required_total(instance, level, wanted.reserve)
     refusal = out_of_reach(instance, level, quantity, total)
     if refusal is not None:
-        return LevelSolution(refusal)
+        return refusal
     if withdrawal == "part" and all_or_nothing(instance, level, total):
         withdrawal = "whole"
     budget = instance.budget if wanted.transfers else 0.0
@@ -75,9 +59,9 @@ def solve_level(
         if found.bound < inf and least <= budget * (1 + tolerances.REACH):
             undecided = f"whether level {level} can be sustained was not decided in time"
             reason, numbers = undecided, {"constraint": "time", "level": level}
-            nothing = LevelAnswer(level, None, None, quantity, reason, numbers)
-            return LevelSolution(nothing, True, max(0.0, found.bound))
-        return LevelSolution(over_budget(instance, level, quantity, least, budget))
+            least = max(0.0, found.bound)
+            return LevelAnswer(level, None, None, quantity, reason, numbers, least=least)
+        return over_budget(instance, level, quantity, least, budget)
     burden = found.burden
     if withdrawal == "whole":
         burden = level_curves.distinct(instance, level, total, burden)
@@ -94,8 +78,7 @@ def solve_level(
         found.data_price,
         found.budget_price,
     )
-    answer = LevelAnswer(level, final, arrays.freeze(payment), quantity)
-    return LevelSolution(answer, nodes=found.nodes)
+    return LevelAnswer(level, final, arrays.freeze(payment), quantity, nodes=found.nodes)
 
 
 def _solve_curves(

@@ -22,7 +22,7 @@ from time import perf_counter
 from mechopt import arrays, tolerances
 from mechopt.arrays import exact_sum
 from mechopt.known.allocation import Allocation
-from mechopt.known.burdens.simultaneous_level import LevelSolution, over_budget
+from mechopt.known.burdens.simultaneous_level import over_budget
 from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.known.practice.curves import Terms
 from mechopt.known.practice.few import Few, Found, few_plans
@@ -38,7 +38,7 @@ def solve_level(
     quantity: str,
     wanted: Wanted,
     deadline: float,
-) -> LevelSolution:
+) -> LevelAnswer:
     """Least payments and contacts ("pay"), or least cost ("cost"), that sustain `level`."""
     seed, subsidy = wanted.seed, wanted.mechanism == "subsidy"
     rights = "withdrawal" if wanted.protocol != "none" else "participation"
@@ -81,11 +81,11 @@ def solve_level(
             value = exact_sum(payment) + terms.practice.contact_of(burden)
     bound = min(value, max(0.0, bound))
     final = Allocation(burden, value, bound, search.data_price, search.budget_price)
-    answer = LevelAnswer(level, final, payment, quantity)
-    return LevelSolution(answer, nodes=search.nodes, found_by="pieces of the curves (practice)")
+    found_by = "pieces of the curves (practice)"
+    return LevelAnswer(level, final, payment, quantity, nodes=search.nodes, found_by=found_by)
 
 
-def _listed(search: Search, plans: Few, wanted: Wanted) -> LevelSolution | None:
+def _listed(search: Search, plans: Few, wanted: Wanted) -> LevelAnswer | None:
     """The best of all plans; None if they are too many for this protocol."""
     quantity, limit = search.quantity, search.limit
     found: Found | None = plans.best(quantity, limit)
@@ -100,17 +100,16 @@ def _listed(search: Search, plans: Few, wanted: Wanted) -> LevelSolution | None:
     final = Allocation(arrays.freeze(found.burden), found.value, found.bound, 0.0, 0.0)
     assert found.payment is not None
     answer = LevelAnswer(search.terms.level, final, arrays.freeze(found.payment), quantity)
-    return LevelSolution(answer, nodes=found.plans, order=found.order, found_by="every plan")
+    return replace(answer, nodes=found.plans, order=found.order, found_by="every plan")
 
 
-def _nothing(search: Search) -> LevelSolution:
+def _nothing(search: Search) -> LevelAnswer:
     """Why there is no plan: what is short, or that it was not decided."""
     terms = search.terms
     instance, level, quantity = terms.instance, terms.level, search.quantity
 
-    def refused(reason: str, **numbers: object) -> LevelSolution:
-        found = LevelAnswer(level, None, None, quantity, reason, {"level": level, **numbers})
-        return LevelSolution(found, undecided=numbers.get("constraint") == "time")
+    def refused(reason: str, **numbers: object) -> LevelAnswer:
+        return LevelAnswer(level, None, None, quantity, reason, {"level": level, **numbers})
 
     practice, goal = terms.practice, float(terms.goal)
     most = exact_sum(search.high)
@@ -132,7 +131,7 @@ def _nothing(search: Search) -> LevelSolution:
             reachable=most,
         )
     if search.over_budget < inf and search.quantity == "pay" and search.bound > instance.budget:
-        return LevelSolution(over_budget(instance, level, quantity, search.bound, instance.budget))
+        return over_budget(instance, level, quantity, search.bound, instance.budget)
     if search.bound < inf:
         late = refused(
             f"whether level {level} can be reached was not decided in time", constraint="time"

@@ -21,7 +21,7 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import exact_sum
-from mechopt.known.burdens.simultaneous_level import LevelSolution
+from mechopt.known.levels import LevelAnswer
 from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.reasons import (
     STRICT,
@@ -51,8 +51,8 @@ def small_enough(task: Task) -> bool:
 
 
 def by_cases(
-    task: Task, best: LevelSolution | None, bound: float
-) -> tuple[LevelSolution | None, float]:
+    task: Task, best: LevelAnswer | None, bound: float
+) -> tuple[LevelAnswer | None, float]:
     """The least bound of all cases, and the plans found; inf: none is sustained."""
     search = _Search(task, best)
     least = runs.in_own_thread(lambda: search.run(bound), stop=search.stop)
@@ -72,7 +72,7 @@ class _Node:
 class _Search:
     """The open nodes and the best plan."""
 
-    def __init__(self, task: Task, best: LevelSolution | None) -> None:
+    def __init__(self, task: Task, best: LevelAnswer | None) -> None:
         self.task, self.best = task, best
         self.program = _Program(task)
         self.reasons = Reasons(task)
@@ -81,9 +81,9 @@ class _Search:
 
     @property
     def value(self) -> float:
-        if self.best is None or self.best.answer.allocation is None:
+        if self.best is None or self.best.allocation is None:
             return inf
-        return self.best.answer.allocation.value
+        return self.best.allocation.value
 
     def stop(self) -> None:
         """End the search at its next node."""

@@ -19,7 +19,6 @@ from mechopt.arrays import FloatArray, IntArray, exact_sum
 from mechopt.errors import TooLarge
 from mechopt.known.allocation import Allocation
 from mechopt.known.burdens import simultaneous_level
-from mechopt.known.burdens.simultaneous_level import LevelSolution
 from mechopt.known.levels import LevelAnswer
 from mechopt.known.sequential.task import (
     Candidate,
@@ -40,8 +39,8 @@ _REPAIRED = 30  # users up to which unstable plans are repaired by extra payment
 
 
 def improved(
-    task: Task, candidate: Candidate, best: LevelSolution | None, until: float
-) -> LevelSolution | None:
+    task: Task, candidate: Candidate, best: LevelAnswer | None, until: float
+) -> LevelAnswer | None:
     """The best of `best`, the candidate, and what is left of it when those who leave give less."""
     found = _decide(task, candidate, best)
     if found is not best or perf_counter() > until:
@@ -63,13 +62,13 @@ def settled(task: Task, burden: FloatArray) -> FloatArray:
     return arrays.settle(burden, task.instance.capacity, amount)
 
 
-def _decide(task: Task, candidate: Candidate, best: LevelSolution | None) -> LevelSolution | None:
+def _decide(task: Task, candidate: Candidate, best: LevelAnswer | None) -> LevelAnswer | None:
     """The candidate, with the least payments that sustain it, if it is better than `best`."""
     instance = task.instance
     burden = settled(task, candidate.burden)
     cost, need = needed(task, candidate, burden)
     recovered = instance.reversibility * cost
-    limit = inf if best is None or best.answer.allocation is None else best.answer.allocation.value
+    limit = inf if best is None or best.allocation is None else best.allocation.value
 
     def worse(need: FloatArray) -> bool:
         over = exact_sum(need) > task.budget * (1 + tolerances.REACH)
@@ -86,9 +85,8 @@ def _decide(task: Task, candidate: Candidate, best: LevelSolution | None) -> Lev
     value = exact_sum(need if task.quantity == "pay" else cost)
     final = Allocation(arrays.freeze(burden), value, 0.0, 0.0, 0.0)
     answer = LevelAnswer(task.level, final, arrays.freeze(need), task.quantity)
-    return LevelSolution(
-        answer, order=order if task.designed else None, found_by=candidate.found_by
-    )
+    chosen = order if task.designed else None
+    return replace(answer, order=chosen, found_by=candidate.found_by)
 
 
 def _milder(task: Task, candidate: Candidate, *, everyone: bool) -> Iterator[Candidate]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
-from mechopt.known.burdens.simultaneous_level import LevelSolution
+from mechopt.known.levels import LevelAnswer
 from mechopt.known.sequential.cutoffs import at_places, conflict, decided, sliced
 from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.points import Box, Points, points, within
@@ -104,7 +104,7 @@ class Search:
     """The open nodes, the best plan and the bound of one level's problem."""
 
     def __init__(
-        self, task: Task, best: LevelSolution | None, floor: float, *, slicing: bool = True
+        self, task: Task, best: LevelAnswer | None, floor: float, *, slicing: bool = True
     ) -> None:
         self.task, self.best, self.floor, self.slicing = task, best, floor, slicing
         self.whole = zones(task.below, task.reserve)
@@ -128,9 +128,9 @@ class Search:
 
     @property
     def value(self) -> float:
-        if self.best is None or self.best.answer.allocation is None:
+        if self.best is None or self.best.allocation is None:
             return inf
-        return self.best.answer.allocation.value
+        return self.best.allocation.value
 
     def run(self) -> None:
         """Until plan and bound meet, nothing is left to split, or the effort is spent."""

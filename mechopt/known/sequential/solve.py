@@ -29,7 +29,6 @@ from mechopt import tolerances
 from mechopt.arrays import exact_sum
 from mechopt.known.burdens import level_curves, simultaneous_level
 from mechopt.known.burdens.separable import Kept, one_level, unsecured_share
-from mechopt.known.burdens.simultaneous_level import LevelSolution
 from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.known.sequential.cases import by_cases, small_enough
 from mechopt.known.sequential.keys import key_users
@@ -55,7 +54,7 @@ def solve_level(
     quantity: str,
     wanted: Wanted,
     deadline: float,
-) -> LevelSolution:
+) -> LevelAnswer:
     """The least payments ("pay") or cost ("cost") found at `level`, and a proved bound."""
     order = check_order(wanted.order, instance.n, ("designed",))
     transfers, reserve = wanted.transfers, wanted.reserve
@@ -70,13 +69,13 @@ def solve_level(
         return _with_order(task, replace(alone, found_by=found_by))
     refusal = simultaneous_level.out_of_reach(instance, level, quantity, total)
     if refusal is not None:
-        return LevelSolution(refusal)
+        return refusal
     unsecured = np.where(instance.exclusion > 0, 0.0, unsecured_share(instance, "sequential"))
     relaxed = one_level(instance, level, quantity, wanted, Kept(task.gain, unsecured))
     if relaxed.allocation is None:
-        return LevelSolution(relaxed)
+        return relaxed
     bound = relaxed.allocation.bound if quantity == "cost" or transfers else 0.0
-    best = alone if alone.answer.allocation is not None else None
+    best = alone if alone.allocation is not None else None
     full = Candidate(
         "participation optimum",
         relaxed.allocation.burden,
@@ -96,7 +95,7 @@ def solve_level(
         part = replace(task, deadline=now + share * (deadline - now))
         best, exact = step(part, best, bound)
         if exact == inf:
-            return LevelSolution(_none_sustained(level, quantity, task))
+            return _none_sustained(level, quantity, task)
         modelled = modelled or (step is not _by_zones and exact > bound)
         bound = max(bound, exact)
     return _finish(task, best, bound, modelled=modelled)
@@ -112,8 +111,8 @@ def _steps(task: Task) -> list[Any]:
 
 
 def _by_zones(
-    task: Task, best: LevelSolution | None, bound: float
-) -> tuple[LevelSolution | None, float]:
+    task: Task, best: LevelAnswer | None, bound: float
+) -> tuple[LevelAnswer | None, float]:
     """The zone relaxation's bound and plans (F12); users who are keys to several levels first."""
     until = perf_counter() + _QUICK * max(0.0, task.deadline - perf_counter())
     if not task.instance.has_exclusion:
@@ -133,8 +132,8 @@ def _by_zones(
 
 
 def _by_milp(
-    task: Task, best: LevelSolution | None, bound: float
-) -> tuple[LevelSolution | None, float]:
+    task: Task, best: LevelAnswer | None, bound: float
+) -> tuple[LevelAnswer | None, float]:
     """The MILP's bound and plans, for few users."""
     for exact, candidates in rounds(task):
         bound = max(bound, exact)
@@ -171,43 +170,38 @@ def total_above(task: Task, level: int) -> float:
     return task.total - float(task.instance.thresholds[level - 1])
 
 
-def _closed(best: LevelSolution | None, bound: float) -> bool:
-    if best is None or best.answer.allocation is None:
+def _closed(best: LevelAnswer | None, bound: float) -> bool:
+    if best is None or best.allocation is None:
         return False
-    value = best.answer.allocation.value
+    value = best.allocation.value
     return value - bound <= tolerances.REACH * max(value, bound)
 
 
-def _finish(
-    task: Task, best: LevelSolution | None, bound: float, *, modelled: bool
-) -> LevelSolution:
+def _finish(task: Task, best: LevelAnswer | None, bound: float, *, modelled: bool) -> LevelAnswer:
     if best is None:
         reason = (
             f"level {task.level}: no plan was found that is sustained in sequence, and none was "
             "excluded"
         )
-        nothing = LevelAnswer(
-            task.level, None, None, task.quantity, reason, {"constraint": "sequential"}
-        )
-        return LevelSolution(nothing, True, bound, found_by="")
-    assert best.answer.allocation is not None
-    value = best.answer.allocation.value
-    spread = exact_sum(task.instance.cost_of(best.answer.allocation.burden))
+        short = {"constraint": "sequential"}
+        nothing = LevelAnswer(task.level, None, None, task.quantity, reason, short)
+        return replace(nothing, least=bound, found_by="")
+    assert best.allocation is not None
+    value = best.allocation.value
+    spread = exact_sum(task.instance.cost_of(best.allocation.burden))
     if modelled and value - bound <= _AGREE * spread:
         bound = value
-    answer = replace(
-        best.answer, allocation=replace(best.answer.allocation, bound=min(bound, value))
-    )
-    return _with_order(task, replace(best, answer=answer))
+    allocation = replace(best.allocation, bound=min(bound, value))
+    return _with_order(task, replace(best, allocation=allocation))
 
 
-def _with_order(task: Task, found: LevelSolution) -> LevelSolution:
+def _with_order(task: Task, found: LevelAnswer) -> LevelAnswer:
     """`found`, with an order if the provider is to choose one: small-first if every order does."""
-    if not task.designed or found.answer.allocation is None:
+    if not task.designed or found.allocation is None:
         return replace(found, order=None)
     if found.order is not None:
         return found
-    return replace(found, order=np.argsort(found.answer.allocation.burden, kind="stable"))
+    return replace(found, order=np.argsort(found.allocation.burden, kind="stable"))
 
 
 def _none_sustained(level: int, quantity: str, task: Task) -> LevelAnswer:
@@ -216,7 +210,7 @@ def _none_sustained(level: int, quantity: str, task: Task) -> LevelAnswer:
     wanted = Wanted(order=task.order, reserve=task.reserve, seed=task.seed)
     deadline = now + _EXPLAINING * max(0.0, task.deadline - now)
     freely = solve_level(task.instance.replace(budget=None), level, "pay", wanted, deadline)
-    paid = freely.answer.allocation
+    paid = freely.allocation
     if paid is not None and paid.bound > task.budget:
         return simultaneous_level.over_budget(
             task.instance, level, quantity, paid.bound, task.budget
