@@ -47,7 +47,10 @@ def rights(
     from mechopt.files.documents import dumps
 
     document = {"objective": table.objective, "rows": table.to_dicts()}
-    if out is not None:
+    if out is not None and out.suffix == ".csv":
+        table.write(out)
+        note(f"mechopt: wrote {out}", quiet=quiet)
+    elif out is not None:
         write_document(document, out)
         note(f"mechopt: wrote {out}", quiet=quiet)
     if plot is not None:

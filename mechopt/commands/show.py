@@ -360,6 +360,8 @@ def _largest(page: Page, plan: Plan) -> None:
         for user in top.tolist()
     ]
     page.table(("id", "burden", "payment", "cost", "utility", "stays"), rows)
+    if plan.instance.has_committed:
+        page.line("utility counts what the data committed cost, which is borne whatever is decided")
 
 
 def _top(burden: FloatArray, count: int) -> IntArray:

@@ -9,15 +9,16 @@ from typing import Annotated
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Argument, Option
 from mechopt.commands.output import emit
+from mechopt.errors import InvalidOption
 
 
 def verify(
     certificate: Annotated[Path, Argument(metavar="CERT", help="A certificate (.json).")],
+    terms: cli.Terms,
     problem: Annotated[
         Path | None,
         Option("--problem", metavar="FILE", help="The problem it must be about."),
     ] = None,
-    allow_outside: cli.AllowOutside = False,
     format: cli.FormatOption = cli.Format.TABLE,
 ) -> None:
     """Check a certificate in exact arithmetic, from the problem's data, without any solver.
@@ -30,11 +31,15 @@ def verify(
     from mechopt.checker import verify as check
     from mechopt.files import documents
 
+    if problem is None and terms != cli.Terms():
+        raise InvalidOption(
+            "--threshold, --share, --budget, …: complete the users of --problem FILE"
+        )
     document = documents.load(certificate)
     documents.kind_of(document, certificate, ("certificate",))
     try:
         facts = check(document)
-        if problem is not None and _data(problem, allow_outside) != document["problem"]:
+        if problem is not None and _data(problem, terms) != document["problem"]:
             raise Refuted(f"it is about another problem than {problem}")
     except Refuted as why:
         answer = {"verified": False, "why": str(why)}
@@ -50,10 +55,10 @@ def verify(
     raise SystemExit(status)
 
 
-def _data(path: Path, allow_outside: bool) -> object:
+def _data(path: Path, terms: cli.Terms) -> object:
     """The problem in a file as a certificate would spell it."""
     from mechopt.problem.exact_data import instance_data, population_data
     from mechopt.problem.instance import Instance
 
-    found = cli.Terms(allow_outside=allow_outside).problem(path)
+    found = terms.problem(path, quiet=True)
     return instance_data(found) if isinstance(found, Instance) else population_data(found)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, SkipValidation, Tag, create_model
 from pydantic import ValidationError as _ValidationError
 
-from mechopt.problem.fields import USER_FIELDS, UserField
+from mechopt.problem.fields import PER_USER, USER_FIELDS, UserField
 
 _Exact = Annotated[
     str,
@@ -322,12 +322,24 @@ def faults(model: type[BaseModel], document: dict[str, Any]) -> list[tuple[tuple
     return []
 
 
+_HOMES = {  # arguments in Python -> where they stand in a file
+    "provider_value": "provider.value",
+    "budget": "provider.budget",
+    "thresholds": "improvement.thresholds",
+    "shares": "improvement.shares",
+    "ids": "users.id",
+    "segments": "users.segments",
+}
+
+
 def _sentence(place: tuple[str, ...], fault: dict[str, Any]) -> str:
     spot = ".".join(place)
     if fault["type"] == "missing":
         return f"{spot}: is missing"
     if fault["type"] == "extra_forbidden":
-        return f"{spot}: is not a field of such a file"
+        home = _HOMES.get(place[-1], f"users.{place[-1]}" if place[-1] in PER_USER else "")
+        hint = f"; did you mean {home}?" if home and home != spot else ""
+        return f"{spot}: is not a field of such a file{hint}"
     if fault["type"] == "model_type":
         return f"{spot}: must be an object, got {str(fault['input'])[:40]!r}"
     message = fault["msg"].removeprefix("Input ")

@@ -42,6 +42,30 @@ LABELS = {
 }
 
 
+def write_rows(
+    path: str | PathLike[str], rows: Sequence[dict[str, Any]], names: Sequence[str], what: str
+) -> None:
+    """Write rows as .csv or .json, whole or not at all. Raises InvalidOption, OutputError."""
+    import csv
+    import io
+    import json
+
+    from mechopt.atomic import replacing
+
+    place = Path(path)
+    if place.suffix not in (".csv", ".json"):
+        raise InvalidOption(f"{place.name}: {what} is written as .csv or .json")
+    text = json.dumps(list(rows), indent=1) + "\n"
+    if place.suffix == ".csv":
+        buffer = io.StringIO()
+        table = csv.DictWriter(buffer, names, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        text = buffer.getvalue()
+    with replacing(place) as stream:
+        stream.write(text)
+
+
 @dataclass(frozen=True, eq=False)
 class Frontier(Sequence[dict[str, Any]]):
     """A table: one dict per value of `over`, ascending; `plans` has the plans of the rows (A1–A6).
@@ -107,25 +131,7 @@ class Frontier(Sequence[dict[str, Any]]):
 
     def write(self, path: str | PathLike[str]) -> None:
         """Write the rows as .csv or .json. Raises InvalidOption, OutputError."""
-        import csv
-        import io
-        import json
-
-        place = Path(path)
-        if place.suffix == ".json":
-            text = json.dumps(list(self.rows), indent=1) + "\n"
-        elif place.suffix == ".csv":
-            buffer = io.StringIO()
-            table = csv.DictWriter(buffer, [self.over, *COLUMNS], lineterminator="\n")
-            table.writeheader()
-            table.writerows(self.rows)
-            text = buffer.getvalue()
-        else:
-            raise InvalidOption(f"{place.name}: a frontier is written as .csv or .json")
-        from mechopt.atomic import replacing
-
-        with replacing(place) as stream:
-            stream.write(text)
+        write_rows(path, self.rows, [self.over, *COLUMNS], "a frontier")
 
     def plot(
         self,

@@ -73,6 +73,12 @@ class RightsTable:
         """The rows as plain dictionaries."""
         return [dict(row) for row in self.rows]
 
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write the rows as .csv or .json. Raises InvalidOption, OutputError."""
+        from mechopt.studies.frontier_table import write_rows
+
+        write_rows(path, self.to_dicts(), self.columns, "a table of rights")
+
     def __str__(self) -> str:
         titles = ("right", "protocol", "status", "share", "payments", "social cost", "would leave")
         lines = [titles]

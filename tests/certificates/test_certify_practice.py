@@ -6,6 +6,7 @@ import copy
 import json
 from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import checker
+from mechopt.cli import main
 from tests.practice_cases import case_in_sequence, random_case, solved
 
 F = Fraction
@@ -188,3 +190,15 @@ def test_what_has_no_proof_is_named() -> None:
     instance = people(5, unit=1)
     with pytest.raises(mo.NotSupported, match=r"unit.*posted-price"):
         mo.certify(instance, mo.solve(instance, "posted-price"))
+
+
+def test_a_certificate_is_held_against_a_table(tmp_path: Path, capfd: Any) -> None:
+    users, plan = tmp_path / "users.csv", tmp_path / "plan.json"
+    users.write_text("id,cost,value,capacity\na,1,6,10\nb,2,6,10\nc,4,6,10\n")
+    terms = ["--threshold", "10.5", "--unit", "1"]
+    assert main(["solve", str(users), *terms, "--exact", "--out", str(plan)]) == 0
+    proof = str(tmp_path / "plan.certificate.json")
+    assert main(["verify", proof, "--problem", str(users), *terms]) == 0
+    assert main(["verify", proof, "--problem", str(users), "--threshold", "10.5"]) == 3
+    assert main(["verify", proof, "--threshold", "10.5"]) == 2
+    assert "--problem FILE" in capfd.readouterr().err

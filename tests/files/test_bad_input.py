@@ -102,6 +102,10 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"users": 3}, "users: must be an object"),
         ({"kind": "instances"}, "kind is 'instances'; it must be one of"),
         ({"kind": None}, "kind is missing"),
+        (
+            {"provider_value": 3},
+            "provider_value: is not a field of such a file; did you mean provider.value?",
+        ),
         ({"schema_version": 2}, "schema_version 2 is newer than this mechopt reads (1)"),
         ({"schema_version": "1"}, "schema_version must be 1"),
         ({"schema_version": None}, "schema_version is missing"),

@@ -63,8 +63,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "r.json").read_text())
     assert {row["right"] for row in printed["rows"]} >= {"whole", "part", "excluded"}
-    assert main(["rights", str(path)]) == 0
+    assert main(["rights", str(path), "--out", str(tmp_path / "r.csv")]) == 0
     assert "social cost" in capsys.readouterr().out
+    lines = (tmp_path / "r.csv").read_text().splitlines()
+    assert lines[0].startswith("right,protocol,status,share,expenditure")
+    assert len(lines) == 1 + len(printed["rows"])
 
 
 def test_a_frontier_over_the_exclusion() -> None:
