@@ -20,7 +20,8 @@ from mechopt.known.sequential.points import Points
 from mechopt.problem.zones import Zones
 
 _STEPS = 120  # evaluations, at most
-_CLOSE = 3e-5  # relative: when the prices are good enough
+CLOSE = 3e-5  # relative: when the prices are good enough
+_FAR = 0.01  # of the bound: a cutoff further away says nothing about how good prices need to be
 _PIVOTS = 200  # of the program that chooses the next prices, at most
 _SHARED = 4  # rows whose keys may be one user, at most
 _TINY = 1e-11
@@ -183,13 +184,13 @@ def best_prices(
     *,
     cutoff: float = inf,
     deadline: float = inf,
-    close: float = _CLOSE,
+    close: float = CLOSE,
     room: float = 0.5,
     slack: float = 0.0,
 ) -> Value:
     """The best bound found; stops early once it exceeds `cutoff` (money).
 
-    :slack: of what is missing to the cutoff, how much may be left
+    :slack: of what is missing to the cutoff, or of a part of the bound, how much may be left
     :room: how far the prices may move at first, of typical ones
     """
     scale = _scale(task)
@@ -207,7 +208,8 @@ def best_prices(
         gain = upper - best.bound
         inside = bool((np.abs(prices - best.prices) < 0.999 * room * scale).all())
         enough = close * max(abs(best.bound), _NOTHING * scale[0] * task.zones.total)
-        if gain <= max(enough, slack * (cutoff - best.bound) if cutoff < inf else 0.0):
+        missing = min(cutoff - best.bound, _FAR * abs(best.bound))
+        if gain <= max(enough, slack * missing):
             if inside or room > 1e6:
                 break
             room *= 8

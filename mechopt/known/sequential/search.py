@@ -22,7 +22,7 @@ from mechopt.known.levels import LevelAnswer
 from mechopt.known.sequential.cutoffs import at_places, conflict, decided, sliced
 from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.points import Box, Points, points, within
-from mechopt.known.sequential.relaxation import Relaxation, Value, best_prices
+from mechopt.known.sequential.relaxation import CLOSE, Relaxation, Value, best_prices
 from mechopt.known.sequential.rounding import best_keys, plan_at
 from mechopt.known.sequential.task import Task, given_order
 from mechopt.problem.aims import MARGIN
@@ -32,8 +32,9 @@ _NODES = 400  # at most
 _WORK = 2e9  # points evaluated, at most
 # Users chosen again to complete a plan, and seconds for the MILP (and for making the plan milder).
 _TRIES = ((300, 0.5), (1000, 2.0))
-_SPARE = 2e-3  # of the longest burden: data beyond what the rows ask for
-_KEPT = 2e-3  # relative: a plan this close to what was promised is good enough
+_SPARES = (1.0, 2e-3, 0.3)  # of the longest burden: data beyond what the rows ask for
+_KEPT = 2e-3  # relative: a plan this close to what was promised is good enough …
+_GOOD = 1e-2  # … and one so close is not worth the effort of a larger core
 _FINISHING = 0.15  # of the time: to complete plans after the search
 _PROMISING = 12  # nodes that all are asked what plans they promise; later ones every other time
 _BALANCED = 1e-8  # relative: prices so good that the points chosen balance the rows
@@ -171,6 +172,8 @@ class Search:
         bound = 0.0 if parent is None else parent.value.bound
         room = _NEAR if parent is not None and parent.zones.rows == part.rows else 0.5
         start, task = None, self.task
+        # The first node with all rows in force is the bound if there is no time for more.
+        whole = first == 0 and parent is not None and parent.first > 0
         for _ in range(_SHRINKING):
             if same and parent is not None and parent.bounded is box:
                 grid, weight = parent.relaxation.points, parent.relaxation.weight
@@ -188,7 +191,8 @@ class Search:
                 cutoff=self.value,
                 deadline=task.deadline,
                 room=room,
-                slack=_SLACK,
+                slack=0.0 if whole else _SLACK,
+                close=_PRECISE if whole else CLOSE,
             )
             self.work += value.evaluations * grid.burden.size
             bounded, bound = box, max(bound, value.bound)
@@ -353,34 +357,34 @@ class Search:
         if promised >= self.value * (1 - _WORTH):
             self.promises.clear()
             return
-        value = best_prices(
-            found.relaxation,
-            found.value.prices,
-            deadline=task.deadline,
-            close=_BALANCED,
-            room=_NEAR,
-        )
         longest = self._longest(0, self.box)
         # With rows met exactly everything is a tie, and the recursion has to tell subsets apart.
-        spares = (_SPARE * longest, longest) if found.relaxation.zones.rows > 1 else (0.0,)
+        spares = _SPARES if found.relaxation.zones.rows > 1 else (0.0,)
+        start = found.value.prices
         for (core, seconds), spare in product(_TRIES, spares):
             left = min(seconds, 0.3 * (task.deadline - perf_counter()))
             if left <= 0:
                 return
+            more = replace(found.relaxation, asked=found.relaxation.asked + spare * longest)
+            value = best_prices(more, start, deadline=task.deadline, close=_BALANCED, room=_NEAR)
+            start = value.prices
+            if value.bound >= self.value:
+                continue
             candidate = plan_at(
-                replace(found.relaxation, asked=found.relaxation.zones.gap),
+                replace(more, asked=more.zones.gap),
                 value,
                 found.keys,
                 designed=task.designed,
                 time_limit=left,
                 deadline=task.deadline,
                 core_size=core,
-                spare=spare,
+                spare=spare * longest,
             )
             if candidate is not None:
                 until = min(perf_counter() + left, task.deadline)
                 self.best = improved(task, candidate, self.best, until)
-            if self.value <= promised * (1 + _KEPT):
+            last = spare == spares[-1]
+            if self.value <= promised * (1 + (_GOOD if last else _KEPT)):
                 return
 
 
