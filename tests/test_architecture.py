@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import mechopt
+from mechopt import registry
 
 ROOT = Path(mechopt.__file__).parent
 GROUND = {"errors", "status", "arrays", "tolerances", "memory", "atomic", "draws", "words", "doors"}
@@ -48,6 +50,13 @@ MAY_NAME = {
 MOST_LINES = 450  # of a module
 MOST_MODULES = 20  # in a folder
 MOST_LOOSE = 14  # at the root
+MOST_CODE = 60  # lines of a function, its docstring not counted; "(Long because …)" gives a reason
+MOST_ARGUMENTS = 6  # of a function, but for options that a user says one by one
+# The game as plain arrays, one to a symbol of the model; and what the steps of one search turn on.
+IN_SYMBOLS = {
+    *("from_arrays", "sequential_outcome", "sequential_everyone_stays", "simultaneous_slack"),
+    *("payment_needed", "best_prices", "plan_at"),
+}
 
 
 def modules() -> dict[str, Path]:
@@ -177,3 +186,59 @@ def reachable(module: str, imports: dict[str, set[str]]) -> set[str]:
             found.add(target)
             todo.append(target)
     return found
+
+
+def functions() -> Iterator[tuple[str, str, ast.FunctionDef]]:
+    """(module, where, function) of every function and method."""
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                yield module, f"{module}: {node.name}, line {node.lineno}", node
+
+
+def test_functions_are_short_or_say_why_not() -> None:
+    long = []
+    for _, where, function in functions():
+        docstring = ast.get_docstring(function) or ""
+        lines = (function.end_lineno or 0) - function.lineno + 1
+        if docstring:
+            lines -= (function.body[0].end_lineno or 0) - function.body[0].lineno + 1
+        if lines > MOST_CODE and "(Long because" not in docstring:
+            long.append(f"{where}: {lines} lines")
+    assert not long, "split, or say why in the docstring: " + ", ".join(long)
+
+
+def test_what_travels_together_is_one_object() -> None:
+    """A user says options one by one: of public names, mechanisms, models, families, commands."""
+    said = ("commands.", "formulations.", "cases.generators", "cases.population_families")
+    registered = {place for kinds in registry.MECHANISMS.values() for place in kinds.values()}
+    crowded = []
+    for module, where, function in functions():
+        arguments = function.args
+        number = sum(map(len, (arguments.posonlyargs, arguments.args, arguments.kwonlyargs)))
+        number -= bool(arguments.args) and arguments.args[0].arg in ("self", "cls")
+        public = function.name in ("__init__", *mechopt.__all__, *IN_SYMBOLS, "from_samples")
+        public |= (module, function.name) == ("mechopt.files", "write")
+        public |= f"{module}:{function.name}" in registered
+        public |= module.removeprefix("mechopt.").startswith(said)
+        if not public and number > MOST_ARGUMENTS:
+            crowded.append(f"{where}: {number} arguments")
+    assert not crowded, "hand on an object: " + ", ".join(crowded)
+
+
+def test_tolerances_have_names() -> None:
+    """Nothing as small as a tolerance stands bare in a function; coefficients of a series may."""
+    bare = []
+    for module, path in modules().items():
+        if module in ("mechopt.draws",) or module.startswith("mechopt.checker"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                bare += [
+                    f"{module}, line {one.lineno}: {one.value}"
+                    for one in ast.walk(node)
+                    if isinstance(one, ast.Constant)
+                    and isinstance(one.value, float)
+                    and 0 < one.value < 1e-4
+                ]
+    assert not bare, "name it in tolerances.py, or beside what it is for: " + ", ".join(bare)

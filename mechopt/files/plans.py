@@ -284,11 +284,16 @@ def table(plan: Plan, *, people: bool = False, only_asked: bool = False) -> dict
     return found
 
 
+_SIZES = 1e-200, 1e200  # of numbers whose digits can be counted by powers of ten
+
+
 def _twelve_digits(column: FloatArray) -> FloatArray:
     """Numbers without the last digits of their rounding: 8.05 for 8.049999999999999."""
     size = np.abs(column)
     with np.errstate(divide="ignore"):
-        place = np.where((size > 1e-200) & (size < 1e200), 11 - np.floor(np.log10(size)), 0.0)
+        place = np.where(
+            (size > _SIZES[0]) & (size < _SIZES[1]), 11 - np.floor(np.log10(size)), 0.0
+        )
     scale = 10.0 ** np.clip(place, 0, 22)  # powers that a float has exactly
     return np.where(place > 0, np.round(column * scale) / scale, column)
 

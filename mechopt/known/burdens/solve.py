@@ -85,6 +85,14 @@ def solve(
     )
     wanted.lowest(instance)
     losses = {"dropout": dropout, "shock": shock, "confidence": confidence}
+    return _by_road(instance, wanted, losses, known)
+
+
+def _by_road(
+    instance: Instance, wanted: Wanted, losses: dict[str, Any], known: dict[Any, Any] | None
+) -> Plan:
+    """The plan by the road for what is asked; options that do not go together are refused."""
+    protocol, method, reserve = wanted.protocol, wanted.method, wanted.reserve
     drop_outs = any(loss is not None for loss in losses.values())
     if instance.has_committed:
         return _on_committed(instance, wanted, losses)

@@ -75,7 +75,7 @@ def _solve_order(
         limit = max(deadline - perf_counter(), 0.1)
         model = _Model(task, order, strict)
         found = highs.solve(
-            model.program(quantity, budget, ask), time_limit=limit, mip_rel_gap=1e-9
+            model.program(quantity, budget, ask), time_limit=limit, mip_rel_gap=tolerances.MILP
         )
         if found.status is Status.INFEASIBLE:
             return None, inf, True
@@ -86,7 +86,7 @@ def _solve_order(
         if plan is not None:
             return plan, least, found.status is Status.OPTIMAL
         if fault == "crossing":
-            ask += 1e-6  # the solver took a probability just short of what is asked
+            ask += tolerances.SOLVER  # the solver took a probability just short of what is asked
         else:
             strict = _STRICT  # a tie was decided as the game does not
             least = -inf  # what is proved from here on is of the strict model
@@ -321,7 +321,7 @@ class _Model:
             paid = np.array([x[column] for column in self.pay])
             cost = self.instance.cost_of(lifted)
             least = task.payments(lifted, task.gain)
-            slack = 1e-9 * np.maximum(cost, task.gain) + 2 * _LIFT * cost
+            slack = tolerances.MONEY * np.maximum(cost, task.gain) + 2 * _LIFT * cost
             payment = np.minimum(payment, np.maximum(paid + slack, least))
             if practice is not None and practice.step > 0:
                 near = multiples(np.rint(payment / practice.step), practice.step)
@@ -338,7 +338,7 @@ class _Model:
         """Burdens (n,) of a solver a little raised, so that no row is short; as may be asked."""
         practice, (low, high) = self.instance.practice, self.task.range
         lifted = np.minimum(burden * (1 + _LIFT), high)
-        lifted[burden <= 1e-9 * self.task.threshold] = 0.0
+        lifted[burden <= tolerances.DATA * self.task.threshold] = 0.0
         if practice is None:
             return lifted
         lifted = np.where(lifted > 0, np.maximum(lifted, low), 0.0)
@@ -366,7 +366,7 @@ def _chances(task: Task, inside: Any, stay: int, user: int | None) -> FloatArray
     n = inside.shape[1]
     there = (stay >> np.arange(n)) & 1 == 1
     found = np.zeros(len(inside))
-    kept = 1.0 if user is None else max(1 - float(task.hazards.mean[user]), 1e-300)
+    kept = 1.0 if user is None else max(1 - float(task.hazards.mean[user]), tolerances.TINY)
     for prior, hazard in task.hazards.states:
         left = np.where(there, 1 - hazard, 0.0)
         weight = prior

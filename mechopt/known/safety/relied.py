@@ -110,7 +110,7 @@ def _row(
         (law,) = laws_of_loss(size, hazard, np.array([top]))
         places = np.arange(top + 1)
         low, high = law.bounds(places)
-        doubt = float((high - low).max()) + 1e-12
+        doubt = float((high - low).max()) + tolerances.REACH
         if doubt > _DOUBT:
             return None
         above += chance * 2 * doubt * float(size.sum())

@@ -24,6 +24,7 @@ from mechopt.known.safety.task import Safe, Task
 
 _TURNS = 2  # plans that rely on what held users in the plan before
 _HALVINGS = 10
+_CLOSE = 1e-7  # of T: how near the two totals are between which the search ends
 _MARGIN = 7e-4  # how much more than asked, where the probability is bracketed only
 _TRIES = 4
 
@@ -105,7 +106,7 @@ def _least_safe(
             return task.priced(burden, quantity, found)
         if total >= high:
             return None
-        low, margin = total, 2 * max(margin, found.high - found.low, 1e-6)
+        low, margin = total, 2 * max(margin, found.high - found.low, tolerances.SOLVER)
     burden, found = at(high, fine)
     return task.priced(burden, quantity, found) if task.is_safe(found) else None
 
@@ -127,7 +128,7 @@ def _least_total(
     guess = _normal_total(task, burden, low, high, goal)
     for step in range(_HALVINGS):
         late = step >= 3 and perf_counter() > deadline  # sooner there would be no answer
-        if high - low <= 1e-7 * task.threshold or late:
+        if high - low <= _CLOSE * task.threshold or late:
             break
         total = min(max(guess, low), high)
         found = crossing(total)
@@ -138,7 +139,9 @@ def _least_total(
                 break
         else:
             low = total
-        turn = beyond * max(found.spread, 1e-9 * task.threshold) / _density(task.confidence)
+        turn = (
+            beyond * max(found.spread, tolerances.DATA * task.threshold) / _density(task.confidence)
+        )
         guess = total - turn if step < 3 else (low + high) / 2
         if not low < guess < high:
             guess = (low + high) / 2
@@ -160,7 +163,7 @@ def _normal_total(task: Task, burden: FloatArray, low: float, high: float, goal:
     removed = task.instance.removable * burden / max(arrays.exact_sum(burden), tolerances.TINY)
     states = []
     for chance, hazard in task.hazards.states:
-        spread = sqrt(float((hazard * (1 - hazard) * removed**2).sum())) + 1e-12
+        spread = sqrt(float((hazard * (1 - hazard) * removed**2).sum())) + tolerances.REACH
         third = float((hazard * (1 - hazard) * (1 - 2 * hazard) * removed**3).sum())
         states.append((chance, float((hazard * removed).sum()), spread, third / spread**3))
     for _ in range(50):

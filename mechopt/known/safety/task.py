@@ -82,7 +82,7 @@ class Task:
             return np.zeros(instance.n), instance.capacity
         low, high = practice.range(instance.capacity)
         low = np.where(practice.required, np.maximum(low, MARGIN * self.threshold), low)
-        return low, np.where(low <= high * (1 + 1e-12), high, 0.0)
+        return low, np.where(low <= high * (1 + tolerances.REACH), high, 0.0)
 
     @cached_property
     def unbudgeted(self) -> Instance:
