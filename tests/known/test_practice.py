@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 import mechopt as mo
 from mechopt.known.practice import few
@@ -440,6 +442,55 @@ def test_a_least_amount_beyond_all_numbers_leaves_the_others() -> None:
     without = mo.solve(instance.replace(least=1, fixed=[0, None, None]))
     assert plan.status == without.status == "optimal"
     assert plan.objective == pytest.approx(without.objective)
+
+
+def test_a_contact_for_everybody_asked_is_counted_in_whole_people() -> None:
+    """The relaxation asks a fraction of the last person; most give without payment."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        cost, value = np.round(rng.uniform(0.2, 2, 100), 2), np.round(rng.uniform(0, 12, 100), 1)
+        capacity = rng.integers(4, 12, 100).astype(float)
+        instance = mo.Instance(
+            cost=cost, value=value, capacity=capacity, thresholds=[round(capacity.sum() / 2)],
+            least=3, contact_cost=0.5,
+        )  # fmt: skip
+        plan = mo.solve(instance, objective="expenditure", time_limit=20)
+        assert plan.status == "optimal"
+        assert plan.objective == (31.0, 30.5, 27.5)[seed]
+
+
+def test_no_bound_of_whole_people_is_above_a_plan() -> None:
+    """Few people without units, every subset of those asked by a linear program."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(3, 8))
+        capacity = rng.integers(2, 6, n).astype(float)
+        cost, gain = rng.integers(1, 9, n) / 4, rng.integers(0, 5, n) / 2
+        contact, least = rng.integers(0, 5, n) / 4, rng.integers(0, 3, n).astype(float)
+        goal = float(max(1, round(capacity.sum() * rng.uniform(0.3, 0.9))))
+        best = np.inf
+        for asked in itertools.product([False, True], repeat=n):
+            some = np.flatnonzero(asked)
+            if capacity[some].sum() < goal or not some.size:
+                continue
+            found = scipy.optimize.linprog(  # burdens, then payments
+                np.r_[np.zeros(some.size), np.ones(some.size)],
+                A_ub=np.vstack([
+                    np.r_[-np.ones(some.size), np.zeros(some.size)],
+                    np.hstack([np.diag(cost[some]), -np.eye(some.size)]),
+                ]),
+                b_ub=np.r_[-goal, gain[some]],
+                bounds=[*zip(least[some], capacity[some]), *[(0, None)] * some.size],
+            )  # fmt: skip
+            if found.status == 0:
+                best = min(best, found.fun + contact[some].sum())
+        instance = mo.Instance(
+            cost=cost, value=gain, capacity=capacity, thresholds=[goal], least=least,
+            contact_cost=contact,
+        )  # fmt: skip
+        plan = mo.solve(instance, objective="expenditure", protocol="none")
+        assert plan.status == "optimal", seed
+        assert plan.objective == pytest.approx(best, abs=1e-8), seed
 
 
 def test_groups_that_together_are_too_few_are_named_with_what_is_short() -> None:

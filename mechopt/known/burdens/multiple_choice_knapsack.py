@@ -3,9 +3,10 @@
 min Σ f_i(x_i) s.t. Σ x_i = P (and Σ need_i ≤ budget), f_i piecewise linear with gaps and jumps
 (`LevelCurves`). The LP relaxation (`knapsack_relaxation`) leaves at most one user, two with a
 budget, between points that the curve does not connect. Choosing a connected piece for that user,
-the pieces of all users are taken by slope: a plan. What gap remains is closed by branch and bound
-over the users whose reduced costs leave a choice; each branch removes points of one user, or bounds
-how many of several alike users are above a gap.
+the pieces of all users are taken by slope: a plan. What gap remains is closed by the number of
+users asked being whole (`whole_number`), or by branch and bound over the users whose reduced costs
+leave a choice; each branch removes points of one user, or bounds how many of several alike users
+are above a gap.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
 from mechopt.known import allocation
 from mechopt.known.burdens.knapsack_relaxation import Knapsack, Relaxed, relax
 from mechopt.known.burdens.level_curves import LevelCurves
+from mechopt.known.burdens.whole_number import count_bound
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +54,12 @@ def minimise(problem: Knapsack, *, accuracy: float, deadline: float) -> Choice:
     best = replace(best, data_price=root.data_price, budget_price=root.budget_price)
     if not root.splits or best.value - root.bound <= accuracy:
         return replace(best, bound=min(best.value, root.bound))
+    least = count_bound(problem, root, best.value - 0.5 * accuracy)
+    if best.value - least <= accuracy:
+        return replace(best, bound=min(best.value, least))
     core, fixed, offset = _core(problem, root, best.value - root.bound)
     found = _branch(core, best.value - offset, accuracy, deadline)
-    bound = max(root.bound, min(found.bound + offset, best.value))
+    bound = max(least, min(found.bound + offset, best.value))
     if found.burden is not None:
         best = replace(best, burden=found.burden + fixed, value=found.value + offset)
     return replace(best, bound=min(bound, best.value), nodes=found.nodes)
