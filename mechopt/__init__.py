@@ -31,7 +31,7 @@ _PUBLIC = {
     "simulate_withdrawal": "mechopt.withdrawal.mistakes",
     "crossing": "mechopt.dropouts",
     "Crossing": "mechopt.dropouts",
-    "audit": "mechopt.audits.plans",
+    "audit": "mechopt.audits.answers",
     "certify": "mechopt.certificates.certify",
     "Certificate": "mechopt.certificates.certify",
     "read": "mechopt.files",
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from mechopt.answer.mechanism import DirectMechanism as DirectMechanism
     from mechopt.answer.offer import PostedOffer as PostedOffer
     from mechopt.answer.plan import Plan as Plan
-    from mechopt.audits.plans import audit as audit
+    from mechopt.audits.answers import audit as audit
     from mechopt.campaign.replay import update as update
     from mechopt.campaign.state import Campaign as Campaign
     from mechopt.campaign.store import append_event as append_event

@@ -20,7 +20,7 @@ from time import perf_counter
 import numpy as np
 
 import mechopt as mo
-from mechopt.private.direct.metrics import state_values
+from mechopt.private.direct.expectations import state_values
 from mechopt.private.worst_law import probability
 from mechopt.problem.discretise import confidence_radius, from_observations
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray
+from mechopt.audits.verdict import Audit, Violation
 from mechopt.errors import InvalidPlan
 from mechopt.problem.population import Population
 from mechopt.problem.states import StateSpace
@@ -26,7 +27,6 @@ from mechopt.withdrawal.mechanisms import small_first
 
 if TYPE_CHECKING:
     from mechopt.answer.mechanism import DirectMechanism
-    from mechopt.audits.plans import Audit
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,6 @@ class Family:
 
 def audit_mechanism(population: Population, mechanism: DirectMechanism) -> Audit:
     """Check every row; see `mechopt.audit`. InvalidPlan if the mechanism has another population."""
-    from mechopt.audits.plans import Audit, Violation
-
     made_for = mechanism.population
     if made_for != population and made_for.n == len(made_for.groups):  # users of a group each alone
         population = population.individual()

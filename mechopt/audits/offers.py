@@ -11,7 +11,8 @@ from mechopt import tolerances
 from mechopt.answer.bracket import Bracket
 from mechopt.answer.offer import PostedOffer
 from mechopt.arrays import FloatArray
-from mechopt.audits.plans import Audit, Violation, audit
+from mechopt.audits.plans import audit_plan
+from mechopt.audits.verdict import Audit, Violation
 from mechopt.errors import InvalidPlan
 from mechopt.problem.population import Group, Population
 
@@ -183,7 +184,7 @@ def audit_bracket(population: Population, bracket: Bracket) -> Audit:
             ]
         )
         plan = certain.assign(reports)
-        checked = audit(plan.instance, plan)
+        checked = audit_plan(plan.instance, plan)
         for tag, count in checked.rows.items():
             rows[tag] = rows.get(tag, 0) + count
         found += [

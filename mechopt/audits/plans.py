@@ -6,11 +6,9 @@ by how much. Tags are those of the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from math import fsum
-from typing import Any
 
 import numpy as np
 
@@ -18,100 +16,11 @@ from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.audits import practice
+from mechopt.audits.verdict import SHORT, Audit, Violation
 from mechopt.dropouts import crossing
-from mechopt.errors import InvalidOption, InvalidPlan
+from mechopt.errors import InvalidPlan
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
-
-_SHORT = "the total is short of the first threshold by {:g}"
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One row that does not hold: equation tag, where, and by how much (data or money).
-
-    :cause: what rows of the same kind have in common, in words
-    """
-
-    tag: str
-    where: str
-    amount: float
-    message: str
-    cause: str = ""
-
-
-@dataclass(frozen=True)
-class Audit:
-    """The verdict on an answer.
-
-    :rows: equation tag -> how many rows were checked
-    :worst: equation tag -> the largest violation found there, in the row's unit (0 if none)
-    """
-
-    violations: tuple[Violation, ...] = ()
-    rows: Mapping[str, int] = field(default_factory=dict)
-    worst: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every row holds."""
-        return not self.violations
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __str__(self) -> str:
-        checked = ", ".join(f"{tag} {count:,}" for tag, count in self.rows.items())
-        if self.ok:
-            return f"audit passed: every row holds (rows: {checked})"
-        lines = [f"audit failed: {len(self.violations)} rows do not hold (rows checked: {checked})"]
-        lines += [f"  {line}" for line in self.causes()]
-        return "\n".join(lines)
-
-    def causes(self) -> list[str]:
-        """One line per cause, in words: what all else follows from first, then by tag."""
-        kinds: dict[tuple[str, str], list[Violation]] = {}
-        for broken in self.violations:
-            kinds.setdefault((broken.tag, broken.cause or broken.message), []).append(broken)
-        short = ("A1", _SHORT) in kinds
-        lines = []
-        for (tag, _), rows in sorted(kinds.items(), key=lambda kind: kind[0][0] != "A1"):
-            worst = max(rows, key=lambda row: row.amount)
-            said = f"({tag}) {worst.where}: {worst.message}"
-            if len(rows) > 1:
-                said = f"({tag}) {len(rows):,} rows, the worst {worst.where}: {worst.message}"
-            follows = short and tag == "A6"
-            lines.append(said + (", which follows from the first line" if follows else ""))
-        return lines
-
-
-def audit(problem: Any, answer: Any) -> Audit:
-    """Check `answer` against `problem`: a Plan against its Instance, others a Population (A1–D7).
-
-    Tolerances: data totals none (X ≥ T must hold exactly); capacities and money relative
-    `tolerances.DATA` and `tolerances.MONEY`. Raises InvalidPlan if the two do not match in size.
-    """
-    if isinstance(problem, Instance) and isinstance(answer, Plan):
-        return _audit_plan(problem, answer)
-    from mechopt.answer.bracket import Bracket
-    from mechopt.answer.mechanism import DirectMechanism
-    from mechopt.answer.offer import PostedOffer
-    from mechopt.audits.mechanisms import audit_mechanism
-    from mechopt.audits.offers import audit_bracket, audit_offer
-    from mechopt.problem.population import Population
-
-    if isinstance(problem, Population):
-        if isinstance(answer, DirectMechanism):
-            return audit_mechanism(problem, answer)
-        if isinstance(answer, PostedOffer):
-            return audit_offer(problem, answer)
-        if isinstance(answer, Bracket):
-            return audit_bracket(problem, answer)
-    raise InvalidOption(
-        f"audit: cannot hold a {type(answer).__name__} against a {type(problem).__name__}; "
-        "expected an Instance and a Plan, or a Population and a DirectMechanism, PostedOffer or "
-        "Bracket"
-    )
 
 
 class _Ledger:
@@ -147,7 +56,7 @@ class _Ledger:
         return Audit(tuple(self.violations), self.rows, self.worst)
 
 
-def _audit_plan(instance: Instance, plan: Plan) -> Audit:
+def audit_plan(instance: Instance, plan: Plan) -> Audit:
     if plan.burden is None or plan.payment is None:
         return Audit()
     if plan.burden.size != instance.n:
@@ -221,7 +130,7 @@ def _nothing_reached(
     ledger.users("A6", payment, 0 * burden, "is promised {:g}, but no threshold is reached")
     if not (burden > given).any():
         return
-    ledger.one("A1", short, _SHORT)
+    ledger.one("A1", short, SHORT)
     if short > 0:
         text = (
             f"{fsum(burden.tolist()):,.10g} of {float(instance.thresholds[0]):,.10g} data: "

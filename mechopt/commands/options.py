@@ -375,9 +375,9 @@ def _as_option(problem: str) -> str:
 
 def is_users(path: Path) -> bool:
     """Whether this is a table without burdens, so no plan."""
-    from mechopt.files import documents, tables
+    from mechopt.files import documents, opening, tables
 
-    return documents.suffix(path) in tables.SUFFIXES and "burden" not in tables.opened(path).names
+    return documents.suffix(path) in tables.SUFFIXES and "burden" not in opening.opened(path).names
 
 
 def kind_of(thing: Any) -> str:

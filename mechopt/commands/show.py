@@ -18,7 +18,7 @@ from mechopt.errors import NotSupported, TooLarge
 from mechopt.withdrawal.metrics import pivotal, totals
 
 if TYPE_CHECKING:
-    from mechopt.audits.plans import Audit
+    from mechopt.audits.verdict import Audit
     from mechopt.withdrawal.check import WithdrawalReport
 
 _TOP = 10  # largest burdens shown

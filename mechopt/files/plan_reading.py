@@ -13,7 +13,7 @@ from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.atomic import STANDARD
 from mechopt.errors import InvalidFile, InvalidPlan
-from mechopt.files import documents, instances, tables
+from mechopt.files import documents, instances, opening, tables
 from mechopt.files.plans import COLUMNS, DERIVED, HEAD, side
 from mechopt.problem import numbers
 from mechopt.problem.instance import Instance
@@ -117,7 +117,7 @@ def read_table(
 
     Users who are not listed are asked for nothing; the plan's `notes` say so.
     """
-    source = source or tables.opened(path)
+    source = source or opening.opened(path)
     beside = side(path)
     if about is None and str(path) not in STANDARD and beside.is_file():
         about = documents.load(beside)

@@ -1,7 +1,7 @@
 """Tables in files: which columns they have, whatever their header looks like, and every fault.
 
-`opened` reads a header once; `Opened.read` then gives the columns of a `Layout`. How cells are
-stored is the business of `csv_tables`, `arrow_tables` and `sheets`.
+A header is read once (`opening.opened`); `Opened.read` then gives the columns of a `Layout`. How
+cells are stored is the business of `csv_tables`, `arrow_tables` and `sheets`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from mechopt.errors import InvalidFile, InvalidInput, InvalidOption
-from mechopt.files import documents
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
 NAMES = ".csv, .parquet or .xlsx"  # how messages call them
@@ -176,31 +175,6 @@ class Opened(ABC):
 def plain(heading: str) -> str:
     """A heading as one word: blanks, case and hyphens do not matter."""
     return re.sub(r"[\s_\-]+", "_", heading.strip().strip("\ufeff")).strip("_").casefold()
-
-
-def opened(path: Path, found: bytes | None = None) -> Opened:
-    """The table at `path`, its header read; `found` is its content, if that has been read.
-
-    InvalidFile if it cannot be read as a table, NotSupported if a library for it is missing.
-    """
-    kind = documents.suffix(path)
-    if kind == ".parquet" and found is None:
-        from mechopt.files import arrow_tables
-
-        return arrow_tables.opened(path, None)
-    if found is None:
-        found = documents.content(path, LARGEST_TABLE)
-    if found[:4] == b"PAR1":
-        from mechopt.files import arrow_tables
-
-        return arrow_tables.opened(path, found)
-    if kind == ".xlsx" or found[:4] == b"PK\x03\x04":
-        from mechopt.files import sheets
-
-        return sheets.opened(path, found)
-    from mechopt.files import csv_tables
-
-    return csv_tables.opened(path, found)
 
 
 def refuse_title(path: Path, first: str, line: int) -> None:

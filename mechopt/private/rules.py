@@ -16,7 +16,7 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.private.direct.metrics import expectations
+from mechopt.private.direct.expectations import expectations
 from mechopt.problem import cost_curves as curves
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.group import Group

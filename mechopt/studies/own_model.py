@@ -207,9 +207,9 @@ def _own_rows(model: Any, source: Source) -> list[dict[str, Any]]:
 
 def _checked(plan: Plan) -> Plan:
     """`plan`, or without its numbers if a row of ours (or of yours) does not hold."""
-    from mechopt.audits.plans import audit
+    from mechopt.audits.plans import audit_plan
 
-    verdict = audit(plan.instance, plan)
+    verdict = audit_plan(plan.instance, plan)
     broken = [row["name"] for row in plan.details["own_rows"] if not row["holds"]]
     if verdict.ok and not broken:
         return plan

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mechopt as mo
-from mechopt.files import csv_tables, documents, replacing, tables
+from mechopt.files import csv_tables, documents, opening, replacing, tables
 from mechopt.files.plans import COLUMNS
 from mechopt.problem import numbers
 
@@ -395,7 +395,7 @@ def test_no_id_is_written_as_a_formula(tmp_path: Path) -> None:
     with open(tmp_path / "plan.csv", newline="") as stream:
         cells = [row["id"] for row in csv.DictReader(stream)]
     assert all(cell[0] not in "=+-@" for cell in cells)
-    found = tables.opened(tmp_path / "plan.csv").read(COLUMNS)
+    found = opening.opened(tmp_path / "plan.csv").read(COLUMNS)
     assert found.columns["id"].tolist() == names
 
 

@@ -138,7 +138,7 @@ def in_fractions(plan: Plan, wanted: Wanted) -> Plan:
     lost = 2 * tolerances.rounding(instance.n) * float(instance.thresholds[-1])
     if plan.status is Status.FEASIBLE and not ((taken > 0) & (taken <= lost)).any():
         return plan
-    from mechopt.audits.plans import audit
+    from mechopt.audits.plans import audit_plan
     from mechopt.exact.prices import LevelProblem
 
     provider = _provider(instance, wanted)
@@ -169,4 +169,4 @@ def in_fractions(plan: Plan, wanted: Wanted) -> Plan:
         reason="",
         details={**plan.details, "found_by": "fractions"},
     )
-    return exact if audit(instance, exact).ok else plan
+    return exact if audit_plan(instance, exact).ok else plan

@@ -9,8 +9,8 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray
+from mechopt.private.direct.expectations import expectations
 from mechopt.private.direct.layout import Layout
-from mechopt.private.direct.metrics import expectations
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
 from mechopt.status import Status

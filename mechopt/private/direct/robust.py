@@ -25,9 +25,9 @@ from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.private.direct import arrays as direct_arrays
+from mechopt.private.direct.expectations import state_values
 from mechopt.private.direct.extract import AUDIT, extract, verified
 from mechopt.private.direct.layout import EXPECTATION
-from mechopt.private.direct.metrics import state_values
 from mechopt.private.direct.optimise import (
     MIP_SETTINGS,
     SETTINGS,

@@ -10,7 +10,7 @@ import numpy as np
 
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.errors import NotSupported
-from mechopt.private.direct.metrics import state_values
+from mechopt.private.direct.expectations import state_values
 from mechopt.private.direct.optimise import optimise
 from mechopt.problem.population import Population
 from mechopt.status import Status
