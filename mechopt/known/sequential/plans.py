@@ -34,7 +34,7 @@ from mechopt.withdrawal.sequential import final_levels, follow
 from mechopt.withdrawal.stage import Stage
 
 _PIECES = 3_000_000  # of the recursion for one candidate; beyond, it is dropped …
-_PER_SECOND = 100_000  # … as it is if there is no time for so many
+_PER_SECOND, _PER_USER = 500_000, 3e-5  # … as it is if there is no time for so many
 _REPAIRED = 30  # users up to which unstable plans are repaired by extra payments
 
 
@@ -125,7 +125,8 @@ def _milder(task: Task, candidate: Candidate, *, everyone: bool) -> Iterator[Can
 
 def _affordable(task: Task) -> int:
     """Pieces of the recursion for which there is time."""
-    return min(_PIECES, int(_PER_SECOND * max(0.0, task.deadline - perf_counter())))
+    left = task.deadline - perf_counter() - _PER_USER * task.instance.n
+    return min(_PIECES, int(_PER_SECOND * max(0.0, left)))
 
 
 def _levels_after(stage: Stage, movers: IntArray, most: int) -> IntArray:

@@ -116,10 +116,11 @@ def _by_zones(
     """The zone relaxation's bound and plans (F12); users who are keys to several levels first."""
     until = perf_counter() + _QUICK * max(0.0, task.deadline - perf_counter())
     if not task.instance.has_exclusion:
-        for candidate in key_users(task):
-            best = improved(task, candidate, best, until)
-            if perf_counter() > until:
-                break
+        for patience in (0.0, until):  # first as they are, then milder
+            for candidate in key_users(task):
+                best = improved(task, candidate, best, patience)
+                if perf_counter() > until:
+                    break
     now = perf_counter()
     own = task.deadline - (_ELSEWHERE * max(0.0, task.deadline - now) if task.designed else 0.0)
     search = Search(replace(task, deadline=own), best, bound)
