@@ -19,6 +19,7 @@ from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.known.sequential.points import Box
 from mechopt.known.sequential.relaxation import Relaxation, Value, reduced_weight
+from mechopt.known.sequential.task import Task, given_order
 from mechopt.problem.aims import MARGIN
 
 _SLICES = 8  # of every row's range
@@ -28,6 +29,20 @@ _CAPPED = 8  # users per key whose additional cost is cut to that of the next
 def places(box: Box, burden: FloatArray) -> FloatArray:
     """Where users come in the order, given what they are asked for, (n,)."""
     return burden if box.place is None else box.place.astype(float)
+
+
+def whole_box(task: Task, rows: int) -> Box:
+    """The box of a task's order, with every place open."""
+    nothing, everything = np.zeros(rows), np.full(rows, inf)
+    order = given_order(task)
+    if order is not None:
+        place = np.empty(order.size, dtype=np.int64)
+        place[order] = np.arange(order.size)
+        return Box("given", nothing - 1, np.full(rows, float(order.size)), place)
+    if task.designed:
+        return Box("designed", nothing, everything)
+    most = float(task.instance.capacity.max())
+    return Box(task.order, nothing, np.full(rows, most))
 
 
 def conflict(task: Relaxation, box: Box, value: Value, row: int) -> tuple[float, float] | None:

@@ -9,6 +9,7 @@ the order. Every node is a Lagrangian bound; the least bound of the open nodes h
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count, product
 from math import inf
@@ -19,33 +20,28 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.known.levels import LevelAnswer
-from mechopt.known.sequential.cutoffs import at_places, conflict, decided, sliced
+from mechopt.known.sequential.cutoffs import at_places, conflict, decided, sliced, whole_box
 from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.points import Box, Points, points, within
 from mechopt.known.sequential.relaxation import CLOSE, Relaxation, Value, best_prices
 from mechopt.known.sequential.rounding import best_keys, plan_at
-from mechopt.known.sequential.task import Task, given_order
+from mechopt.known.sequential.task import Task
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.zones import Zones, zones
 
-_NODES = 400  # at most
-_WORK = 2e9  # points evaluated, at most
+_NODES, _WORK = 1000, 2e9  # nodes and points evaluated, at most
 # Users chosen again to complete a plan, and seconds for the MILP (and for making the plan milder).
 _TRIES = ((300, 0.5), (1000, 2.0))
-_SPARES = (1.0, 2e-3, 0.3)  # of the longest burden: data beyond what the rows ask for
-_KEPT = 2e-3  # relative: a plan this close to what was promised is good enough …
-_GOOD = 1e-2  # … and one so close is not worth the effort of a larger core
+_SPARES = 0.3, 0.2, 0.1, 2e-3  # of the longest burden: data beyond what the rows ask for
+_KEPT, _GOOD = 2e-3, 2e-2  # relative: so close to what was promised a plan will do (several rows)
 _FINISHING = 0.15  # of the time: to complete plans after the search
 _PROMISING = 12  # nodes that all are asked what plans they promise; later ones every other time
 _BALANCED = 1e-8  # relative: prices so good that the points chosen balance the rows
 _NEAR = 0.1  # how far prices may move at first, from those of a similar problem
 _WORTH = 2e-4  # relative: what a plan must promise to be worth completing
 _COMPLETING = 0.4  # of the time spent: on plans, once there is one
-_MOVED, _NEAREST = (
-    0.08,
-    0.002,
-)  # of the longest burden: by how much cutoffs are moved at first, last
-_TRIED = 30  # moves per cutoff, at most
+# Of the longest burden: by how much cutoffs move at first, last; moves per cutoff, at most.
+_MOVED, _NEAREST, _TRIED = 0.08, 0.002, 30
 _SLACK = 0.03  # of what a node's bound is below the best plan: how good its prices need to be
 _SHRINKING = 3  # times a node is bounded, in smaller and smaller boxes
 _PRECISE = 1e-6  # relative: a branch that promises less than this is not worth it
@@ -109,7 +105,7 @@ class Search:
     ) -> None:
         self.task, self.best, self.floor, self.slicing = task, best, floor, slicing
         self.whole = zones(task.below, task.reserve)
-        self.box = _whole_box(task, self.whole.rows)
+        self.box = whole_box(task, self.whole.rows)
         self.threats = self._with_threats()
         self.known: dict[tuple[int, int, float], Points] = {}
         self.heap: list[tuple[float, int, Node]] = []
@@ -118,6 +114,7 @@ class Search:
         self.work = 0.0
         self.promised: list[float] = []  # what plans would cost, but for rounding …
         self.promises: list[tuple[float, int, Promise]] = []  # … and those not yet completed
+        self.filling: Iterator[None] | None = None  # the one being completed, step by step
         self.completing = 0.0  # seconds spent on that
 
     # -- the bound ------------------------------------------------------------------------------
@@ -148,7 +145,8 @@ class Search:
                 if nodes < _PROMISING or nodes % 2:
                     self._promise(node)
                 spent = perf_counter() - began
-                if self.promises and (self.value == inf or self.completing < _COMPLETING * spent):
+                ready = self.promises or self.filling
+                if ready and (self.value == inf or self.completing < _COMPLETING * spent):
                     self._fulfil()
                 if node.value.bound >= self.value - _PRECISE * abs(self.value):
                     self.settled = min(self.settled, node.value.bound)
@@ -160,7 +158,7 @@ class Search:
             for child in split.sides.values():
                 if child is not None:
                     self.open(child, parent=node)
-        while self.promises and perf_counter() < end:
+        while (self.promises or self.filling) and perf_counter() < end:
             self._fulfil()
 
     def open(self, child: Child, parent: Node | None = None) -> Node | None:
@@ -172,8 +170,7 @@ class Search:
         bound = 0.0 if parent is None else parent.value.bound
         room = _NEAR if parent is not None and parent.zones.rows == part.rows else 0.5
         start, task = None, self.task
-        # The first node with all rows in force is the bound if there is no time for more.
-        whole = first == 0 and parent is not None and parent.first > 0
+        whole = first == 0 and parent is not None and parent.first > 0  # the first with all rows
         for _ in range(_SHRINKING):
             if same and parent is not None and parent.bounded is box:
                 grid, weight = parent.relaxation.points, parent.relaxation.weight
@@ -346,65 +343,66 @@ class Search:
         return found
 
     def _fulfil(self) -> None:
-        """Complete the most promising plan."""
+        """One step of completing the most promising plan."""
         began = perf_counter()
-        self._completed()
+        if self.filling is None:
+            self.filling = self._completed()
+        if next(self.filling, self) is self:
+            self.filling = None
         self.completing += perf_counter() - began
 
-    def _completed(self) -> None:
-        task = self.task
+    def _completed(self) -> Iterator[None]:
         promised, _, found = heapq.heappop(self.promises)
         if promised >= self.value * (1 - _WORTH):
             self.promises.clear()
             return
-        longest = self._longest(0, self.box)
-        # With rows met exactly everything is a tie, and the recursion has to tell subsets apart.
-        spares = _SPARES if found.relaxation.zones.rows > 1 else (0.0,)
-        start = found.value.prices
-        for (core, seconds), spare in product(_TRIES, spares):
-            left = min(seconds, 0.3 * (task.deadline - perf_counter()))
-            if left <= 0:
+        several = found.relaxation.zones.rows > 1
+        for core, seconds in _TRIES:
+            # With rows met exactly everything is a tie, and the recursion tells subsets apart.
+            for spare in _SPARES if several else (0.0,):
+                better = self._filled(found, core, seconds, spare)
+                yield
+                if not better and spare == _SPARES[0]:
+                    self._filled(found, core, seconds, 1.0)
+                    yield
+                if not better:
+                    break
+            if self.value <= promised * (1 + (_GOOD if several else _KEPT)):
                 return
-            more = replace(found.relaxation, asked=found.relaxation.asked + spare * longest)
-            value = best_prices(more, start, deadline=task.deadline, close=_BALANCED, room=_NEAR)
-            start = value.prices
-            if value.bound >= self.value:
-                continue
-            candidate = plan_at(
-                replace(more, asked=more.zones.gap),
-                value,
-                found.keys,
-                designed=task.designed,
-                time_limit=left,
-                deadline=task.deadline,
-                core_size=core,
-                spare=spare * longest,
-            )
-            if candidate is not None:
-                until = min(perf_counter() + left, task.deadline)
-                self.best = improved(task, candidate, self.best, until)
-            last = spare == spares[-1]
-            if self.value <= promised * (1 + (_GOOD if last else _KEPT)):
-                return
+
+    def _filled(self, found: Promise, core: int, seconds: float, spare: float) -> bool:
+        """Whether the promise, with so much to spare (of the longest burden), is a better plan."""
+        task, before = self.task, self.value
+        left = min(seconds, 0.3 * (task.deadline - perf_counter()))
+        if left <= 0:
+            return False
+        data = spare * self._longest(0, self.box)
+        more = replace(found.relaxation, asked=found.relaxation.asked + data)
+        prices = found.value.prices
+        value = best_prices(more, prices, deadline=task.deadline, close=_BALANCED, room=_NEAR)
+        more = replace(more, asked=more.zones.gap)
+        if value.bound >= before:
+            return False
+        candidate = plan_at(
+            more,
+            value,
+            found.keys,
+            designed=task.designed,
+            time_limit=left,
+            deadline=task.deadline,
+            core_size=core,
+            spare=data,
+        )
+        if candidate is not None:
+            until = min(perf_counter() + left, task.deadline)
+            self.best = improved(task, candidate, self.best, until)
+        return self.value < before
 
 
 def _smaller(box: Box, before: Box) -> bool:
     """Whether the box is so much smaller that new prices are worth finding."""
     width, was = box.high - box.low, before.high - before.low
     return bool((width < 0.6 * was).any())
-
-
-def _whole_box(task: Task, rows: int) -> Box:
-    nothing, everything = np.zeros(rows), np.full(rows, inf)
-    order = given_order(task)
-    if order is not None:
-        place = np.empty(order.size, dtype=np.int64)
-        place[order] = np.arange(order.size)
-        return Box("given", nothing - 1, np.full(rows, float(order.size)), place)
-    if task.designed:
-        return Box("designed", nothing, everything)
-    most = float(task.instance.capacity.max())
-    return Box(task.order, nothing, np.full(rows, most))
 
 
 def _budget(task: Task) -> float:
