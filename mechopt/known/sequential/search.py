@@ -42,6 +42,8 @@ _WORTH = 2e-4  # relative: what a plan must promise to be worth completing
 _COMPLETING = 0.4  # of the time spent: on plans, once there is one
 # Of the longest burden: by how much cutoffs move at first, last; moves per cutoff, at most.
 _MOVED, _NEAREST, _TRIED = 0.08, 0.002, 30
+# Of the range: a cutoff known so well is split last; of the price of data: what a slack row counts.
+_NARROW, _FREE = 0.05, 1e-3
 _SLACK = 0.03  # of what a node's bound is below the best plan: how good its prices need to be
 _SHRINKING = 3  # times a node is bounded, in smaller and smaller boxes
 _PRECISE = 1e-6  # relative: a branch that promises less than this is not worth it
@@ -106,6 +108,7 @@ class Search:
         self.task, self.best, self.floor, self.slicing = task, best, floor, slicing
         self.whole = zones(task.below, task.reserve)
         self.box = whole_box(task, self.whole.rows)
+        self.width = self.box.high - self.box.low
         self.threats = self._with_threats()
         self.known: dict[tuple[int, int, float], Points] = {}
         self.heap: list[tuple[float, int, Node]] = []
@@ -235,20 +238,23 @@ class Search:
             short = np.append(least, low), np.append(most, high)
             some = None if most < least else (row, 0, short, self.box.keep(row))
             return Split("row", row, 0.0, {"nobody": nobody, "somebody": some})
-        scores: list[tuple[float, int, str, float]] = []
+        scores: list[tuple[bool, float, int, str, float]] = []
         for row in range(node.zones.rows):
             price = float(node.value.prices[1 + row])
             at = _longest_key(node, row)
             if at <= low[row] * (1 + tolerances.SOLVER):  # the key just gives what he must
                 at = (low[row] + high[row]) / 2
             if self.threats[node.first + row] and low[row] < at < high[row]:
-                scores.append((price * (high[row] - at), row, "short", at))
+                scores.append((True, price * (high[row] - at), row, "short", at))
             cut = conflict(node.relaxation, node.box, node.value, row)
             if cut is not None:
-                scores.append((price * cut[0], row, "place", cut[1]))
-        if not scores or max(scores)[0] <= _PRECISE * abs(node.value.bound):
+                width = (node.box.high - node.box.low)[row] / self.width[node.first + row]
+                price = max(price, _FREE * float(node.value.prices[0]))
+                scores.append((width > _NARROW, price * cut[0], row, "place", cut[1]))
+        scores = [one for one in scores if one[1] > _PRECISE * abs(node.value.bound)]
+        if not scores:
             return None
-        _, row, of, at = max(scores)
+        _, _, row, of, at = max(scores)
         sides: dict[str, Child | None] = {}
         for side in ("below", "above"):
             if of == "short":
@@ -256,10 +262,8 @@ class Search:
                 (other if side == "below" else one)[row] = at
                 sides[side] = node.first, node.lowest, (one, other), node.box
                 continue
-            ends = (float(node.box.low[row]), at)
-            if side == "above":
-                ends = (at, float(node.box.high[row]))
-            box = node.box.only(row, *ends)
+            ends = (node.box.low[row], at) if side == "below" else (at, node.box.high[row])
+            box = node.box.only(row, *map(float, ends))
             shorter = self._shorter(node.first, high, box)
             empty = box.empty or (shorter < low).any()
             sides[side] = None if empty else (node.first, node.lowest, (low, shorter), box)
