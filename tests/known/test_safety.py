@@ -9,7 +9,7 @@ import pytest
 
 import mechopt as mo
 from mechopt.dropouts import hazards_of
-from mechopt.known.safety import bound
+from mechopt.known.safety import bound, exact
 from mechopt.known.safety.task import Task
 from tests.known import safety_cases as brute
 
@@ -58,14 +58,13 @@ def test_more_users_are_bounded_and_audited() -> None:
 
 def test_the_other_objectives_and_rights() -> None:
     instance = mo.generate("lognormal", n=14, seed=2, tightness=0.5)
+    options: dict[str, Any] = {"dropout": 0.02, "confidence": 0.9, "time_limit": 2}
     for objective in ("provider-surplus", "welfare", "social-cost", "improvement"):
-        plan = mo.solve(instance, "burdens", objective=objective, dropout=0.02, confidence=0.9)
+        plan = mo.solve(instance, "burdens", objective=objective, **options)
         assert mo.audit(instance, plan).ok
         assert plan.level == 1
-    free = mo.solve(
-        instance, "burdens", objective="expenditure", protocol="none", dropout=0.02, confidence=0.9
-    )
-    held = mo.solve(instance, "burdens", objective="expenditure", dropout=0.02, confidence=0.9)
+    free = mo.solve(instance, "burdens", objective="expenditure", protocol="none", **options)
+    held = mo.solve(instance, "burdens", objective="expenditure", **options)
     assert free.objective <= held.objective
 
 
@@ -189,6 +188,7 @@ def test_more_users_in_units_are_bounded_and_audited(n: int, unit: float, status
     instance = mo.generate("lognormal", n=n, seed=1, tightness=0.7)
     instance = instance.replace(unit=unit, least=0.2, contact_cost=0.05, payment_step=0.01)
     asked: dict[str, Any] = {"objective": "expenditure", "dropout": 0.03, "confidence": 0.9}
+    asked |= {"time_limit": 2} if n > 10 else {}
     for more in ({}, {"protocol": "none"}, {"protocol": "sequential"}):
         plan = mo.solve(instance, "burdens", **asked, **more)
         assert plan.status is status or "protocol" in more
@@ -236,3 +236,21 @@ def test_committed_data_do_not_drop_out() -> None:
     assert plan.total < 10
     with pytest.raises(mo.NotSupported, match="committed"):
         mo.solve(instance.replace(unit=0.5), "burdens", confidence=0.95, **asked)
+
+
+@pytest.mark.parametrize("rights", [True, False])
+def test_only_the_likeliest_sets_bound_what_all_of_them_prove(
+    rights: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where few losses are told apart: a bound below the optimum, a plan that is safe above it."""
+    for seed in range(2):
+        instance = mo.generate("lognormal", n=7, seed=seed, tightness=0.9)
+        task = Task(instance, hazards_of(instance, 0.03, (0.1, 1.5)), 0.93, rights)
+        _, proved, ended = exact.solve(task, "pay", np.inf, np.inf)
+        assert ended
+        for part in (1.0, 1e-3):  # up to two lost; more
+            monkeypatch.setattr(exact, "_TENTH", part)
+            plan, least = exact.likely(task, "pay", np.inf, 10.0)
+            assert 0.8 * proved <= least <= proved + 1e-5
+            assert plan.value >= proved - 1e-5
+            assert task.is_safe(plan.crossing)

@@ -10,8 +10,8 @@ Sets that do not reach T_m stay below it by a relative 10⁻⁶, which is what t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise, permutations
-from math import inf
+from itertools import combinations, pairwise, permutations
+from math import comb, inf
 from time import perf_counter
 from typing import Any
 
@@ -20,15 +20,19 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
+from mechopt.dropouts.laws import laws_of_loss
 from mechopt.known.practice.few import groups_hold
-from mechopt.known.safety.task import Safe, Task
+from mechopt.known.safety.task import CONFIDENT, Safe, Task
 from mechopt.problem.practice import Practice, counted, multiples
 from mechopt.solver import highs
 from mechopt.solver.builder import Builder
 from mechopt.status import Status
 from mechopt.withdrawal.check import check_withdrawal
 
+_LIKELY, _MOST_USERS = 1000, 14  # sets × levels, where not all are told apart; users
+_TENTH = 0.1  # of the failures allowed that sets not told apart may be
 _MOST_SETS = {True: 32, False: 1024}  # sets × levels, in sequence or at once
+_SMALL = 1e-9  # chances that HiGHS would drop
 _BELOW = 1e-6
 _LIFT = 3e-7  # what HiGHS may leave a row short of T by, and less than a third of _BELOW
 _STRICT = 1e-6  # of v b or what he gives: by how much whoever leaves must prefer to
@@ -38,7 +42,7 @@ _Entries = list[tuple[int, float]]
 def small_enough(task: Task) -> bool:
     """Whether all sets of users can be told apart."""
     most = _MOST_SETS[task.order is not None]
-    return task.instance.n <= 12 and 2**task.instance.n * task.instance.levels <= most
+    return task.instance.n <= _MOST_USERS and 2**task.instance.n * task.instance.levels <= most
 
 
 def solve(
@@ -75,7 +79,9 @@ def _solve_order(
         limit = max(deadline - perf_counter(), 0.1)
         model = _Model(task, order, strict)
         found = highs.solve(
-            model.program(quantity, budget, ask), time_limit=limit, mip_rel_gap=tolerances.MILP
+            model.program(quantity, budget, ask - model.rest()),
+            time_limit=limit,
+            mip_rel_gap=tolerances.MILP,
         )
         if found.status is Status.INFEASIBLE:
             return None, inf, True
@@ -93,15 +99,57 @@ def _solve_order(
     return None, 0.0, False
 
 
-class _Model:
-    """The program of one order (None: all at once); `strict`: how clearly leavers must gain."""
+def likely(
+    task: Task, quantity: str, budget: float, seconds: float
+) -> tuple[Safe | None, float] | None:
+    """(plan or None, lower bound in money) for more users, if all decide at once; else None.
 
-    def __init__(self, task: Task, order: IntArray | None, strict: float) -> None:
+    Only sets without a few users are told apart. For the bound all others reach every threshold
+    and nobody who leaves reaches one in them; for the plan they fail. `seconds` for each.
+    """
+    n, lost = task.instance.n, 1
+    if n > _MOST_USERS or task.order is not None:
+        return None
+    while lost == 1 or _more_than(task, lost) > _TENTH * (1 - task.confidence):
+        lost += 1
+        if sum(comb(n, k) for k in range(lost + 1)) * task.instance.levels > _LIKELY:
+            return None
+    least, best = 0.0, None
+    for hopeful in (True, False):
+        model = _Model(task, None, 0.0, lost)
+        ask = task.confidence - (model.rest() + CONFIDENT if hopeful else 0.0)
+        program = model.program(quantity, budget, ask)
+        found = highs.solve(program, time_limit=seconds, mip_rel_gap=1e-4)
+        if hopeful and found.status is Status.INFEASIBLE:
+            return None, inf
+        if hopeful:
+            least = 0.0 if found.bound is None else found.bound
+        elif found.x is not None:
+            best, _ = model.plan(found.x, quantity)
+            if best is not None and task.over(best.burden, best.payment, budget) > 0:
+                best = None
+    return best, least
+
+
+class _Model:
+    """The program of one order (None: all at once); `strict`: how clearly leavers must gain.
+
+    :lost: how many users may be missing in the sets told apart; None: any
+    """
+
+    def __init__(
+        self, task: Task, order: IntArray | None, strict: float, lost: int | None = None
+    ) -> None:
         self.task, self.order, self.strict = task, order, strict
         self.instance = instance = task.instance
         n = instance.n
         self.build = Builder()
-        self.inside = (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1  # (sets, n)
+        everyone = 2**n - 1
+        missing = (pair for k in range(lost or 0, -1, -1) for pair in combinations(range(n), k))
+        bits = [everyone - sum(1 << user for user in pair) for pair in missing]
+        self.bits = list(range(2**n)) if lost is None else bits
+        self.place = {one: at for at, one in enumerate(self.bits)}
+        self.inside = (np.array(self.bits)[:, None] >> np.arange(n)) & 1 == 1  # (sets, n)
         widths = instance.widths / task.threshold
         self.rates = instance.cost[:, None] * instance.slopes * task.threshold
         self.give = [[self.build.column(0, 0, w) for w in row] for row in widths.tolist()]
@@ -111,8 +159,8 @@ class _Model:
         self._participation()
         if order is None:
             for user in range(n):
-                leaves = self._leaf(2**n - 1 - (1 << user), user)
-                self._stays(user, self._leaf(2**n - 1, user), leaves)
+                leaves = self._leaf(everyone - (1 << user), user)
+                self._stays(user, self._leaf(everyone, user), leaves)
         else:
             self._by_burden()
             for place, user in enumerate(order.tolist()):
@@ -152,7 +200,7 @@ class _Model:
             wins.append(columns)
         for s, columns in enumerate(wins):
             for user in np.flatnonzero(~self.inside[s]).tolist():
-                for more, less in zip(wins[s | 1 << user], columns):
+                for more, less in zip(wins[self.place[self.bits[s] | 1 << user]], columns):
                     self._not_before(less, more)
         return wins
 
@@ -227,7 +275,7 @@ class _Model:
         steps = np.diff(self.instance.shares, prepend=0.0).tolist()
         return [
             (column, step * float(chance[s]))
-            for s in np.flatnonzero(chance).tolist()
+            for s in np.flatnonzero(chance >= _SMALL).tolist()
             for column, step in zip(self.wins[s], steps)
         ]
 
@@ -268,7 +316,8 @@ class _Model:
 
     def _stays(self, user: int, stays: _Entries, leaves: _Entries) -> None:
         if self.task.reversible[user] > 0:
-            self._gain(self.build.row(0, inf), user, stays, leaves)
+            most = float(self.instance.value[user]) * self.task.most_share
+            self._gain(self.build.row(-self.rest(user) * most, inf), user, stays, leaves)
 
     def _prefers(self, user: int, decides: int, stays: _Entries, leaves: _Entries) -> None:
         instance = self.instance
@@ -281,6 +330,11 @@ class _Model:
             self._gain(row, user, stays, leaves)
             self.build.entry(row, decides, -most)
 
+    def rest(self, user: int | None = None) -> float:
+        """The chance of the sets that no row counts, if `user` is not lost."""
+        chance = _chances(self.task, self.inside, 2**self.instance.n - 1, user)
+        return max(1 - float(chance[chance >= _SMALL].sum()), 0.0)
+
     # -- the program and its plan -----------------------------------------------------------------
 
     def program(self, quantity: str, budget: float, confidence: float) -> Any:
@@ -288,7 +342,8 @@ class _Model:
         safe = build.row(confidence, inf)
         chance = _chances(self.task, self.inside, 2**self.instance.n - 1, None)
         for s, columns in enumerate(self.wins):
-            build.entry(safe, columns[self.task.level - 1], float(chance[s]))
+            if chance[s] >= _SMALL:
+                build.entry(safe, columns[self.task.level - 1], float(chance[s]))
         practice = self.instance.practice
         contact = [] if practice is None else list(zip(self.asked, practice.contact.tolist()))
         if budget < inf:
@@ -359,6 +414,15 @@ def stable(task: Task, burden: FloatArray, payment: FloatArray) -> bool:
         task.instance, plan, "sequential", task.order, dropout=calm[1], shock=shock
     )
     return report.stable
+
+
+def _more_than(task: Task, lost: int) -> float:
+    """The chance that more than so many users are lost."""
+    ones = np.ones(task.instance.n)
+    states = [
+        (p, laws_of_loss(ones, h, np.array([float(lost)]))[0]) for p, h in task.hazards.states
+    ]
+    return sum(p * (1 - float(law.bounds(np.array([float(lost)]))[0][0])) for p, law in states)
 
 
 def _chances(task: Task, inside: Any, stay: int, user: int | None) -> FloatArray:

@@ -165,6 +165,13 @@ def _solve_level(
             least = found.value if found.value - least <= 2 * _doubt(task, found) else least
     else:
         least = _bound(task, quantity, found, deadline)
+        seconds = min((deadline - perf_counter()) / 2, _PATIENCE / 12)
+        open_ = seconds > 0 and (found is None or least < found.value)
+        more = exact.likely(task, quantity, budget, seconds) if open_ else None
+        if more is not None:
+            best, least = more[0], max(least, more[1])
+            if best is not None and (found is None or best.value < found.value):
+                found = best
     if found is None:
         needed = _bound(task, "pay", None, deadline)
         if needed > budget * (1 + tolerances.REACH):
