@@ -153,14 +153,32 @@ def solved(instance: mo.Instance, options: dict[str, Any]) -> mo.Plan:
     return mo.solve(instance, "burdens", **options)
 
 
+def certified(instance: mo.Instance, oracle: Problem, options: dict[str, Any]) -> str:
+    """ "" if the certificate proves the oracle's fraction, or that nothing beats nothing."""
+    best = oracle.best(
+        options["objective"],
+        instance.levels,
+        rights=_rights(options),
+        reserve=Fraction(options["reserve"]),
+        transfers=options["transfers"],
+    )
+    certificate = mo.certify(instance, solved(instance, options))
+    proved = certificate.status == "null" and not best
+    proved |= certificate.status == "optimal" and certificate.optimum == best
+    return "" if proved and certificate.agrees else f"{certificate}, the optimum is {best}"
+
+
+def _rights(options: dict[str, Any]) -> str:
+    return {"none": "participation", "subsidy": "cost"}.get(options["protocol"], "withdrawal")
+
+
 def agrees(instance: mo.Instance, oracle: Problem, options: dict[str, Any]) -> str:
     """ "" if the answer is the oracle's and holds; else what is wrong."""
-    rights = {"none": "participation", "subsidy": "cost"}.get(options["protocol"], "withdrawal")
     objective = options["objective"]
     best = oracle.best(
         objective,
         instance.levels,
-        rights=rights,
+        rights=_rights(options),
         reserve=Fraction(options["reserve"]),
         transfers=options["transfers"],
     )
