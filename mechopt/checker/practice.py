@@ -9,15 +9,23 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil, floor, gcd, lcm
-from typing import Any
+from typing import Any, NamedTuple
 
 from .data import ONE, ZERO, number, require, total
 from .plans import Boxes, PlanProblem
 
 MOST_OF_ONE = 300  # multiples or stairs of a user that are listed; beyond, the curve below them
-# burden x, what counts as cost, money spent (payment needed and contact), cost C(x)
-Point = tuple[Fraction, Fraction, Fraction, Fraction]
+# burden x, what counts as cost, money spent (payment needed and contact), cost C(x), 1 if asked
+Point = tuple[Fraction, Fraction, Fraction, Fraction, Fraction]
 Range = tuple[Fraction, Fraction]
+
+
+class Part(NamedTuple):
+    """What is left of all plans: ranges of burdens, of the total, of how many are asked."""
+
+    boxes: Boxes
+    between: Range
+    people: tuple[int, int]
 
 
 def common(sizes: Any) -> Fraction:
@@ -109,10 +117,11 @@ class PracticeProblem(PlanProblem):
 
     # -- the bound --------------------------------------------------------------------------------
 
-    def whole_range(self, level: int) -> Range:
-        """Totals at `level`."""
+    def everything(self, level: int) -> Part:
+        """All plans at `level`."""
         most = total(user.curve.capacity for user in self.users)
-        return self.amount(level), min([most, *self.levels.T[level : level + 1]])
+        between = self.amount(level), min([most, *self.levels.T[level : level + 1]])
+        return Part({}, between, (0, len(self.users)))
 
     def totals(self, level: int, between: Range) -> Range | None:
         """What totals between two numbers there are at `level`, where all come in units."""
@@ -145,41 +154,43 @@ class PracticeProblem(PlanProblem):
             return max(bound, rounded[0]) if side == "least" else min(bound, rounded[1])
         return bound
 
-    def least(
-        self,
-        level: int,
-        node: dict[str, Any],
-        boxes: Boxes | None = None,
-        between: Range | None = None,
-    ) -> Any:
-        """Lower bound as without practice, over totals `between` two numbers: needs never fall as
-        the total grows, so those at its lower end bound them. A node may split these totals, too.
+    def least(self, level: int, node: dict[str, Any], part: Any = None) -> Any:
+        """Lower bound as without practice, over totals between two numbers: needs never fall as
+        the total grows, so those at its lower end bound them. A node may split a user's range, that
+        of the totals, or the number of people asked.
         """
-        boxes = boxes or {}
         if not self.offered(level):
             return None
-        between = between or self.whole_range(level)
-        if "cut" in node:
-            cut = number(node["cut"])
-            if "user" in node:
-                user = node["user"]
-                require(type(user) is int and 0 <= user < len(self.users), "split of whom?")
-                low, high = boxes.get(user, (ZERO, self.users[user].curve.capacity))
-            else:
-                low, high = between
-            require(low <= cut <= high, "a split outside the range")
-            parts = []
-            for side, part in (("below", (low, cut)), ("above", (cut, high))):
-                if "user" in node:
-                    parts.append(self.least(level, node[side], {**boxes, user: part}, between))
-                else:
-                    parts.append(self.least(level, node[side], boxes, part))
-            return min((part for part in parts if part is not None), default=None)
-        return self.dual(level, node, boxes, self.totals(level, between))
+        part = part or self.everything(level)
+        if "cut" not in node:
+            return self.dual(level, node, part)
+        bounds = (self.least(level, node[side], one) for side, one in self.halves(node, part))
+        return min((bound for bound in bounds if bound is not None), default=None)
 
-    def dual(self, level: int, node: dict[str, Any], boxes: Boxes, between: Range | None) -> Any:
-        """What the prices of a leaf prove; None: nobody's burdens are left, or no total is."""
-        if between is None:
+    def halves(self, node: dict[str, Any], part: Part) -> list[tuple[str, Part]]:
+        """The two parts into which a node splits; together they are the whole."""
+        cut, of = number(node["cut"]), node["of"]
+        if of == "people":
+            require(cut.denominator == 1, "a split between people")
+            fewest, most = part.people
+            return [
+                ("below", part._replace(people=(fewest, min(most, int(cut))))),
+                ("above", part._replace(people=(max(fewest, int(cut) + 1), most))),
+            ]
+        low, high = part.between
+        if of != "total":
+            require(type(of) is int and 0 <= of < len(self.users), "split of whom?")
+            low, high = part.boxes.get(of, (ZERO, self.users[of].curve.capacity))
+        require(low <= cut <= high, "a split outside the range")
+        sides = (("below", (low, cut)), ("above", (cut, high)))
+        if of == "total":
+            return [(side, part._replace(between=one)) for side, one in sides]
+        return [(side, part._replace(boxes={**part.boxes, of: one})) for side, one in sides]
+
+    def dual(self, level: int, node: dict[str, Any], part: Part) -> Any:
+        """What the prices of a leaf prove; None: no burdens, total or number of people are left."""
+        boxes, people, between = part.boxes, part.people, self.totals(level, part.between)
+        if between is None or people[0] > people[1]:
             return None
         require(node["shows"] in ("bound", "unreachable"), "a node shows a bound or unreachability")
         minimise = node["shows"] == "bound"
@@ -188,7 +199,9 @@ class PracticeProblem(PlanProblem):
         require(budget_price == 0 or self.levels.budget is not None, "a price without a budget")
         cost_weight = ONE if minimise and self.aim.counts_cost else ZERO
         pay_weight = budget_price + (ONE if minimise and not self.aim.counts_cost else ZERO)
+        asked_price = number(node["asked_price"])
         dual = data_price * between[data_price < 0] - budget_price * (self.levels.budget or ZERO)
+        dual += asked_price * people[asked_price < 0]
         of_data: dict[str, Fraction] = {}  # signed prices by group
         of_cost: dict[str, Fraction] = {}
         everybody = ZERO
@@ -210,8 +223,12 @@ class PracticeProblem(PlanProblem):
             price = data_price + of_data.get(asked.group, ZERO)
             share = everybody + of_cost.get(asked.group, ZERO)
             dual += min(
-                cost_weight * borne + pay_weight * spent - price * x - share * cost
-                for x, borne, spent, cost in points
+                cost_weight * borne
+                + pay_weight * spent
+                - price * x
+                - share * cost
+                - asked_price * one
+                for x, borne, spent, cost, one in points
             )
         if not minimise:
             require(dual > 0, "the prices do not show that the level is out of reach")
@@ -266,7 +283,7 @@ class PracticeProblem(PlanProblem):
                 for x, need in self.paid(self.offers(i, level, *one, amount)):
                     cost = curve.cost(x)
                     borne = cost + (contact if self.contacts else ZERO)
-                    found.append((x, borne, need + contact, cost))
+                    found.append((x, borne, need + contact, cost, ONE if high > 0 else ZERO))
         return found
 
     def paid(self, corners: list[Any]) -> list[Range]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mechopt.checker.data import ONE, ZERO, Refuted, total
 from mechopt.checker.plans import Boxes
-from mechopt.checker.practice import Point, PracticeProblem, Range
+from mechopt.checker.practice import Part, Point, PracticeProblem, Range
 from mechopt.errors import TooLarge
 from mechopt.exact.lp import Row, maximum
 
@@ -30,12 +30,14 @@ class LevelInPractice:
         self.provider, self.level = provider, level
         self.best: tuple[Fraction, list[Fraction], list[Fraction]] | None = None
         self.nodes = self.work = 0
+        # Whether to be asked at all costs something, so that a fraction of a person hides it.
+        self.counts = any(one.contact > 0 or one.least > one.unit for one in provider.asked)
 
     def solve(self) -> dict[str, Any]:
         """The proof tree; `best` is then (value, burdens, payments), or None."""
         if not self.provider.offered(self.level):
             return _leaf("unreachable")
-        return self._node({}, self.provider.whole_range(self.level), 0)
+        return self._node(self.provider.everything(self.level), 0)
 
     def put_right(self, burden: list[Fraction]) -> list[Fraction]:
         """Burdens of floats as ones that may be asked, with the total that is missing."""
@@ -76,40 +78,33 @@ class LevelInPractice:
         if self.best is None or value < self.best[0]:
             self.best = value, burden, payment
 
-    def _node(self, boxes: Boxes, between: Range, depth: int) -> dict[str, Any]:
+    def _node(self, part: Part, depth: int) -> dict[str, Any]:
         self.nodes += 1
-        totals = self.provider.totals(self.level, between)
-        if totals is None:
+        totals = self.provider.totals(self.level, part.between)
+        if totals is None or part.people[0] > part.people[1]:
             return _leaf("unreachable")
         every = [
-            self.provider.points(i, self.level, boxes.get(i), totals[0])
+            self.provider.points(i, self.level, part.boxes.get(i), totals[0])
             for i in range(len(self.provider.users))
         ]
         if not all(every):
             return _leaf("unreachable")
-        leaf, mix = self._program(every, totals)
+        leaf, mix = self._program(every, totals, part.people)
         if mix is None:
             return leaf
         enough = self.nodes >= MOST_NODES or self.work >= MOST_WORK or depth >= _DEEPEST
-        bound = self.provider.dual(self.level, leaf, boxes, totals)
+        bound = self.provider.dual(self.level, leaf, part)
         if self.best is not None and bound >= self.best[0]:
             return leaf
-        split = self._split(every, mix, boxes, totals)
+        split = self._split(every, mix, part.boxes, totals)
         if self.best is not None and bound >= self.best[0]:  # the mix was a plan
             return leaf
         if split is None or enough:
             return leaf
-        user, cut = split
-        parts = []
-        for side in (0, 1):
-            low, high = between if user is None else self._box(boxes, user)
-            part = (cut, high) if side else (low, cut)
-            if user is None:
-                parts.append(self._node(boxes, part, depth + 1))
-            else:
-                parts.append(self._node({**boxes, user: part}, between, depth + 1))
-        whose = {} if user is None else {"user": user}
-        return {**whose, "cut": cut, "below": parts[0], "above": parts[1]}
+        node: dict[str, Any] = dict(zip(("of", "cut"), split))
+        for side, half in self.provider.halves(node, part):
+            node[side] = self._node(half, depth + 1)
+        return node
 
     def _box(self, boxes: Boxes, user: int) -> Range:
         return boxes.get(user, (ZERO, self.provider.users[user].curve.capacity))
@@ -117,7 +112,7 @@ class LevelInPractice:
     # -- the relaxation ---------------------------------------------------------------------------
 
     def _program(
-        self, every: list[list[Point]], totals: Range
+        self, every: list[list[Point]], totals: Range, people: tuple[int, int]
     ) -> tuple[dict[str, Any], list[dict[int, Fraction]] | None]:
         """(leaf, weights of every user's points; None if there are none that hold)."""
         provider, budget = self.provider, self.provider.levels.budget
@@ -138,6 +133,9 @@ class LevelInPractice:
 
         row("low", lambda i, point: point[0], totals[0])
         row("high", lambda i, point: -point[0], -totals[1])
+        if people != (0, len(every)):
+            row("fewest", lambda i, point: point[4], Fraction(people[0]))
+            row("most", lambda i, point: -point[4], Fraction(-people[1]))
         if budget is not None:
             row("budget", lambda i, point: -point[2], -budget)
         for (side, label), (of_data, limit) in provider.limits.items():
@@ -178,6 +176,7 @@ class LevelInPractice:
             "shows": shows,
             "data_price": of("low") - of("high"),
             "budget_price": of("budget"),
+            "asked_price": of("fewest") - of("most"),
             "group_prices": [one for one in prices if one[2]],
         }
 
@@ -187,9 +186,12 @@ class LevelInPractice:
         mix: list[dict[int, Fraction]],
         boxes: Boxes,
         totals: Range,
-    ) -> tuple[int | None, Fraction] | None:
-        """Whom to split and where, None for the totals; None where the mix is a plan, or nothing
-        can be split. Plans that the mix is, or is near to, are considered."""
+    ) -> tuple[int | str, Fraction] | None:
+        """What to split ("people", "total", or a user's range) and where; None where the mix is a
+        plan, or nothing can be split. Plans that the mix is are considered."""
+        asked = total(w * points[at][4] for points, ws in zip(every, mix) for at, w in ws.items())
+        if self.counts and asked.denominator > 1:
+            return "people", Fraction(asked.numerator // asked.denominator)
         burden, worst = [], None
         for i, (points, weights) in enumerate(zip(every, mix)):
             x = total(weight * points[at][0] for at, weight in weights.items())
@@ -205,7 +207,7 @@ class LevelInPractice:
         self.consider_burdens(burden)
         given = total(burden)
         if totals[0] < given and self._dearer(burden, totals[0], given):
-            return None, (totals[0] + given) / 2
+            return "total", (totals[0] + given) / 2
         return None
 
     def _dearer(self, burden: list[Fraction], least: Fraction, given: Fraction) -> bool:
@@ -249,4 +251,5 @@ class LevelInPractice:
 
 
 def _leaf(shows: str) -> dict[str, Any]:
-    return {"shows": shows, "data_price": ZERO, "budget_price": ZERO, "group_prices": []}
+    prices = {"data_price": ZERO, "budget_price": ZERO, "asked_price": ZERO}
+    return {"shows": shows, **prices, "group_prices": []}

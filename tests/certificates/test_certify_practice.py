@@ -161,12 +161,27 @@ def test_prices_alone_prove_nothing_more() -> None:
         before = copy.deepcopy(leaf)
         if name == "group":
             leaf["group_prices"] = [["most", "a", str(abs(change))]]
+            leaf["asked_price"] = str(-abs(change))
         else:
             leaf[name] = str(F(leaf[name]) + change)
         with suppress(checker.Refuted):
             assert problem.bound(document["proof"]) <= certificate.optimum
         leaf.clear()
         leaf.update(before)
+
+
+def test_the_number_of_people_asked_is_whole() -> None:
+    instance = people(30, least=3, contact_cost=0.5)
+    certificate = proved(instance, mo.solve(instance, objective="expenditure"))
+    assert certificate.status == "optimal"
+    root = certificate.document["proof"]["1"]
+    assert root["of"] == "people"
+    for cut in ("1/2", "99"):  # between people, or so that nobody is left out of either side
+        other = copy.deepcopy(dict(certificate.document))
+        other["proof"]["1"]["cut"] = cut
+        other["seal"] = checker.seal_of(other)
+        with pytest.raises(checker.Refuted):
+            checker.verify(other)
 
 
 def test_what_has_no_proof_is_named() -> None:

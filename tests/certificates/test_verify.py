@@ -181,7 +181,7 @@ def test_a_sceptic_reads_it_in_ten_minutes() -> None:
     shared = lines["claims"] + lines["data"]
     assert shared + lines["plans"] + lines["withdrawal"] < 590
     assert lines["rights"] < 150
-    assert lines["practice"] < 310
+    assert lines["practice"] < 330
     assert lines["zones"] < 290
     assert shared + lines["posted"] < 420
     assert shared + lines["mechanisms"] < 575
