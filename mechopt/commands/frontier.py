@@ -15,9 +15,13 @@ def frontier(
     file: cli.ProblemFile,
     aim: cli.Aim,
     terms: cli.Terms,
+    losses: cli.Losses,
     over: Annotated[
         str,
-        Option("--over", help="budget, provider_value, reversibility, exclusion, threshold."),
+        Option(
+            "--over",
+            help="budget, provider_value, reversibility, exclusion, threshold; confidence.",
+        ),
     ] = "budget",
     values: Annotated[
         str, Option("--values", metavar="FROM:TO:STEP", help="Or a list such as 0,50,100.")
@@ -33,7 +37,8 @@ def frontier(
     """Solve for every value, find where the level reached changes, and print the table.
 
     Rows go to --out (.csv, .json), a picture to --plot. Between rows nothing is drawn that was not
-    computed: the level changes at the values that are listed, not along a slope.
+    computed: the level changes at the values that are listed, not along a slope. Over the
+    confidence, with --dropout, it is the price of safety.
     """
     import mechopt as mo
     from mechopt.files.documents import dumps
@@ -41,8 +46,10 @@ def frontier(
     check_out(out)
     check_out(plot)
     problem = terms.instance(file, "frontier needs an instance (costs known)", quiet=quiet)
-    options = aim.options() | cli.given({"time_limit": time_limit})
-    if "objective" not in options and problem.provider_value > 0:
+    options = aim.options() | losses.options() | cli.given({"time_limit": time_limit})
+    if "objective" not in options and over == "confidence":
+        options["objective"] = "expenditure"
+    elif "objective" not in options and problem.provider_value > 0:
         options["objective"] = "provider-surplus"
     elif "objective" not in options:  # nothing to gain in money: then what the money reaches
         options["objective"] = "provider-surplus" if over == "provider_value" else "improvement"

@@ -74,7 +74,7 @@ Dropout = Annotated[
     Option(
         "--dropout",
         metavar="H",
-        help="Probability that a user is lost, or by group: women=0.03,men=0.025.",
+        help="Probability that a user is lost; by group, women=0.03,men=0.025; or a column's name.",
     ),
 ]
 Shock = Annotated[
@@ -297,7 +297,7 @@ def changed(problem: Any, settings: list[str] | None) -> Any:
 
 
 def hazards(dropout: str | None, shock: str | None) -> tuple[Any, Any]:
-    """What --dropout and --shock spell: a number or numbers by group; (probability, factor)."""
+    """What --dropout and --shock spell: a number, one by group, a column's name; (π, factor)."""
     from mechopt.errors import InvalidOption
 
     hazard: Any = None
@@ -305,13 +305,26 @@ def hazards(dropout: str | None, shock: str | None) -> tuple[Any, Any]:
         pairs = [part.partition("=") for part in dropout.split(",")]
         hazard = {label.strip(): numeric("dropout", value) for label, _, value in pairs}
     elif dropout is not None:
-        hazard = numeric("dropout", dropout)
+        named = dropout.strip()[:1].isalpha() and dropout.lower() not in ("nan", "inf")
+        hazard = dropout if named else numeric("dropout", dropout)
     if shock is None:
         return hazard, None
     parts = shock.split(",")
     if len(parts) != 2:
         raise InvalidOption(f"--shock: expected PROBABILITY,FACTOR such as 0.1,1.8, got {shock!r}")
     return hazard, tuple(numeric("shock", part) for part in parts)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Users who drop out."""
+
+    dropout: Dropout = None
+    shock: Shock = None
+
+    def options(self) -> dict[str, Any]:
+        """What is said, as options of `mechopt.solve`."""
+        return given(dict(zip(("dropout", "shock"), hazards(self.dropout, self.shock))))
 
 
 def radii(text: str | None) -> Any:

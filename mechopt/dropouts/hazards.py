@@ -29,8 +29,8 @@ class Hazards:
 def hazards_of(instance: Instance, dropout: Any, shock: Any = None) -> Hazards:
     """`dropout` and `shock` as users write them, checked.
 
-    :dropout: h in [0, 1], a scalar, one per user, or a mapping from group label to hazard (the
-        labels of `instance.group`)
+    :dropout: h in [0, 1], a scalar, one per user, a mapping from group label to hazard (the labels
+        of `instance.group`), or the name of a column that came with the people
     :shock: (π, factor): with probability π every hazard is multiplied by `factor` (a scalar, one
         per user, or a mapping from label to factor) and capped at 1; None: no shock
 
@@ -58,10 +58,14 @@ def hazards_of(instance: Instance, dropout: Any, shock: Any = None) -> Hazards:
 def _column(instance: Instance, name: str, raw: Any) -> FloatArray:
     if isinstance(raw, Mapping):
         raw = _by_group(instance, name, raw)
+    elif isinstance(raw, str) and raw in instance.others:
+        raw = instance.others[raw]
     try:
         column = arrays.to_float(raw)
     except (TypeError, ValueError) as error:
-        raise InvalidOption(f"{name}: {error.args[0]}") from None
+        came = ", ".join(instance.others) or "none"
+        more = f" (columns that came with the people: {came})" if isinstance(raw, str) else ""
+        raise InvalidOption(f"{name}: {error.args[0]}{more}") from None
     if column.ndim > 1 or (column.ndim == 1 and column.size != instance.n):
         raise InvalidOption(
             f"{name}: has shape {column.shape}, but the instance has {instance.n} users"

@@ -97,3 +97,23 @@ def test_quarter_of_prism_needs_no_payment(shared_data) -> None:
     plan = mo.solve(made.instance, "burdens")
     assert plan.metrics["improvement"] == 1
     assert plan.metrics["expenditure"] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_price_of_safety_by_command_with_hazards_in_a_column(tmp_path, capsys) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("id,cost,value,capacity,lost\na,1,6,10,0.03\nb,1.5,5,10,0.02\nc,2,5,9,0.05\n")
+    asked = ["frontier", str(people), "--threshold", "12", "--over", "confidence"]
+    asked += ["--values", "0.9,0.99", "--format", "json"]
+    assert main([*asked, "--dropout", "lost", "--shock", "0.1,2"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["confidence"] for row in rows] == [0.9, 0.99]
+    instance = mo.read(people, thresholds=[12])
+    for row in rows:
+        plan = mo.solve(
+            instance, objective="expenditure", confidence=row["confidence"],
+            dropout=[0.03, 0.02, 0.05], shock=(0.1, 2),
+        )  # fmt: skip
+        assert row["objective"] == pytest.approx(plan.objective, abs=1e-5)
+    assert rows[0]["objective"] < rows[1]["objective"]
+    assert main([*asked, "--dropout", "lots"]) == 2
+    assert "columns that came with the people: lost" in capsys.readouterr().err

@@ -37,6 +37,7 @@ def solve(
     assert confidence is not None
     order = wanted.order if wanted.protocol == "sequential" else None
     hazards, rights = hazards_of(instance, dropout, shock), wanted.protocol != "none"
+    column = hazards.states[0][1] if isinstance(dropout, str) else dropout
     charged = wanted.objective == "welfare"
     task = Task(instance, hazards, float(confidence), rights, 1, order, wanted.transfers, charged)
     patience = _PATIENCE if wanted.time_limit is None else wanted.time_limit
@@ -61,7 +62,7 @@ def solve(
         solve_level,
         wanted,
         solver="safety search",
-        details={"dropout": terms(dropout, shock, confidence)},
+        details={"dropout": terms(column, shock, confidence)},
     )
     plan = _with_aim(plan, task, made)
     return _undecided(plan, wanted.objective, open_) if open_ else plan
