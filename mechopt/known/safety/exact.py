@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from mechopt import tolerances
-from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.dropouts.laws import laws_of_loss
 from mechopt.known.practice.few import groups_hold
@@ -27,7 +26,6 @@ from mechopt.problem.practice import Practice, counted, multiples
 from mechopt.solver import highs
 from mechopt.solver.builder import Builder
 from mechopt.status import Status
-from mechopt.withdrawal.check import check_withdrawal
 
 _LIKELY, _MOST_USERS = 1000, 14  # sets × levels, where not all are told apart; users
 _TENTH = 0.1  # of the failures allowed that sets not told apart may be
@@ -381,13 +379,26 @@ class _Model:
             if practice is not None and practice.step > 0:
                 near = multiples(np.rint(payment / practice.step), practice.step)
                 payment = np.where(near >= payment - 2 * slack, near, near + practice.step)
-            if not stable(task, lifted, payment):
+            if not task.stable(lifted, payment):
                 return None, "game"
         if practice is not None:
             data, cost = lifted[None, :], self.instance.cost_of(lifted)[None, :]
             if not groups_hold(practice, data, cost).all():
                 return None, "groups"
-        return Safe(lifted, payment, task.worth(quantity, lifted, payment), crossing), ""
+        found = Safe(lifted, payment, task.worth(quantity, lifted, payment), crossing)
+        return (found if self.order is not None else self._undusted(found, quantity)), ""
+
+    def _undusted(self, safe: Safe, quantity: str) -> Safe:
+        """Nobody is paid for what his burden was raised by, where it is safe without."""
+        task = self.task
+        cost, held_by = self.instance.cost_of(safe.burden), task.held_by(safe.crossing)
+        dust = (safe.payment > 0) & (safe.payment <= 4 * _LIFT * cost)
+        if not dust.any() or self.asked:
+            return safe
+        rho = np.maximum(task.reversible, tolerances.TINY)
+        free = self.instance.affordable(np.minimum(task.gain, held_by / rho))
+        found = task.priced(np.where(dust, np.minimum(safe.burden, free), safe.burden), quantity)
+        return found if task.is_safe(found.crossing) and found.value < safe.value else safe
 
     def _lifted(self, burden: FloatArray) -> FloatArray:
         """Burdens (n,) of a solver a little raised, so that no row is short; as may be asked."""
@@ -399,21 +410,6 @@ class _Model:
         lifted = np.where(lifted > 0, np.maximum(lifted, low), 0.0)
         whole = np.where(practice.unit > 0, counted(practice.counts(burden), practice.unit), lifted)
         return np.where(practice.free, whole, practice.fixed)
-
-
-def stable(task: Task, burden: FloatArray, payment: FloatArray) -> bool:
-    """Whether everybody stays in sequence, by the game itself."""
-    calm, *hit = task.hazards.states
-    plan = Plan.from_arrays(task.instance, burden, payment)
-    shock = None
-    if hit:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.where(calm[1] > 0, hit[0][1] / np.where(calm[1] > 0, calm[1], 1), 1.0)
-        shock = (hit[0][0], factor)
-    report = check_withdrawal(
-        task.instance, plan, "sequential", task.order, dropout=calm[1], shock=shock
-    )
-    return report.stable
 
 
 def _more_than(task: Task, lost: int) -> float:

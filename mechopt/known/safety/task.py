@@ -21,12 +21,14 @@ from typing import Any
 import numpy as np
 
 from mechopt import arrays, tolerances
+from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.dropouts.crossing import Crossing, crossing_of
 from mechopt.dropouts.hazards import Hazards
 from mechopt.known.allocation import Pieces
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.instance import Instance
+from mechopt.withdrawal.check import check_withdrawal
 
 CONFIDENT = tolerances.PROBABILITY  # how far a certified probability may be below what is asked
 
@@ -135,6 +137,20 @@ class Task:
         found = self.crossing(burden) if found is None else found
         payment = self.payments(burden, self.held_by(found) if self.rights else self.gain)
         return Safe(burden, payment, self.worth(quantity, burden, payment), found)
+
+    def stable(self, burden: FloatArray, payment: FloatArray) -> bool:
+        """Whether everybody stays in sequence, by the game itself."""
+        calm, *hit = self.hazards.states
+        plan = Plan.from_arrays(self.instance, burden, payment)
+        shock = None
+        if hit:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                factor = np.where(calm[1] > 0, hit[0][1] / np.where(calm[1] > 0, calm[1], 1), 1.0)
+            shock = (hit[0][0], factor)
+        report = check_withdrawal(
+            self.instance, plan, "sequential", self.order, dropout=calm[1], shock=shock
+        )
+        return report.stable
 
     def pieces(self, held_by: FloatArray, part: FloatArray | None = None) -> Pieces:
         """The users' curves max(0, C − v b, ρ C − held_by), cut where they change their slope."""
