@@ -123,9 +123,14 @@ class PracticeProblem(PlanProblem):
         between = self.amount(level), min([most, *self.levels.T[level : level + 1]])
         return Part({}, between, (0, len(self.users)))
 
-    def totals(self, level: int, between: Range) -> Range | None:
-        """What totals between two numbers there are at `level`, where all come in units."""
-        low, high = between
+    def totals(self, level: int, part: Part) -> Range | None:
+        """The least and the most total that may be left; None if there is none."""
+        low, high = part.between
+        ends = [a.ranges(part.boxes.get(i, (ZERO, a.high))) for i, a in enumerate(self.asked)]
+        if not all(ends):
+            return None
+        low = max(low, total(one[0][0] for one in ends))  # nobody gives less than he can be asked
+        high = min(high, total(one[-1][1] for one in ends))
         free = [asked for asked in self.asked if asked.fixed is None]
         if all(asked.unit for asked in free):
             low, high = self.rounded(low, high, self.asked)
@@ -189,7 +194,7 @@ class PracticeProblem(PlanProblem):
 
     def dual(self, level: int, node: dict[str, Any], part: Part) -> Any:
         """What the prices of a leaf prove; None: no burdens, total or number of people are left."""
-        boxes, people, between = part.boxes, part.people, self.totals(level, part.between)
+        boxes, people, between = part.boxes, part.people, self.totals(level, part)
         if between is None or people[0] > people[1]:
             return None
         require(node["shows"] in ("bound", "unreachable"), "a node shows a bound or unreachability")

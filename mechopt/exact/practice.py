@@ -80,7 +80,7 @@ class LevelInPractice:
 
     def _node(self, part: Part, depth: int) -> dict[str, Any]:
         self.nodes += 1
-        totals = self.provider.totals(self.level, part.between)
+        totals = self.provider.totals(self.level, part)
         if totals is None or part.people[0] > part.people[1]:
             return _leaf("unreachable")
         every = [
@@ -207,7 +207,16 @@ class LevelInPractice:
         self.consider_burdens(burden)
         given = total(burden)
         if totals[0] < given and self._dearer(burden, totals[0], given):
-            return "total", (totals[0] + given) / 2
+            return self._pin(burden, boxes) or ("total", (totals[0] + given) / 2)
+        return None
+
+    def _pin(self, burden: list[Fraction], boxes: Boxes) -> tuple[int, Fraction] | None:
+        """A user who is held to at least his burden, below which he can be asked for no near one:
+        when all are, the total is no less than theirs."""
+        for i, (asked, x) in enumerate(zip(self.provider.asked, burden)):
+            least = asked.ranges(self._box(boxes, i))[0][0]
+            if asked.fixed is None and x > least and (asked.unit or x == asked.low):
+                return i, x - asked.unit / 2 if x > asked.low else x / 2
         return None
 
     def _dearer(self, burden: list[Fraction], least: Fraction, given: Fraction) -> bool:

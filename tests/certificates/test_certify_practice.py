@@ -170,6 +170,18 @@ def test_prices_alone_prove_nothing_more() -> None:
         leaf.update(before)
 
 
+def test_a_payment_that_only_the_exact_total_needs() -> None:
+    """One unit makes the total 1; at totals just below, nobody would need the payment."""
+    instance = mo.Instance(
+        cost=[0.75, 0.25, 1.25, 1.75], value=[3.5, 0.5, 3, 2], capacity=[2.5, 4, 1.5, 2],
+        thresholds=[0.5], shares=[0.5], reversibility=[0.5, 0.5, 1, 1], removable=[1, 0.5, 1, 1],
+        least=[0, 1, 1, 0], unit=[0, 1, 0.5, 1], contact_cost=[0.25, 0, 0, 0], group=list("bbaa"),
+        group_least={"b": "37.5 %"},
+    )  # fmt: skip
+    certificate = proved(instance, mo.solve(instance, objective="expenditure", time_limit=0.5))
+    assert (certificate.status, certificate.optimum) == ("optimal", F(1, 8))
+
+
 def test_the_number_of_people_asked_is_whole() -> None:
     instance = people(30, least=3, contact_cost=0.5)
     certificate = proved(instance, mo.solve(instance, objective="expenditure"))

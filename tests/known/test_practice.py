@@ -493,6 +493,16 @@ def test_no_bound_of_whole_people_is_above_a_plan() -> None:
         assert plan.objective == pytest.approx(best, abs=1e-8), seed
 
 
+def test_a_line_cut_down_to_nothing_is_no_column() -> None:
+    """Beside a core of points one line was left with no width: HiGHS refused its slope."""
+    instance = mo.Instance(
+        cost=[2, 0.75, 0.5], value=[3.5, 1, 2], capacity=[1.5, 3, 2.5], thresholds=[7],
+        shares=[0.375], removable=[0.5, 1, 1], least=[1, 1, 0], unit=[0, 1, 0],
+        contact_cost=[0, 0, 0.25], group=["a", "a", "b"], group_least={"a": "75 %"},
+    )  # fmt: skip
+    assert mo.solve(instance, objective="expenditure").status == "optimal"
+
+
 def test_groups_that_together_are_too_few_are_named_with_what_is_short() -> None:
     instance = mo.Instance(
         cost=1, value=5, capacity=[8] * 6, thresholds=[40], unit=1, group=list("aabbcc"),

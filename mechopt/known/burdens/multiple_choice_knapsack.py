@@ -54,11 +54,13 @@ def minimise(problem: Knapsack, *, accuracy: float, deadline: float) -> Choice:
     best = replace(best, data_price=root.data_price, budget_price=root.budget_price)
     if not root.splits or best.value - root.bound <= accuracy:
         return replace(best, bound=min(best.value, root.bound))
-    least = count_bound(problem, root, best.value - 0.5 * accuracy)
-    if best.value - least <= accuracy:
-        return replace(best, bound=min(best.value, least))
     core, fixed, offset = _core(problem, root, best.value - root.bound)
-    found = _branch(core, best.value - offset, accuracy, deadline)
+    found, least = _branch(core, best.value - offset, accuracy, deadline, _FIRST_NODES), root.bound
+    if found.nodes == _FIRST_NODES:
+        least = count_bound(problem, root, best.value - 0.5 * accuracy)
+        if best.value - least <= accuracy:
+            return replace(best, bound=min(best.value, least), nodes=found.nodes)
+        found = _branch(core, best.value - offset, accuracy, deadline)
     bound = max(least, min(found.bound + offset, best.value))
     if found.burden is not None:
         best = replace(best, burden=found.burden + fixed, value=found.value + offset)
@@ -76,6 +78,7 @@ def _pieces(curves: LevelCurves) -> tuple[IntArray, IntArray, IntArray]:
     return np.cumsum(starts) - 1, begin, end
 
 
+_FIRST_NODES = 100  # of branch and bound, before whole numbers of people are looked at
 _MOST_TRIES = 64  # combinations of pieces tried around split users
 
 
@@ -178,8 +181,13 @@ def _core(problem: Knapsack, root: Relaxed, gap: float) -> tuple[Knapsack, Float
     return replace(problem, curves=core, total=total, budget=budget), fixed, offset
 
 
-def _branch(core: Knapsack, cutoff: float, accuracy: float, deadline: float) -> Choice:
-    """Best-first branch and bound; a plan is returned only if better than `cutoff`."""
+def _branch(
+    core: Knapsack, cutoff: float, accuracy: float, deadline: float, most: float = inf
+) -> Choice:
+    """Best-first branch and bound; a plan is returned only if better than `cutoff`.
+
+    :most: nodes, before the bound is left as it is
+    """
     free = np.flatnonzero(np.diff(core.curves.start) > 1)
     small = replace(core, curves=_only(core.curves, free))
     incumbent = Choice(None, cutoff, -inf)
@@ -204,7 +212,9 @@ def _branch(core: Knapsack, cutoff: float, accuracy: float, deadline: float) -> 
     consider(())
     alike = _alike(small.curves) if heap else []
     nodes = 0
-    while heap and heap[0][0] < incumbent.value - accuracy and perf_counter() < deadline:
+    while heap and heap[0][0] < incumbent.value - accuracy and nodes < most:
+        if perf_counter() > deadline:
+            break
         _, _, dropped, relaxed = heapq.heappop(heap)
         nodes += 1
         for removed in _branches(small.curves, _alive(small.curves, dropped), relaxed, alike):

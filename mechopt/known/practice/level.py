@@ -61,7 +61,9 @@ def solve_level(
         again = Search(terms, quantity, deadline, seed)
         again.accuracy, again.tie = min(again.accuracy, _PROOF * search.value), 0.0
         again.run()
-        search = again if again.value <= search.value else search
+        if again.value <= search.value:
+            again.bound = max(again.bound, search.bound)  # the first may have had more time
+            search = again
     if search.burden is None:
         return _nothing(search)
     bound = search.bound

@@ -233,7 +233,7 @@ class RowProblem:
                 length = np.abs(curves.burden[there] - curves.burden[here])
                 way = np.floor(way * length + tolerances.WHOLE) / length
             part[there], beside[there] = 1 - way, here
-        moved = np.flatnonzero((part > 0) & (part < 1))
+        moved = np.flatnonzero((part > 0) & (part < 1 - tolerances.REACH))  # else no line is left
         kept[moved] = True
 
         def column(values: FloatArray) -> FloatArray:
