@@ -57,6 +57,8 @@ IN_SYMBOLS = {
     *("from_arrays", "sequential_outcome", "sequential_everyone_stays", "simultaneous_slack"),
     *("payment_needed", "best_prices", "plan_at"),
 }
+# Names of classes that still stand for more than one thing each.
+TWICE = {"Asked", "Interim", "Search", "Task"}
 
 
 def modules() -> dict[str, Path]:
@@ -242,3 +244,15 @@ def test_tolerances_have_names() -> None:
                     and 0 < one.value < 1e-4
                 ]
     assert not bare, "name it in tolerances.py, or beside what it is for: " + ", ".join(bare)
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """One word, one thing; the checker stands alone, a schema is called as what it describes."""
+    found: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        if not module.startswith(("mechopt.checker", "mechopt.files.schema")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found.setdefault(node.name, set()).add(module)
+    again = {name: sorted(where) for name, where in found.items() if len(where) > 1}
+    assert set(again) <= TWICE, again

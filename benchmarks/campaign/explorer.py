@@ -18,7 +18,15 @@ from typing import Any
 import mechopt as mo
 import mechopt.known.sequential.solve
 from mechopt.explorer import answers
-from mechopt.explorer.terms import HURRY, MECHANISMS, ORDERS, PROTOCOLS, RIGHTS, Terms, sliders_of
+from mechopt.explorer.terms import (
+    HURRY,
+    MECHANISMS,
+    ORDERS,
+    PROTOCOLS,
+    RIGHTS,
+    PageTerms,
+    sliders_of,
+)
 
 GOAL = {1000: 50.0, 100_000: 300.0}
 PLACES = (0.05, 0.35, 0.8)  # of each slider's range
@@ -49,7 +57,7 @@ def timed(instance: mo.Instance, chosen: dict[str, str], every: int) -> dict[str
     times, said, worst = [], {}, {}
     for move in moves(instance)[::every]:
         try:
-            terms = Terms.read({**move, **chosen}, instance)
+            terms = PageTerms.read({**move, **chosen}, instance)
         except mo.MechoptError:
             continue
         began = process_time()
@@ -74,7 +82,7 @@ def main() -> None:
             instance = mo.generate("lognormal", n=n, seed=1, levels=levels, **more)
             instance = instance.replace(provider_value=worth)
             for protocol in PROTOCOLS:  # modules are loaded, as they are when the server starts
-                answers.answer(instance, Terms({}, {"protocol": protocol}), "x", patience=HURRY)
+                answers.answer(instance, PageTerms({}, {"protocol": protocol}), "x", patience=HURRY)
             for chosen in switches():
                 row = timed(instance, chosen, every)
                 late = "LATE" if row["slowest"] > GOAL.get(n, 300.0) else ""

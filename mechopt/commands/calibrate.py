@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Curve:
+class CurveSteps:
     """A learning curve whose steps are the thresholds."""
 
     learning_curve: Annotated[
@@ -62,7 +62,7 @@ def calibrate(
     threshold: cli.Thresholds = None,
     share: cli.Shares = None,
     *,
-    curve: Curve,
+    curve: CurveSteps,
     drawn: Drawn,
     out: cli.Out = None,
 ) -> None:

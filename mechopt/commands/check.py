@@ -15,7 +15,7 @@ def check(
         Path,
         Argument(metavar="PLAN", help="A plan or a mechanism: .json, .csv, .xlsx, .parquet."),
     ],
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     instance: cli.InstanceOption = None,
     protocol: cli.Protocol = None,
     order: cli.Order = None,

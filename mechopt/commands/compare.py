@@ -34,7 +34,7 @@ class Running:
 
 
 def compare(
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     files: Annotated[
         list[Path] | None, Argument(metavar="[FILES]...", help="Instances or populations.")
     ] = None,
@@ -96,7 +96,7 @@ def compare(
         emit(_text(table))
 
 
-def _read(files: list[Path], terms: cli.Terms, *, quiet: bool) -> dict[str, Any]:
+def _read(files: list[Path], terms: cli.FileTerms, *, quiet: bool) -> dict[str, Any]:
     """The problems in files, by name; the terms complete those that are tables."""
     from mechopt.errors import InvalidOption
 
@@ -104,7 +104,7 @@ def _read(files: list[Path], terms: cli.Terms, *, quiet: bool) -> dict[str, Any]
     for file in files:
         if str(file) in problems:
             raise InvalidOption(f"{file}: is given twice")
-        said = terms if _takes(file) else cli.Terms(allow_outside=terms.allow_outside)
+        said = terms if _takes(file) else cli.FileTerms(allow_outside=terms.allow_outside)
         problems[str(file)] = said.problem(file, quiet=quiet)
     return problems
 

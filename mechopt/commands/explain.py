@@ -12,7 +12,7 @@ from mechopt.errors import InvalidOption
 
 def explain(
     plan: cli.PlanFile,
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     who: Annotated[
         str | None, Argument(metavar="[ID]", help="Whose part; default the plan as a whole.")
     ] = None,

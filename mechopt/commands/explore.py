@@ -14,7 +14,7 @@ def explore(
     file: Annotated[
         Path, Argument(metavar="FILE", help="An instance, a table of users, or a plan.")
     ],
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     out: Annotated[
         Path | None,
         Option("--out", metavar="PAGE", help="Write a page that needs no server instead."),

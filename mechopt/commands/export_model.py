@@ -15,7 +15,7 @@ def export_model(
     file: cli.ProblemFile,
     out: Annotated[Path, Option("--out", metavar="FILE", help="A .lp or .mps file.")],
     aim: cli.Aim,
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     direct: cli.Direct,
     plan: Annotated[
         Path | None,

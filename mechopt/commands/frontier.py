@@ -14,7 +14,7 @@ from mechopt.commands.output import check_out, emit, note, working
 def frontier(
     file: cli.ProblemFile,
     aim: cli.Aim,
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     losses: cli.Losses,
     over: Annotated[
         str,

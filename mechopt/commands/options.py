@@ -94,7 +94,7 @@ FormatOption = Annotated[Format, Option("--format", help="How to print the resul
 
 
 @dataclass(frozen=True)
-class Terms:
+class FileTerms:
     """What completes a table or replaces what an instance says, and how the file is read."""
 
     threshold: Thresholds = None
@@ -187,7 +187,7 @@ class Terms:
         said = None
         if instance is not None:
             said = self.instance(instance, "a plan needs its instance", quiet=quiet)
-        elif self != Terms(allow_outside=self.allow_outside):
+        elif self != FileTerms(allow_outside=self.allow_outside):
             raise InvalidOption(
                 "--threshold, --share, --provider-value, --budget, …: need --instance"
             )

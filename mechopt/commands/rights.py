@@ -12,7 +12,7 @@ from mechopt.commands.output import check_out, emit, note, working
 
 def rights(
     file: cli.ProblemFile,
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     objective: cli.Objective = None,
     target: cli.Target = None,
     no_transfers: cli.NoTransfers = False,

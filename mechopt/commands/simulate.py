@@ -11,7 +11,7 @@ from mechopt.commands.output import Page, emit
 
 def simulate(
     plan: cli.PlanFile,
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     mistake: Annotated[
         str, Option("--mistake", metavar="P", help="Probability that a decision goes wrong.")
     ] = "0.01",

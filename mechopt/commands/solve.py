@@ -77,7 +77,7 @@ class Written:
 def solve(
     file: cli.ProblemFile,
     aim: cli.Aim,
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     direct: cli.Direct,
     further: Further,
     set_: Annotated[

@@ -13,7 +13,7 @@ from mechopt.commands.output import Page, check_out, emit, note
 def update(
     plan: cli.PlanFile,
     log: Annotated[Path, Argument(metavar="LOG", help="Events: .jsonl, or .sqlite.")],
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     instance: cli.InstanceOption = None,
     append: Annotated[
         list[str] | None,

@@ -14,7 +14,7 @@ from mechopt.errors import InvalidOption
 
 def verify(
     certificate: Annotated[Path, Argument(metavar="CERT", help="A certificate (.json).")],
-    terms: cli.Terms,
+    terms: cli.FileTerms,
     problem: Annotated[
         Path | None,
         Option("--problem", metavar="FILE", help="The problem it must be about."),
@@ -31,7 +31,7 @@ def verify(
     from mechopt.checker import verify as check
     from mechopt.files import documents
 
-    if problem is None and terms != cli.Terms():
+    if problem is None and terms != cli.FileTerms():
         raise InvalidOption(
             "--threshold, --share, --budget, …: complete the users of --problem FILE"
         )
@@ -55,7 +55,7 @@ def verify(
     raise SystemExit(status)
 
 
-def _data(path: Path, terms: cli.Terms) -> object:
+def _data(path: Path, terms: cli.FileTerms) -> object:
     """The problem in a file as a certificate would spell it."""
     from mechopt.problem.exact_data import instance_data, population_data
     from mechopt.problem.instance import Instance

@@ -16,7 +16,7 @@ import numpy as np
 from mechopt import arrays, tolerances
 from mechopt.arrays import FloatArray
 from mechopt.dropouts.hazards import Hazards, hazards_of
-from mechopt.dropouts.laws import CUT, UNLIKELY, Law, at_most, laws_of_loss
+from mechopt.dropouts.laws import CUT, UNLIKELY, LossLaw, at_most, laws_of_loss
 from mechopt.errors import InvalidPlan
 from mechopt.problem.instance import Instance
 
@@ -46,7 +46,7 @@ class Crossing:
     slack: float
     slacks: FloatArray = field(repr=False)
     hazards: Hazards = field(repr=False)
-    laws: tuple[tuple[Law, ...], ...] = field(repr=False)
+    laws: tuple[tuple[LossLaw, ...], ...] = field(repr=False)
     level: int = field(default=1, repr=False)
 
     @property
@@ -156,7 +156,7 @@ def crossing_of(
     thresholds = instance.thresholds
     slacks = np.array([arrays.exact_sum(burden, -float(threshold)) for threshold in thresholds])
     slacks += tolerances.TOTALS * thresholds
-    by_state: list[list[Law]] = []
+    by_state: list[list[LossLaw]] = []
     levels = np.zeros((thresholds.size, 3))
     lost = square = variance = 0.0
     for chance, hazard in hazards.states:
@@ -204,7 +204,7 @@ def removed_by(instance: Instance, burden: FloatArray) -> FloatArray:
 
 
 def _without_each(
-    law: Law, removed: FloatArray, hazard: FloatArray, at: FloatArray, most: float
+    law: LossLaw, removed: FloatArray, hazard: FloatArray, at: FloatArray, most: float
 ) -> tuple[FloatArray, FloatArray]:
     """Bounds on P(L − a_i Z_i ≤ at_i) for every i, given the law of L up to `most`."""
     low, high = np.zeros(removed.size), np.zeros(removed.size)
@@ -226,7 +226,7 @@ def _without_each(
     scale = np.where(usual & (removed > 0), 1 / np.maximum(1 - hazard, 0.5), 1.0)
     low, high = low * scale, high * scale
     rare = np.flatnonzero(~usual)
-    pairs: dict[tuple[float, float], Law] = {}
+    pairs: dict[tuple[float, float], LossLaw] = {}
     for user in rare.tolist():
         pair = (float(removed[user]), float(hazard[user]))
         if pair not in pairs:

@@ -39,7 +39,7 @@ _CUMULANTS = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Law:
+class LossLaw:
     """P(L ≤ s) between two right-continuous step functions, for s ≤ `most`.
 
     `low_at` (m,) data ascending from −∞, `low` (m,) the lower bound from there on; `high_at`,
@@ -73,7 +73,7 @@ class Law:
 
 def laws_of_loss(
     amount: FloatArray, hazard: FloatArray, most: FloatArray, *, fine: bool = True
-) -> list[Law]:
+) -> list[LossLaw]:
     """The law of Σ amount_i Z_i up to each of `most` (descending), the same where one serves.
 
     :amount: data ≥ 0, (n,); hazard : in [0, 1], (n,); fine : False for coarser bounds, faster
@@ -85,8 +85,8 @@ def laws_of_loss(
 
 
 def _law(
-    amount: FloatArray, hazard: FloatArray, most: float, fine: bool, smooth: Law | None = None
-) -> Law:
+    amount: FloatArray, hazard: FloatArray, most: float, fine: bool, smooth: LossLaw | None = None
+) -> LossLaw:
     """`smooth`: what is known already, if nothing exact is found."""
     sure = exact_sum(amount[hazard >= 1])
     risky = (amount > 0) & (hazard > 0) & (hazard < 1)
@@ -127,17 +127,17 @@ def _grouped(amount: FloatArray, hazard: FloatArray) -> tuple[FloatArray, FloatA
     return amount[start], hazard[start], np.diff(np.append(start, amount.size))
 
 
-def _steps(at: FloatArray, cumulative: FloatArray, error: float) -> Law:
+def _steps(at: FloatArray, cumulative: FloatArray, error: float) -> LossLaw:
     at = np.append(-np.inf, at * (1 - tolerances.TOTALS))
     values = np.append(0.0, cumulative)
     low, high = np.maximum(values - error, 0.0), np.minimum(values + error, 1.0)
     high[0] = 0.0
-    return Law(at, low, at, high)
+    return LossLaw(at, low, at, high)
 
 
-def _moved(law: Law, by: float) -> Law:
+def _moved(law: LossLaw, by: float) -> LossLaw:
     middle_at = None if law.middle_at is None else law.middle_at + by
-    return Law(law.low_at + by, law.low, law.high_at + by, law.high, middle_at, law.middle)
+    return LossLaw(law.low_at + by, law.low, law.high_at + by, law.high, middle_at, law.middle)
 
 
 # -- whole units ----------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def _unit(a: FloatArray) -> float | None:
     return None
 
 
-def _whole_units(a: FloatArray, h: FloatArray, count: IntArray, room: float) -> Law | None:
+def _whole_units(a: FloatArray, h: FloatArray, count: IntArray, room: float) -> LossLaw | None:
     unit = _unit(a)
     if unit is None:
         return None
@@ -294,7 +294,7 @@ def _trimmed(start: int, mass: FloatArray, error: float, last: int, cut: float =
 # -- few losses -----------------------------------------------------------------------------------
 
 
-def _few_losses(a: FloatArray, h: FloatArray, count: IntArray, room: float) -> Law | None:
+def _few_losses(a: FloatArray, h: FloatArray, count: IntArray, room: float) -> LossLaw | None:
     """All losses that are possible up to `room`, if they are not too many."""
     # every choice of so many different amounts fits
     fitting = min(int(room / float(a[-1])), a.size // 2)
@@ -318,7 +318,7 @@ def _few_losses(a: FloatArray, h: FloatArray, count: IntArray, room: float) -> L
 # -- smoothed -------------------------------------------------------------------------------------
 
 
-def _smoothed(a: FloatArray, h: FloatArray, count: IntArray, *, fine: bool = True) -> Law:
+def _smoothed(a: FloatArray, h: FloatArray, count: IntArray, *, fine: bool = True) -> LossLaw:
     """Bounds from the Fourier series of L + S on a window that has all but 10⁻¹² of the mass."""
     mean = float((count * h * a).sum())
     variance = float((count * h * (1 - h) * a * a).sum())
@@ -349,7 +349,7 @@ def _smoothed(a: FloatArray, h: FloatArray, count: IntArray, *, fine: bool = Tru
     lower = np.maximum.accumulate(np.clip(values - error, 0.0, 1.0))
     upper = np.clip(values + error, 0.0, 1.0)
     upper = np.append(np.minimum.accumulate(upper[::-1])[::-1], 1.0)
-    return Law(
+    return LossLaw(
         np.append(-np.inf, grid + width),
         np.append(0.0, lower),
         np.append(-np.inf, grid - width),

@@ -13,7 +13,7 @@ from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import BoolArray
 from mechopt.errors import MechoptError
-from mechopt.explorer.terms import HURRY, PATIENCE, Terms
+from mechopt.explorer.terms import HURRY, PATIENCE, PageTerms
 from mechopt.known.posted_price import supply_curve
 from mechopt.known.practice import offers
 from mechopt.problem.instance import Instance
@@ -31,7 +31,7 @@ _RESTORE = 5000  # users up to which it is worked out what would restore the pla
 
 
 def answer(
-    instance: Instance, terms: Terms, file: str, shown: int = SHOWN, patience: float = PATIENCE
+    instance: Instance, terms: PageTerms, file: str, shown: int = SHOWN, patience: float = PATIENCE
 ) -> dict[str, Any]:
     """All that the page shows but the frontier, JSON-ready; `error` if the terms make no sense.
 
@@ -55,7 +55,7 @@ def answer(
     return {**found, "milliseconds": round(1000 * (perf_counter() - began), 1)}
 
 
-def _solved(problem: Instance, terms: Terms, patience: float) -> Plan:
+def _solved(problem: Instance, terms: PageTerms, patience: float) -> Plan:
     options = terms.options()
     if terms.mechanism in ("burdens", "floor-and-burdens"):
         options["time_limit"] = patience
@@ -63,7 +63,7 @@ def _solved(problem: Instance, terms: Terms, patience: float) -> Plan:
     return plan
 
 
-def _posted(problem: Instance, terms: Terms) -> Plan | None:
+def _posted(problem: Instance, terms: PageTerms) -> Plan | None:
     if terms.mechanism == "posted-price":
         return None
     aim = {name: value for name, value in terms.options().items() if name == "objective"}
@@ -220,7 +220,7 @@ def _restore(plan: Plan, out: tuple[int, ...], wave: Any) -> dict[str, Any] | No
 
 
 def frontier(
-    instance: Instance, terms: Terms, leave_off: Callable[[], bool] = lambda: False
+    instance: Instance, terms: PageTerms, leave_off: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
     """Least payments against data: the plan at some amounts, the posted price at all of them.
 

@@ -15,7 +15,7 @@ from mechopt.explorer.terms import (
     ORDERS,
     PROTOCOLS,
     RIGHTS,
-    Terms,
+    PageTerms,
     sliders_of,
 )
 from mechopt.problem.instance import Instance
@@ -71,7 +71,7 @@ def _grid(instance: Instance, file: str) -> dict[str, Any]:
             terms = _terms(moved, protocol, sliders)
             key = ",".join([*map(str, place), protocol])
             found[key] = strict(answers.answer(instance, terms, file, _SHOWN, _PATIENCE))
-    start = Terms({}, {})
+    start = PageTerms({}, {})
     return {
         "axes": axes,
         "protocols": protocols,
@@ -80,8 +80,8 @@ def _grid(instance: Instance, file: str) -> dict[str, Any]:
     }
 
 
-def _terms(moved: dict[str, float], protocol: str, sliders: dict[str, Any]) -> Terms:
+def _terms(moved: dict[str, float], protocol: str, sliders: dict[str, Any]) -> PageTerms:
     kept = {name: value for name, value in moved.items() if value != sliders[name].start}
     if "budget" in kept and kept["budget"] >= sliders["budget"].high:
         kept["budget"] = float("inf")
-    return Terms(kept, {} if protocol == "simultaneous" else {"protocol": protocol})
+    return PageTerms(kept, {} if protocol == "simultaneous" else {"protocol": protocol})

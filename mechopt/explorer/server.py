@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 from mechopt.errors import MechoptError
 from mechopt.explorer import answers
 from mechopt.explorer.page import page
-from mechopt.explorer.terms import HURRY, PATIENCE, Terms
+from mechopt.explorer.terms import HURRY, PATIENCE, PageTerms
 from mechopt.problem.instance import Instance
 
 LONGEST_TARGET = 16_384  # characters of a request's address
@@ -57,12 +57,12 @@ class Explorer(ThreadingHTTPServer):
 
     def answer(self, query: dict[str, str]) -> dict[str, Any]:
         patience = HURRY if query.pop("quick", "") else PATIENCE
-        terms = Terms.read(query, self.instance)
+        terms = PageTerms.read(query, self.instance)
         return answers.answer(self.instance, terms, self.file, patience=patience)
 
     def frontier(self, query: dict[str, str]) -> dict[str, Any]:
         before = self.asked
-        terms = Terms.read(query, self.instance)
+        terms = PageTerms.read(query, self.instance)
         return answers.frontier(self.instance, terms, lambda: self.asked != before)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -85,7 +85,7 @@ def _nice(number: float) -> float:
 
 
 @dataclass(frozen=True)
-class Terms:
+class PageTerms:
     """What the address says: `moved` sliders, and switches that are not at their default."""
 
     moved: Mapping[str, float]
@@ -93,7 +93,7 @@ class Terms:
     out: tuple[int, ...] = ()
 
     @classmethod
-    def read(cls, query: Mapping[str, str], instance: Instance) -> Terms:
+    def read(cls, query: Mapping[str, str], instance: Instance) -> PageTerms:
         """From the query of an address. Raises InvalidOption naming what is wrong."""
         known = {slider.name: slider for slider in sliders_of(instance)}
         moved: dict[str, float] = {}

@@ -21,7 +21,7 @@ from mechopt.atomic import protect
 from mechopt.errors import InvalidFile, NotSupported
 from mechopt.files import documents, tables
 from mechopt.files.cells import EMPTY
-from mechopt.files.tables import LARGEST_TABLE, Layout, Opened, Table
+from mechopt.files.tables import LARGEST_TABLE, ColumnLayout, Opened, ReadTable
 from mechopt.problem import numbers
 
 LARGE = 50_000  # rows; loading pyarrow takes as long as these
@@ -36,7 +36,7 @@ class ParquetFile(Opened):
 
     file: Any = None
 
-    def _fill(self, table: Table, layout: Layout, exact: bool) -> None:
+    def _fill(self, table: ReadTable, layout: ColumnLayout, exact: bool) -> None:
         file = self.file
         table.rows = file.metadata.num_rows
         groups = range(file.metadata.num_row_groups)
@@ -53,7 +53,7 @@ class ParquetFile(Opened):
         fill(table, self.names, data, layout, exact)
 
 
-def fill(table: Table, names: list[str], data: Any, layout: Layout, exact: bool) -> None:
+def fill(table: ReadTable, names: list[str], data: Any, layout: ColumnLayout, exact: bool) -> None:
     """Read the columns of an Arrow table, called `names`, into `table`."""
     for at, name in enumerate(names):
         if names.index(name) != at:
@@ -236,7 +236,7 @@ def _if_large(rows: int) -> Any:
     return pyarrow
 
 
-def plain_csv(body: str, names: list[str], separator: str, layout: Layout) -> Any:
+def plain_csv(body: str, names: list[str], separator: str, layout: ColumnLayout) -> Any:
     """The Arrow table of CSV rows without a header, as `csv_tables` reads them, or None.
 
     Plain: ASCII, no quotes, no blanks at the edge of a cell, a finite number in every cell that

@@ -16,7 +16,7 @@ import numpy as np
 from mechopt.errors import InvalidFile
 from mechopt.files import cells as sign
 from mechopt.files import tables
-from mechopt.files.tables import WHOLE_ROW, Layout, Opened, Table
+from mechopt.files.tables import WHOLE_ROW, ColumnLayout, Opened, ReadTable
 from mechopt.memory import paused_gc
 from mechopt.problem import numbers
 
@@ -36,7 +36,7 @@ class CsvFile(Opened):
     skipped: int = 0  # lines up to and with the header
     decimal: str = "."
 
-    def _fill(self, table: Table, layout: Layout, exact: bool) -> None:
+    def _fill(self, table: ReadTable, layout: ColumnLayout, exact: bool) -> None:
         if not exact and self._at_once(table, layout):
             return
         with paused_gc():
@@ -44,14 +44,14 @@ class CsvFile(Opened):
             faults = self._rows(table, layout, exact, commas)
             if commas.whole_file():
                 self.decimal = ","
-                again = Table(self.path, problems=table.problems, notes=table.notes)
+                again = ReadTable(self.path, problems=table.problems, notes=table.notes)
                 again.notes.append(f"numbers have decimal commas, such as {commas.example}")
                 faults = self._rows(again, layout, exact, _Commas())
                 table.__dict__.update(again.__dict__)
         for name, found in faults.items():
             table.faults(name, found)
 
-    def _at_once(self, table: Table, layout: Layout) -> bool:
+    def _at_once(self, table: ReadTable, layout: ColumnLayout) -> bool:
         """Read a large table of plain cells; False if it is none."""
         from mechopt.files import arrow_tables
 
@@ -70,7 +70,7 @@ class CsvFile(Opened):
         return True
 
     def _rows(
-        self, table: Table, layout: Layout, exact: bool, commas: _Commas
+        self, table: ReadTable, layout: ColumnLayout, exact: bool, commas: _Commas
     ) -> dict[str, list[tuple[int, str]]]:
         """Fill the columns, a chunk of rows at a time; returns the faults by column."""
         starts: list[tuple[int, int, list[int] | None]] = []  # first row, its line, all if uneven
@@ -130,7 +130,7 @@ class CsvFile(Opened):
         self,
         name: str,
         column: Sequence[str],
-        layout: Layout,
+        layout: ColumnLayout,
         exact: bool,
         large: bool,
         commas: _Commas,

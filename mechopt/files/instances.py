@@ -27,12 +27,12 @@ _SHAPE: dict[str, Any] = {
 }
 _BLANKS = _SHAPE["blanks"]
 # without a column `value` nobody benefits; with segments, capacity is their total width
-USERS = tables.Layout(
+USERS = tables.ColumnLayout(
     required=("id", "cost", "capacity"),
     optional=("value", *_OPTIONAL, "width_1", "slope_1"),
     **_SHAPE,
 )
-SEGMENTED = tables.Layout(
+SEGMENTED = tables.ColumnLayout(
     required=("id", "cost", "width_1", "slope_1"),
     optional=("value", "capacity", *_OPTIONAL),
     **_SHAPE,
@@ -55,14 +55,14 @@ _SUMS = {"total", "totals", "sum", "summe", "gesamt", "somme", "suma", "totale",
 
 
 @dataclass
-class Draft:
+class InstanceDraft:
     """Constructor arguments gathered from a file, with the faults found on the way."""
 
     path: Path
     columns: Mapping[str, str] | None = None
     given: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    table: tables.Table | None = None
+    table: tables.ReadTable | None = None
     broken: set[str] = field(default_factory=set)  # arguments that already have a fault
     wrong: set[tuple[str, int]] = field(default_factory=set)  # entries that do
     said: Collection[str] = ()  # arguments that the caller gave, not the file
@@ -137,7 +137,7 @@ def read(
     headings of the table, by our names.
     """
     said = {argument: value for argument, value in changes.items() if value is not None}
-    draft = Draft(path, columns=columns, said=said)
+    draft = InstanceDraft(path, columns=columns, said=said)
     if isinstance(source, tables.Opened):
         _read_table(draft, source, exact)
         draft.given |= {"thresholds": None, **said}
@@ -184,7 +184,7 @@ def _well_formed(document: dict[str, Any]) -> bool:
 
 
 def _read_document(
-    draft: Draft, document: dict[str, Any], exact: bool, allow_outside: bool
+    draft: InstanceDraft, document: dict[str, Any], exact: bool, allow_outside: bool
 ) -> None:
     if not _well_formed(document):
         for place, sentence in documents.faults("instance", document):
@@ -237,7 +237,7 @@ def _beside(path: Path, name: str, allow_outside: bool) -> Path:
     return target
 
 
-def _numbers(draft: Draft, argument: str, raw: Any, exact: bool) -> Any:
+def _numbers(draft: InstanceDraft, argument: str, raw: Any, exact: bool) -> Any:
     """One number or a column of the document; faults go to the draft."""
     if not isinstance(raw, list):
         try:
@@ -257,7 +257,7 @@ def _numbers(draft: Draft, argument: str, raw: Any, exact: bool) -> Any:
     return column
 
 
-def _read_users(draft: Draft, users: dict[str, Any], exact: bool) -> None:
+def _read_users(draft: InstanceDraft, users: dict[str, Any], exact: bool) -> None:
     for argument in PER_USER:
         raw = users.get(argument)
         if raw is not None and argument not in draft.broken:
@@ -285,7 +285,7 @@ def _nested(raw: Any) -> bool:
     return isinstance(raw, list) and any(isinstance(entry, list) for entry in raw)
 
 
-def _pieces(draft: Draft, part: str, raw: Any, exact: bool) -> Any:
+def _pieces(draft: InstanceDraft, part: str, raw: Any, exact: bool) -> Any:
     """Widths or slopes: a list of numbers, or one such list per user."""
     if not isinstance(raw, list):
         draft.fault("segments", f"users.segments.{part}: expected a list, got {str(raw)[:40]!r}")
@@ -299,7 +299,7 @@ def _pieces(draft: Draft, part: str, raw: Any, exact: bool) -> Any:
     return _numbers(draft, "segments", raw, exact)
 
 
-def _read_table(draft: Draft, source: tables.Opened, exact: bool) -> None:
+def _read_table(draft: InstanceDraft, source: tables.Opened, exact: bool) -> None:
     source.rename(draft.columns)
     layout = SEGMENTED if "width_1" in source.names else USERS
     table = source.read(layout, exact=exact)
@@ -328,7 +328,7 @@ def _read_table(draft: Draft, source: tables.Opened, exact: bool) -> None:
         draft.broken.add("capacity")
 
 
-def _refuse_sum(draft: Draft, table: tables.Table) -> None:
+def _refuse_sum(draft: InstanceDraft, table: tables.ReadTable) -> None:
     """A last row that sums up the others is nobody."""
     ids = draft.given["ids"]
     last = "" if ids is None or not len(ids) else str(ids[-1])
@@ -340,7 +340,7 @@ def _refuse_sum(draft: Draft, table: tables.Table) -> None:
 
 
 def _read_segments(
-    draft: Draft, table: tables.Table, columns: Mapping[str, Any], pieces: int
+    draft: InstanceDraft, table: tables.ReadTable, columns: Mapping[str, Any], pieces: int
 ) -> None:
     wanted = [f"{part}_{j}" for j in range(1, pieces + 1) for part in ("width", "slope")]
     missing = [name for name in wanted if name not in columns]

@@ -34,7 +34,7 @@ def read_document(
     if users is None:
         _check_hash(path, found["instance_hash"], instance)
         return Plan(instance=instance, **_fields(path, found))
-    part = tables.Table(path, rows=len(users["id"]))
+    part = tables.ReadTable(path, rows=len(users["id"]))
     odd = [
         f"{path}: users.{name} has {len(users[name])} entries, but users.id has {part.rows}"
         for name in users
@@ -140,7 +140,7 @@ def read_table(
     return _plan(found, instance, fields, None if stored is None else stored["instance_hash"])
 
 
-def _stored(found: tables.Table) -> dict[str, Any] | None:
+def _stored(found: tables.ReadTable) -> dict[str, Any] | None:
     """What mechopt stored within a Parquet file."""
     if found.metadata is None:
         return None
@@ -157,7 +157,7 @@ def _stored(found: tables.Table) -> dict[str, Any] | None:
 
 
 def _plan(
-    found: tables.Table, instance: Instance, fields: dict[str, Any], stated: str | None
+    found: tables.ReadTable, instance: Instance, fields: dict[str, Any], stated: str | None
 ) -> Plan:
     """The plan of a table's columns, by id; `stated`: the hash of the instance it is for."""
     rows = _aligned(found, instance)
@@ -192,7 +192,7 @@ def _few(names: Any) -> str:
     return ", ".join(map(str, names[:3])) + (", …" if len(names) > 3 else "")
 
 
-def _aligned(found: tables.Table, instance: Instance) -> Any:
+def _aligned(found: tables.ReadTable, instance: Instance) -> Any:
     """For every user of the instance the row of the table, −1 if there is none.
 
     InvalidPlan if an id occurs twice, or is none of the instance.
@@ -217,7 +217,7 @@ def _some(path: Path, problems: list[str]) -> list[str]:
     return problems[: tables.SHOWN] + ([f"{path}: and {more} more like these"] if more > 0 else [])
 
 
-def _gone(found: tables.Table, instance: Instance, rows: list[int]) -> list[str]:
+def _gone(found: tables.ReadTable, instance: Instance, rows: list[int]) -> list[str]:
     """Sentences on people of the plan who are no users (any more), and what they leave behind."""
     names = np.asarray(found.columns["id"], dtype=str)
     burden = np.asarray(found.columns["burden"], dtype=np.float64)
@@ -254,7 +254,7 @@ def _gone(found: tables.Table, instance: Instance, rows: list[int]) -> list[str]
     return problems
 
 
-def _check_cost(found: tables.Table, plan: Plan, rows: Any, *, same: bool) -> tuple[str, ...]:
+def _check_cost(found: tables.ReadTable, plan: Plan, rows: Any, *, same: bool) -> tuple[str, ...]:
     """The stated costs must be those of the instance, or the plan belongs to another one.
 
     `same`: it is known to be made for this instance; then whoever edited a burden left the old cost

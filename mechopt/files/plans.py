@@ -19,7 +19,7 @@ from mechopt.errors import InvalidPlan
 from mechopt.files import documents, instances, tables
 from mechopt.problem import numbers
 
-COLUMNS = tables.Layout(
+COLUMNS = tables.ColumnLayout(
     required=("id", "burden", "payment"),
     optional=("cost", "utility", "stays"),
     text=("id", "stays"),

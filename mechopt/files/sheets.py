@@ -17,7 +17,7 @@ import numpy as np
 from mechopt.errors import InvalidFile, NotSupported, OutputError
 from mechopt.files import cells as sign
 from mechopt.files import tables
-from mechopt.files.tables import Layout, Opened, Table
+from mechopt.files.tables import ColumnLayout, Opened, ReadTable
 from mechopt.problem import numbers
 
 LARGEST_SHEET = 2**30  # bytes unpacked
@@ -32,7 +32,7 @@ class Sheet(Opened):
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
 
-    def _fill(self, table: Table, layout: Layout, exact: bool) -> None:
+    def _fill(self, table: ReadTable, layout: ColumnLayout, exact: bool) -> None:
         table.rows = len(self.rows)
         table.line = lambda row: self.lines[row]
         columns = list(zip(*self.rows)) or [()] * len(self.names)

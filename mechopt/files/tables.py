@@ -44,7 +44,7 @@ def restore(cell: str) -> str:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ColumnLayout:
     """Which columns a table has. `text` ones are names; the others are numbers."""
 
     required: tuple[str, ...]
@@ -62,7 +62,7 @@ class Layout:
 
 
 @dataclass
-class Table:
+class ReadTable:
     """Columns read from a file. `problems` are sentences; `faulty` the cells they are about."""
 
     path: Path
@@ -121,9 +121,9 @@ class Opened(ABC):
             self.names[at[0]] = plain(name)
         return self
 
-    def read(self, layout: Layout, *, exact: bool = False) -> Table:
+    def read(self, layout: ColumnLayout, *, exact: bool = False) -> ReadTable:
         """The columns of a layout, and the others as they stand; faults are in `problems`."""
-        table = Table(self.path, notes=list(self.notes))
+        table = ReadTable(self.path, notes=list(self.notes))
         self._check(layout, table)
         self._fill(table, layout, exact)
         blank = [name for name, cells in table.others.items() if not name and not any(cells)]
@@ -136,10 +136,10 @@ class Opened(ABC):
         return table
 
     @abstractmethod
-    def _fill(self, table: Table, layout: Layout, exact: bool) -> None:
+    def _fill(self, table: ReadTable, layout: ColumnLayout, exact: bool) -> None:
         """Read columns, others and faults into `table`."""
 
-    def _check(self, layout: Layout, table: Table) -> None:
+    def _check(self, layout: ColumnLayout, table: ReadTable) -> None:
         expected = f"expected {','.join(layout.required)}"
         if layout.optional:
             expected += f"[,{','.join(layout.optional)}]"

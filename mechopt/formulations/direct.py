@@ -18,7 +18,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from mechopt.formulations.direct_variables import Form, Terms, linear, scaled
+from mechopt.formulations.direct_variables import DirectModel, Form, linear, scaled
 from mechopt.formulations.parts import Model
 from mechopt.problem.direct_size import refuse_if_large
 from mechopt.problem.direct_terms import payment_bounds, read_terms
@@ -74,7 +74,7 @@ build_deterministic = partial(build, randomized=False)
 build_excludable = partial(build, incentive="dsic")  # of groups with an exclusion
 
 
-class _Sheet(Terms):
+class _Sheet(DirectModel):
     """The rows and the objective: one method per line of the sheet."""
 
     def present(self, s: int) -> list[int]:

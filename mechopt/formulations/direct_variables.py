@@ -41,7 +41,7 @@ def linear(*forms: Form) -> Any:
     )
 
 
-class Terms:
+class DirectModel:
     """The model under construction: data, sets, variables and the terms of its rows.
 
     Data are kept as plain lists and variables in plain dictionaries: rows are read term by term.

@@ -19,7 +19,7 @@ from mechopt.status import Status
 
 
 @dataclass(frozen=True, eq=False)
-class Supply:
+class PostedSupply:
     """The floor response to every candidate price, ascending; each of shape (P,).
 
     :total: X⁰(s), data; cost : Σ C_i, money; level : thresholds reached, decided exactly
@@ -104,7 +104,7 @@ def only_offer(plan: Plan) -> Plan:
     return plan.replace(status=Status.OPTIMAL, bound=plan.objective)
 
 
-def supply_curve(instance: Instance) -> Supply:
+def supply_curve(instance: Instance) -> PostedSupply:
     """X⁰ and its cost at price 0 and every distinct θ_i · slope (F: step functions of s)."""
     rate = (instance.cost[:, None] * instance.slopes).ravel()
     width = instance.widths.ravel()
@@ -119,7 +119,7 @@ def supply_curve(instance: Instance) -> Supply:
     near = np.abs(total[:, None] - instance.thresholds) <= tolerances.DATA * instance.thresholds
     for place in np.flatnonzero(near.any(axis=1)):
         level[place] = _level_typed(instance, float(price[place]))
-    return Supply(price, total, cost, level)
+    return PostedSupply(price, total, cost, level)
 
 
 def _level_at(instance: Instance, price: float, total: float) -> int:
@@ -181,7 +181,7 @@ def _at_price(instance: Instance, price: float, objective: str, fields: dict[str
 
 def _nothing_reaches(
     instance: Instance,
-    supply: Supply,
+    supply: PostedSupply,
     lowest: int,
     target: float | None,
     fields: dict[str, Any],

@@ -29,7 +29,7 @@ MOST_ROUNDS = 200
 
 
 @dataclass(frozen=True, eq=False)
-class Equilibrium:
+class ReportEquilibrium:
     """Reports from which nobody gains by reporting otherwise, and what comes of them.
 
     :reports: of each type, money per data unit, shape (M,)
@@ -46,7 +46,7 @@ class Equilibrium:
 
 def equilibrium(
     population: Population, rule: str, *, reports: Sequence[Sequence[float]] | None = None
-) -> Equilibrium:
+) -> ReportEquilibrium:
     """Best responses from the truth on, one type at a time, until nobody gains (verified).
 
     Should they run in a circle, all strategies are looked at, if there are few enough.
@@ -79,7 +79,7 @@ def equilibrium(
 
 def equilibria(
     population: Population, rule: str, *, reports: Sequence[Sequence[float]] | None = None
-) -> list[Equilibrium]:
+) -> list[ReportEquilibrium]:
     """All pure equilibria; TooLarge beyond MOST_STRATEGIES strategies."""
     game = _Game(population, rule, reports)
     sizes = [len(game.reports[g]) for g in population.group_of_type]
@@ -153,7 +153,7 @@ class _Game:
             found[report] = weight[:, column - self.population.first_type[g]] @ better.sum(axis=1)
         return found
 
-    def described(self, strategy: tuple[int, ...], *, found: bool) -> Equilibrium:
+    def described(self, strategy: tuple[int, ...], *, found: bool) -> ReportEquilibrium:
         gains = []
         for column, report in enumerate(strategy):
             payoff = self.payoffs(strategy, column)
@@ -161,7 +161,7 @@ class _Game:
         chosen = [
             self.reports[g][report] for g, report in zip(self.population.group_of_type, strategy)
         ]
-        return Equilibrium(np.array(chosen), max(gains), found, self._metrics(strategy))
+        return ReportEquilibrium(np.array(chosen), max(gains), found, self._metrics(strategy))
 
     def _metrics(self, strategy: tuple[int, ...]) -> dict[str, float]:
         population, space = self.population, self.population.states

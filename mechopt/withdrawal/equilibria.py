@@ -27,7 +27,7 @@ from mechopt.errors import TooLarge
 from mechopt.status import Status
 from mechopt.withdrawal.knapsack import cheapest_cover
 from mechopt.withdrawal.level_intervals import (
-    Interval,
+    Stretch,
     cover_only,
     intervals_of,
     promising,
@@ -65,7 +65,7 @@ class Goal(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Extreme:
     """An extreme equilibrium: stay-set (None if none is known), and what is proved.
 
     :status: OPTIMAL (proved), FEASIBLE (the bounds are open), INFEASIBLE (there is no pure
@@ -131,7 +131,7 @@ def all_leave_is_equilibrium(stage: Stage) -> bool:
 
 def extreme_equilibrium(
     stage: Stage, weights: Array, goal: Goal, *, time_limit: float = 60.0
-) -> Found:
+) -> Extreme:
     """The equilibrium that is extreme first in its level, then in Σ weights over those who stay.
 
     weights (n,) ≥ 0; positive wherever r_i > 0 if the goal minimises them.
@@ -148,7 +148,7 @@ def extreme_equilibrium(
     for level in levels:
         now = perf_counter()
         if now > until and level != levels[0]:  # cutting a level into intervals takes time as well
-            found = Found(None, Status.UNKNOWN, level, level, None, None)
+            found = Extreme(None, Status.UNKNOWN, level, level, None, None)
         else:
             found = _at_level(stage, weight, level, goal, max(until, now + 0.5))
         if found.status is Status.INFEASIBLE:
@@ -161,24 +161,24 @@ def extreme_equilibrium(
         if found.stay is not None:
             proved = found.status is Status.OPTIMAL and level_bound == level
             status = Status.OPTIMAL if proved else Status.FEASIBLE
-            return Found(found.stay, status, level, level_bound, found.objective, found.bound)
+            return Extreme(found.stay, status, level, level_bound, found.objective, found.bound)
     if level_bound is None:
-        return Found(None, Status.INFEASIBLE, None, highest, None, None)
-    return Found(None, Status.UNKNOWN, None, level_bound, None, None)
+        return Extreme(None, Status.INFEASIBLE, None, highest, None, None)
+    return Extreme(None, Status.UNKNOWN, None, level_bound, None, None)
 
 
-def _by_best_replies(stage: Stage, weight: FloatArray, found: Found, stay: BoolArray) -> Found:
+def _by_best_replies(stage: Stage, weight: FloatArray, found: Extreme, stay: BoolArray) -> Extreme:
     """Where best replies lead, if that is an equilibrium of the level at which none was found."""
     if found.level != stage.level_of(stage.total_of(stay)) or not is_equilibrium(stage, stay):
         return found
     value = float(weight[stay & stage.able].sum())
-    return Found(stay, Status.FEASIBLE, found.level, found.level_bound, value, found.bound)
+    return Extreme(stay, Status.FEASIBLE, found.level, found.level_bound, value, found.bound)
 
 
-def _among_all(stage: Stage, weights: Array, goal: Goal) -> Found:
+def _among_all(stage: Stage, weights: Array, goal: Goal) -> Extreme:
     stays = list_equilibria(stage)
     if not len(stays):
-        return Found(None, Status.INFEASIBLE, None, stage.levels, None, None)
+        return Extreme(None, Status.INFEASIBLE, None, stage.levels, None, None)
     users = stage.movers
     inside = stays[:, users]
     levels = stage.level_of(
@@ -192,7 +192,7 @@ def _among_all(stage: Stage, weights: Array, goal: Goal) -> Found:
     place = values[among].argmax() if goal.maximize else values[among].argmin()
     row = int(among[place])
     value = float(values[row])
-    return Found(stays[row], Status.OPTIMAL, int(extreme), int(extreme), value, value)
+    return Extreme(stays[row], Status.OPTIMAL, int(extreme), int(extreme), value, value)
 
 
 def _in_float(stage: Stage) -> Stage:
@@ -242,15 +242,15 @@ def _uniform_one_threshold(stage: Stage) -> bool:
     return stage.levels == 1 and bool(bonus.all() or not bonus.any())
 
 
-def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: float) -> Found:
+def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: float) -> Extreme:
     """Extreme equilibrium at one level."""
     worst, anyone = goal.maximize, not level and not goal.weighs_level_0
     if not level:
         failing = failing_equilibrium(stage)
         if failing is None and _uniform_one_threshold(stage):
-            return Found(None, Status.INFEASIBLE, level, level, None, None)
+            return Extreme(None, Status.INFEASIBLE, level, level, None, None)
         if failing is not None and anyone:
-            return Found(failing, Status.OPTIMAL, level, level, 0.0, 0.0)
+            return Extreme(failing, Status.OPTIMAL, level, level, 0.0, 0.0)
     settled = settled_at(stage, level)
     users = stage.movers[~settled[stage.movers]]
     removed, cost = stage.removed[users], weight[users]
@@ -263,7 +263,7 @@ def _at_level(stage: Stage, weight: FloatArray, level: int, goal: Goal, until: f
             left = max(0.0, until - perf_counter())
             intervals = intervals_of(stage, level, users, base, left)
         except TooLarge:
-            return Found(None, Status.UNKNOWN, level, level, None, None)
+            return Extreme(None, Status.UNKNOWN, level, level, None, None)
     if anyone:
         cost = np.zeros(users.size)
     search = _Search(stage, level, users, cost, ~stage.able | settled, -1.0 if worst else 1.0)
@@ -291,7 +291,7 @@ class _Search:
     bounds: list[float] = field(default_factory=list)
     unsettled: bool = False
 
-    def went_on(self, each: Interval, until: float) -> bool:
+    def went_on(self, each: Stretch, until: float) -> bool:
         """Solve an interval; False if it, and with it all after it, need not or cannot be."""
         best, left = self.best, until - perf_counter()
         enough = best is not None and each.relaxed >= best[0] - best[2]
@@ -316,7 +316,7 @@ class _Search:
             self.bounds.append(max(each.relaxed, known))
         return True
 
-    def take(self, each: Interval, taken: BoolArray, given: float) -> None:
+    def take(self, each: Stretch, taken: BoolArray, given: float) -> None:
         stage, stay = self.stage, self.certain.copy()
         stay[self.users[each.must]] = True
         stay[self.users[each.free]] = taken
@@ -327,14 +327,14 @@ class _Search:
         elif self.best is None or value < self.best[0]:
             self.best = (value, stay, tolerances.SOLVER * abs(spent - given))
 
-    def found(self, *, anyone: bool) -> Found:
+    def found(self, *, anyone: bool) -> Extreme:
         """What is known after the last interval; any stay-set will do if `anyone`."""
         level, best, open_bound = self.level, self.best, min(self.bounds, default=inf)
         if best is None:
             if not self.unsettled:
-                return Found(None, Status.INFEASIBLE, level, level, None, None)
-            return Found(None, Status.UNKNOWN, level, level, None, self.sign * open_bound)
+                return Extreme(None, Status.INFEASIBLE, level, level, None, None)
+            return Extreme(None, Status.UNKNOWN, level, level, None, self.sign * open_bound)
         proved = anyone or open_bound >= best[0] - best[2]
         status = Status.OPTIMAL if proved else Status.FEASIBLE
         bound = best[0] if anyone else min(open_bound, best[0])
-        return Found(best[1], status, level, level, self.sign * best[0], self.sign * bound)
+        return Extreme(best[1], status, level, level, self.sign * best[0], self.sign * bound)

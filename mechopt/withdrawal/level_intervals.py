@@ -75,7 +75,7 @@ def intervals_of(
     return Intervals(lows[first], highs[last], may_stay[first], may_leave[first])
 
 
-class Interval(NamedTuple):
+class Stretch(NamedTuple):
     """One interval: who must stay, who is free, the room left for the free, and what it can give.
 
     :relaxed: bound on the objective (to be minimised; negated when maximising)
@@ -97,7 +97,7 @@ def promising(
     given: tuple[float, float],
     *,
     worst: bool,
-) -> list[Interval]:
+) -> list[Stretch]:
     """The intervals that can hold an equilibrium, most promising first.
 
     :given: data and cost of the users who are not in question
@@ -116,7 +116,7 @@ def promising(
             continue
         guess = _relaxed(removed[free], cost[free], (low, high), worst=worst)
         relaxed = -(fixed + guess) if worst else fixed + guess
-        found.append(Interval(relaxed, must, free, (low, high - margin), fixed))
+        found.append(Stretch(relaxed, must, free, (low, high - margin), fixed))
     return sorted(found, key=lambda one: one.relaxed)
 
 

@@ -83,7 +83,7 @@ def test_words_are_read_in_any_order_and_spelling() -> None:
     assert read == {
         "file": Path("a.csv"),
         "aim": options.Aim(),
-        "terms": options.Terms(threshold=["-1e3", "2"]),
+        "terms": options.FileTerms(threshold=["-1e3", "2"]),
         "direct": options.Direct(randomized=False),
         "further": Further(),
         "written": Written(out=Path("plan.csv")),

@@ -21,7 +21,7 @@ from mechopt import cli
 from mechopt.explorer import answers
 from mechopt.explorer.page import standalone
 from mechopt.explorer.server import Explorer
-from mechopt.explorer.terms import Terms, sliders_of
+from mechopt.explorer.terms import PageTerms, sliders_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -65,7 +65,7 @@ def test_every_state_is_reproduced_by_its_lines(
         path.write_text("\n".join(["id,cost,value,capacity", *lines]) + "\n")
     else:
         instance.write(path)
-    found = answers.answer(instance, Terms.read(query, instance), str(path))
+    found = answers.answer(instance, PageTerms.read(query, instance), str(path))
     assert "error" not in found
     scope: dict[str, Any] = {}
     exec(found["python"], scope)
@@ -80,7 +80,7 @@ def test_several_thresholds(tmp_path: Path) -> None:
     instance = mo.generate("lognormal", n=30, seed=1, levels=3)
     names = [slider.name for slider in sliders_of(instance)]
     assert {"t1", "t2", "t3"} < set(names)
-    found = answers.answer(instance, Terms.read({"t1": "99"}, instance), "x.json")
+    found = answers.answer(instance, PageTerms.read({"t1": "99"}, instance), "x.json")
     assert "thresholds" in found["error"]
     many = mo.generate("lognormal", n=30, seed=1, levels=8)
     assert "scale" in [slider.name for slider in sliders_of(many)]
@@ -91,13 +91,13 @@ def test_several_thresholds(tmp_path: Path) -> None:
 )
 def test_terms_that_make_no_sense_are_named(query: dict[str, str]) -> None:
     with pytest.raises(mo.InvalidOption, match=next(iter(query))):
-        Terms.read(query, instance_of())
+        PageTerms.read(query, instance_of())
 
 
 def test_the_replay_follows_best_replies_and_the_order() -> None:
     """K = 1, X = T: taking anybody out leaves nothing to train, so nobody has to follow."""
     instance = instance_of()
-    found = answers.answer(instance, Terms.read({"out": "1"}, instance), "x")
+    found = answers.answer(instance, PageTerms.read({"out": "1"}, instance), "x")
     assert found["replay"]["level"] == 0
     assert found["replay"]["followers"] == 0
     assert found["replay"]["restore"]["users"]
@@ -106,13 +106,13 @@ def test_the_replay_follows_best_replies_and_the_order() -> None:
     plan = mo.solve(two, objective="expenditure")
     for user in np.flatnonzero(plan.burden > 0).tolist():
         for protocol in ("simultaneous", "sequential"):
-            terms = Terms.read({"out": str(user), "protocol": protocol}, two)
+            terms = PageTerms.read({"out": str(user), "protocol": protocol}, two)
             replay = answers.answer(two, terms, "x")["replay"]
             stays = np.array([wave < 0 for wave in _waves(two, terms)])
             assert replay["total"] == pytest.approx(plan_total(two, terms, stays))
 
 
-def _waves(instance: mo.Instance, terms: Terms) -> list[int]:
+def _waves(instance: mo.Instance, terms: PageTerms) -> list[int]:
     found = answers.answer(instance, terms, "x")["people"]
     waves = [-1] * instance.n
     for user, wave in zip(found["at"], found["wave"]):
@@ -120,14 +120,14 @@ def _waves(instance: mo.Instance, terms: Terms) -> list[int]:
     return waves
 
 
-def plan_total(instance: mo.Instance, terms: Terms, stays: np.ndarray) -> float:
+def plan_total(instance: mo.Instance, terms: PageTerms, stays: np.ndarray) -> float:
     plan = mo.solve(instance, "burdens", **terms.options())
     return float(plan.burden[stays].sum())
 
 
 def test_the_posted_price_is_drawn_in_its_steps() -> None:
     instance = mo.generate("lognormal", n=40, seed=3, tightness=0.5)
-    steps = answers.frontier(instance, Terms({}, {}))["posted"]
+    steps = answers.frontier(instance, PageTerms({}, {}))["posted"]
     rng = np.random.default_rng(1)
     ends = [data for data, _ in steps]
     for goal in rng.uniform(0.05, 1, 20) * ends[-1]:
@@ -135,13 +135,13 @@ def test_the_posted_price_is_drawn_in_its_steps() -> None:
         plan = mo.solve(one, "posted-price", objective="expenditure")
         place = int(np.searchsorted(ends, goal))
         assert plan.payment.sum() == pytest.approx(steps[place][1])
-    assert answers.frontier(instance, Terms({}, {}), lambda: True) == {}
+    assert answers.frontier(instance, PageTerms({}, {}), lambda: True) == {}
 
 
 def test_a_first_answer_says_that_more_may_be_found() -> None:
     instance = mo.generate("lognormal", n=60, seed=1, levels=3, tightness=0.9, shape="accelerating")
     instance = instance.replace(provider_value=0.0)
-    terms = Terms({}, {"protocol": "sequential"})
+    terms = PageTerms({}, {"protocol": "sequential"})
     first = answers.answer(instance, terms, "x", patience=0.0)
     assert first["refine"] is True
     assert first["plan"]["status"] == "feasible"

@@ -42,7 +42,7 @@ class Knapsack:
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitUser:
     """A user whom the relaxation puts at `where` (data), between two unconnected points."""
 
     start: int
@@ -60,7 +60,7 @@ class Relaxed:
     burden: FloatArray
     cost: float
     need: float
-    splits: tuple[Split, ...]
+    splits: tuple[SplitUser, ...]
 
 
 def relax(problem: Knapsack) -> Relaxed | None:
@@ -106,7 +106,7 @@ def _by_slope(problem: Knapsack, value: FloatArray, budget_price: float) -> Rela
     cut = int(np.searchsorted(reach, missing, side="left"))
     part = np.zeros(width.size)
     part[order[:cut]] = 1.0
-    splits: tuple[Split, ...] = ()
+    splits: tuple[SplitUser, ...] = ()
     price = 0.0
     if cut < order.size:
         last = int(order[cut])
@@ -119,7 +119,7 @@ def _by_slope(problem: Knapsack, value: FloatArray, budget_price: float) -> Rela
     if cut < order.size and slack < rest < width[last] - slack:
         start, stop = int(points[linked[last]]), int(points[linked[last] + 1])
         if not curves.joined[start:stop].all():
-            splits = (Split(start, stop, float(x[curves.user[start]])),)
+            splits = (SplitUser(start, stop, float(x[curves.user[start]])),)
     totals = [
         float(column[lowest].sum() + part @ (column[points[linked + 1]] - column[points[linked]]))
         for column in (value, curves.cost, curves.need)
@@ -180,7 +180,7 @@ def _within_budget(problem: Knapsack) -> Relaxed | None:
 
 def _splits_of_mix(
     curves: LevelCurves, value: FloatArray, over: Relaxed, under: Relaxed, burden: FloatArray
-) -> tuple[Split, ...]:
+) -> tuple[SplitUser, ...]:
     """Users for whom a mix of two relaxed solutions is no point of the curve, the worst first."""
     moved = np.flatnonzero(over.burden != under.burden).tolist()
     moved += [int(curves.user[split.start]) for split in (*over.splits, *under.splits)]
@@ -198,5 +198,5 @@ def _splits_of_mix(
         share = (where - mine.burden[left]) / reach
         if tolerances.REACH < share < 1 - tolerances.REACH:
             worth = min(share, 1 - share) * reach
-            found.append((worth, Split(first + int(left), first + int(right), where)))
+            found.append((worth, SplitUser(first + int(left), first + int(right), where)))
     return tuple(split for _, split in sorted(found, key=lambda pair: -pair[0]))

@@ -98,7 +98,7 @@ def best_amounts(instance: Instance, stage: Stage) -> tuple[Array, Array, IntArr
 Steps = tuple[list[Any], list[int]]  # totals at which the final level changes, and the levels
 
 
-class Option(NamedTuple):
+class Keeping(NamedTuple):
     """A choice: payoff, data kept, data left in the pool, and the level reached."""
 
     pays: Any
@@ -142,16 +142,16 @@ class Player:
         """What he keeps if so much is to be left in the pool; δ > 0."""
         return self.x - (self.x - left) / self.delta
 
-    def keeping(self, level: int) -> Option:
+    def keeping(self, level: int) -> Keeping:
         pays = self.v * self.shares[level] - self.r if level else self.bonus
-        return Option(pays, self.x, self.x, level)
+        return Keeping(pays, self.x, self.x, level)
 
-    def trimming(self, kept: Any, level: int) -> Option:
+    def trimming(self, kept: Any, level: int) -> Keeping:
         """Keeping less than x: no payment, excluded; all recovered if nothing is trained."""
         pays = self.outside * self.shares[level]
         if level:
             pays = pays - self.rho * (self.cost(kept) - self.committed)
-        return Option(pays, kept, self.left_of(kept), level)
+        return Keeping(pays, kept, self.left_of(kept), level)
 
     def holds(self) -> Any:
         """The most he leaves in the pool rather than see nothing trained (K = 1)."""
@@ -165,11 +165,11 @@ class Player:
         """An amount as the kind of number that he counts in."""
         return Fraction(amount) if isinstance(self.x, Fraction) else float(amount)
 
-    def keeps(self, keep: Option, other: Option) -> bool:
+    def keeps(self, keep: Keeping, other: Keeping) -> bool:
         """Whether he keeps everything; an indifferent user does."""
         return bool(keep.pays - other.pays >= -self.tolerance)
 
-    def choice(self, final: Steps, total: Any) -> tuple[Option, Option]:
+    def choice(self, final: Steps, total: Any) -> tuple[Keeping, Keeping]:
         """Keeping everything, and his best alternative, when those before have left `total`.
 
         :final: the final level by what is in the pool after his decision
@@ -185,12 +185,12 @@ class Player:
                     others.append(self.trimming(self.kept_for(start - total), reached))
         return self.keeping(level(self.x)), self.best(others)
 
-    def reply(self, final: Steps, total: Any) -> Option:
+    def reply(self, final: Steps, total: Any) -> Keeping:
         """What he does."""
         keep, other = self.choice(final, total)
         return keep if self.keeps(keep, other) else other
 
-    def best(self, options: list[Option]) -> Option:
+    def best(self, options: list[Keeping]) -> Keeping:
         """The best of them; an indifferent user keeps the most."""
         top = max(option.pays for option in options)
         good = [option for option in options if option.pays >= top - self.tolerance]
