@@ -89,7 +89,7 @@ def read(
 
 def _opened(path: Path, *, exact: bool) -> tuple[Any, str]:
     """(document or table, its kind): a table is an "instance" or a "plan-table"."""
-    from mechopt.files import documents, opening, tables
+    from mechopt.files import documents, tables
 
     suffix = documents.suffix(path)
     content = None
@@ -100,6 +100,8 @@ def _opened(path: Path, *, exact: bool) -> tuple[Any, str]:
         content = documents.content(path, tables.LARGEST_TABLE)
         suffix = ".json" if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else ".csv"
     if suffix != ".json":
+        from mechopt.files import opening
+
         source = opening.opened(path, content)
         return source, "plan-table" if "burden" in source.names else "instance"
     if content is None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mechopt.errors import Fault, InvalidFile, InvalidInstance
-from mechopt.files import documents, opening, tables
+from mechopt.files import documents, tables
 from mechopt.problem import numbers
 from mechopt.problem.fields import BY_NAME, PER_USER, USER_FIELDS
 from mechopt.problem.instance import Instance
@@ -204,6 +204,8 @@ def _read_document(
         draft.given[argument] = provider.get(argument)
     users = document.get("users")
     if isinstance(users, str):
+        from mechopt.files import opening
+
         _read_table(draft, opening.opened(_beside(draft.path, users, allow_outside)), exact)
     elif isinstance(users, dict):
         _read_users(draft, users, exact)
