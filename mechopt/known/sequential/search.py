@@ -32,14 +32,13 @@ from mechopt.problem.zones import Zones, zones
 _NODES, _WORK = 1000, 2e9  # nodes and points evaluated, at most
 # Users chosen again to complete a plan, and seconds for the MILP (and for making the plan milder).
 _TRIES = ((300, 0.5), (1000, 2.0))
-_SPARES = 0.3, 0.2, 0.1, 2e-3  # of the longest burden: data beyond what the rows ask for
+_SPARES, _LEAST = (0.3, 0.2, 0.1), 2e-3  # of the longest burden: data beyond what rows ask for
 _KEPT, _GOOD = 2e-3, 2e-2  # relative: so close to what was promised a plan will do (several rows)
-_FINISHING = 0.15  # of the time: to complete plans after the search
+_FINISHING, _COMPLETING = 0.15, 0.4  # of the time, for plans: after the search, and meanwhile
 _PROMISING = 12  # nodes that all are asked what plans they promise; later ones every other time
 _BALANCED = 1e-8  # relative: prices so good that the points chosen balance the rows
 _NEAR = 0.1  # how far prices may move at first, from those of a similar problem
 _WORTH = 2e-4  # relative: what a plan must promise to be worth completing
-_COMPLETING = 0.4  # of the time spent: on plans, once there is one
 # Of the longest burden: by how much cutoffs move at first, last; moves per cutoff, at most.
 _MOVED, _NEAREST, _TRIED = 0.08, 0.002, 30
 # Of the range: a cutoff known so well is split last; of the price of data: what a slack row counts.
@@ -363,14 +362,15 @@ class Search:
         several = found.relaxation.zones.rows > 1
         for core, seconds in _TRIES:
             # With rows met exactly everything is a tie, and the recursion tells subsets apart.
-            for spare in _SPARES if several else (0.0,):
+            for spare in _SPARES if several else ():
                 better = self._filled(found, core, seconds, spare)
                 yield
                 if not better and spare == _SPARES[0]:
                     self._filled(found, core, seconds, 1.0)
-                    yield
                 if not better:
                     break
+            self._filled(found, core, seconds, _LEAST if several else 0.0)
+            yield
             if self.value <= promised * (1 + (_GOOD if several else _KEPT)):
                 return
 
