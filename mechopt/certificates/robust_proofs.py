@@ -1,8 +1,8 @@
 """The best guarantee against every law in a ball: exact LPs over finitely many of its laws.
 
-The LP over some laws bounds every mechanism's guarantee; its answer's worst law, found in fractions
-by the checker's own Bernstein coefficients, says what that answer guarantees. Until the two meet
-the law joins the others.
+The LP over some laws bounds every mechanism's guarantee; the worst laws of its answer, found in
+fractions by the checker's own Bernstein coefficients, say what that answer guarantees, and whether
+a target or an expected budget holds under every law. Until bound and guarantee meet the laws join.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from itertools import product
 from typing import Any
 
+from mechopt.answer.mechanism import DirectMechanism
 from mechopt.checker.data import ONE, ZERO
 from mechopt.checker.laws import (
     Ball,
@@ -24,8 +25,11 @@ from mechopt.checker.laws import (
     halves,
     under,
 )
-from mechopt.checker.mechanisms import MechanismProblem
-from mechopt.exact.lp import ExactSolution, maximum
+from mechopt.checker.mechanisms import MechanismProblem, Row
+from mechopt.errors import SolverError
+from mechopt.exact import lp as exact_lp
+from mechopt.exact.mechanisms import Search
+from mechopt.exact.mechanisms import Values as Numbers
 
 MOST_LAWS = 60
 MOST_BOXES = 1500  # of laws; the checker looks at more
@@ -33,42 +37,86 @@ ROOM = Fraction(1, 10**9)  # relative: between guarantee and bound, where they c
 _WORST = ("z",)
 
 
-def best_guarantee(
-    problem: MechanismProblem,
-) -> tuple[Fraction, dict[Any, Fraction], dict[str, Any], Fraction]:
-    """(guarantee, values of the variables, proof, bound), in fractions."""
-    assert problem.ball is not None
-    laws: list[list[Corner]] = [[center for center, _ in problem.ball.groups]]
-    best: tuple[Fraction, dict[Any, Fraction]] | None = None
-    proof: dict[str, Any] = {}
-    bound = ZERO
-    for _ in range(MOST_LAWS):
-        rows = list(problem.rows)
-        for number, law in enumerate(laws):
-            row = {_WORST: -ONE, **problem.maximised(under(problem, law))}
-            rows.append((f"law {number}", row, False, ZERO))
-        found = maximum(rows, {_WORST: ONE}, free=frozenset([_WORST]))
-        assert found.value is not None
-        bound, proof = found.value, _proof(found, laws)
-        low, law = worst_law(problem.ball, by_state(problem, found.values))
-        if best is None or low > best[0]:
-            best = low, found.values
-        if bound - best[0] <= ROOM * max(ONE, abs(bound)) or law in laws:
-            break
-        laws.append(law)
-    assert best is not None
-    return best[0], best[1], proof, bound
+class RobustSearch(Search):
+    """The exact LPs with a row for every law found; `best` is (guarantee, answer)."""
 
+    def __init__(self, problem: MechanismProblem, mechanism: DirectMechanism | None = None) -> None:
+        assert problem.ball is not None
+        self.ball = problem.ball
+        super().__init__(problem, mechanism)
+        self.objective, self.free = {_WORST: ONE}, self.free | {_WORST}
+        center = [law for law, _ in self.ball.groups]
+        self.laws: list[tuple[str, list[Corner]]] = [(of, center) for of in self._rows()]
+        self.lift = ZERO  # what is asked beyond rows that must hold under every law, relative
 
-def _proof(found: ExactSolution, laws: list[list[Corner]]) -> dict[str, Any]:
-    weights = [found.multipliers.get(f"law {number}", ZERO) for number in range(len(laws))]
-    others = {name: w for name, w in found.multipliers.items() if not name.startswith("law ")}
-    used = [
-        {"weight": weight, "laws": [list(one) for one in law]}
-        for weight, law in zip(weights, laws)
-        if weight
-    ]
-    return {"shows": "bound", "multipliers": others, "laws": used}
+    def _rows(self) -> tuple[str, ...]:
+        return ("objective", *self.problem.held)
+
+    def _law_row(self, number: int) -> Row:
+        of, law = self.laws[number]
+        terms, right = self.problem.expected(of, under(self.problem, law)), ZERO
+        if of == "objective":
+            terms = {_WORST: -ONE, **terms}
+        else:
+            right = self.problem.held[of]
+            right += self.lift * max(ONE, abs(right))
+        return f"law {number}", terms, False, right
+
+    def _maximum(self, rows: list[Row], fixed: Numbers) -> exact_lp.ExactSolution:
+        """The LP over the laws known, and those that turn out worst for its answer."""
+        while True:
+            laws = [self._law_row(number) for number in range(len(self.laws))]
+            found = super()._maximum([*rows, *laws], fixed)
+            if found.value is None or len(self.laws) >= MOST_LAWS:
+                return found
+            fresh = []
+            for of in self._rows():
+                asked = found.value if of == "objective" else self.problem.held[of]
+                low, law = worst_law(self.ball, by_state(self.problem, found.values, of))
+                room = ZERO if of != "objective" and self.lift else ROOM * max(ONE, abs(asked))
+                if low < asked - room and (of, law) not in self.laws:
+                    fresh.append((of, law))
+            if not fresh:
+                return found
+            self.laws += fresh
+
+    def _leaf(self, found: exact_lp.ExactSolution) -> dict[str, Any]:
+        leaf = super()._leaf(found)
+        leaf["laws"] = [
+            {"of": of, "weight": weight, "laws": [list(one) for one in law]}
+            for number, (of, law) in enumerate(self.laws)
+            if (weight := found.multipliers.get(f"law {number}", ZERO))
+        ]
+        leaf["multipliers"] = {
+            name: weight
+            for name, weight in found.multipliers.items()
+            if not name.startswith("law ")
+        }
+        return leaf
+
+    def _consider(self, value: Fraction, values: Numbers, fixed: Numbers) -> None:
+        before = self.best
+        super()._consider(value, values, fixed)
+        if self.best is not before or not self.problem.held:
+            return
+        self.lift = 2 * ROOM  # the rows hold but for what the worst law is approximated by
+        runs = {} if self.problem.randomized else {p: values[p] for p in self.runs}
+        try:
+            found = self._maximum(self.problem.rows, {**fixed, **runs})
+            if found.value is not None:
+                super()._consider(found.value, found.values, fixed)
+        except SolverError:  # no exact optimum there: the bound is there without
+            pass
+        finally:
+            self.lift = ZERO
+
+    def _keep(self, value: Fraction, values: Numbers) -> None:
+        """What the values guarantee, if every row holds under every law."""
+        low = {
+            of: worst_law(self.ball, by_state(self.problem, values, of))[0] for of in self._rows()
+        }
+        if all(low[of] >= right for of, right in self.problem.held.items()):
+            super()._keep(low["objective"], values)
 
 
 def worst_law(ball: Ball, values: Values) -> tuple[Fraction, list[Corner]]:

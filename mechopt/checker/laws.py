@@ -1,7 +1,7 @@
 """Laws of costs beyond independent draws from known probabilities: correlated, or in a ball.
 
 Robust: every group draws from one law f of its own, at most `radius` from the estimate. E_f of the
-states' values is a polynomial in f. On a polygon of laws no value of it is below the least of its
+states' values is a polynomial in f. On a simplex of laws no value of it is below the least of its
 Bernstein coefficients (what is expected if each user draws from one of the corners).
 """
 
@@ -19,6 +19,7 @@ Values = dict[State, Fraction]
 Corner = tuple[Fraction, ...]
 Box = tuple[tuple[Corner, ...], ...]  # corners of the laws considered, group by group
 MOST_BOXES = 4000
+MOST_TYPES = 6  # of a group: a ball of six types has some hundred simplices
 
 
 def compositions(count: int, parts: int) -> list[State]:
@@ -65,7 +66,9 @@ class Ball:
         require(rising, "costs must increase")
         self.boxes: list[Box] = [()]
         for g in range(len(groups)):
-            self.boxes = [(*box, part) for box in self.boxes for part in self.parts(g)]
+            parts = self.parts(g)
+            require(len(self.boxes) * len(parts) <= MOST_BOXES, "a ball of too many simplices")
+            self.boxes = [(*box, part) for box in self.boxes for part in parts]
 
     def holds(self, g: int, law: Corner) -> bool:
         center, cost = self.groups[g]
@@ -80,12 +83,12 @@ class Ball:
         return total(a * abs(c) for a, c in zip(gaps, cumulated)) <= self.radius[g]
 
     def parts(self, g: int) -> list[tuple[Corner, ...]]:
-        """The ball of a group as intervals or triangles: it is the hull of its corners."""
+        """The ball of a group as simplices: the simplex of all laws, cut side by side."""
         center, cost = self.groups[g]
         m, r = len(center), self.radius[g]
-        require(m <= 3, "robust: groups of up to three types")
         if m == 1 or r == 0:
             return [(center,)]
+        require(m <= MOST_TYPES, f"robust: groups of up to {MOST_TYPES} types")
         if self.near:
             sides = [[ONE * (k in some) for k in range(m)]
                      for size in range(1, m) for some in combinations(range(m), size)]  # fmt: skip
@@ -93,17 +96,15 @@ class Ball:
             gaps = [high - low for low, high in pairwise(cost)]
             signs = [[a * s for a, s in zip(gaps, one)] for one in product((1, -1), repeat=m - 1)]
             sides = [[total(one[k:]) for k in range(m)] for one in signs]
-        edges = [(one, r + total(a * f for a, f in zip(one, center))) for one in sides]
-        edges += [([-ONE * (k == j) for k in range(m)], ZERO) for j in range(m)]
-        found = {law for lines in combinations(edges, m - 1) for law in _meeting(lines)}
-        corners = [law for law in sorted(found)
-                   if all(total(a * f for a, f in zip(one, law)) <= most
-                          for one, most in edges)]  # fmt: skip
-        if m == 2:
-            return [(corners[0], corners[-1])]
-        hull = _hull(corners)
-        require(len(hull) > 2, "a ball without inside")
-        return [(hull[0], one, other) for one, other in pairwise(hull[1:])]
+        corners = [tuple(ONE * (k == j) for k in range(m)) for j in range(m)]
+        tight = [{k for k in range(m) if k != j} for j in range(m)]  # sides a corner lies on
+        for place, one in enumerate(sides, m):
+            most = r + total(a * f for a, f in zip(one, center))
+            corners, tight = _cut(corners, tight, one, most, place)
+        faces = [frozenset(v for v, on in enumerate(tight) if side in on)
+                 for side in range(m + len(sides))]  # fmt: skip
+        whole = frozenset(range(len(corners)))
+        return [tuple(corners[v] for v in some) for some in _simplices(whole, faces)]
 
     def guaranteed(self, values: Values, claimed: Fraction) -> None:
         """Refuted unless E_f[values] ≥ claimed for every law of the ball."""
@@ -170,42 +171,43 @@ def halves(box: Box) -> list[Box]:
     return [(*box[:g], side, *box[g + 1 :]) for side in sides]
 
 
-def _meeting(lines: tuple[Any, ...]) -> list[Corner]:
-    """Where the lines a · f = b meet Σ f = 1, m − 1 of them in m coordinates."""
-    flat = [([a - one[-1] for a in one[:-1]], most - one[-1]) for one, most in lines]
-    if len(flat) == 1:
-        (slope,), right = flat[0]
-        return [(right / slope, 1 - right / slope)] if slope else []
-    ((a, b), e), ((c, d), f) = flat
-    det = a * d - b * c
-    if det == 0:
-        return []
-    x, y = (e * d - b * f) / det, (a * f - e * c) / det
-    return [(x, y, 1 - x - y)]
+def _cut(
+    corners: list[Corner], tight: list[set[int]], side: list[Fraction], most: Fraction, name: int
+) -> tuple[list[Corner], list[set[int]]]:
+    """Corners of a polytope cut by side · f ≤ most: those inside, and where edges cross it.
+
+    An edge joins two corners if no third lies on all sides that both lie on.
+    """
+    over = [total(a * f for a, f in zip(side, corner)) - most for corner in corners]
+    kept = [v for v, far in enumerate(over) if far <= 0]
+    found = [corners[v] for v in kept]
+    on = [tight[v] | ({name} if over[v] == 0 else set()) for v in kept]
+    for v, w in product(
+        (v for v in kept if over[v] < 0), (w for w, far in enumerate(over) if far > 0)
+    ):
+        both = tight[v] & tight[w]
+        if not any(both <= one for u, one in enumerate(tight) if u not in (v, w)):
+            step = over[v] / (over[v] - over[w])
+            found.append(tuple(a + step * (b - a) for a, b in zip(corners[v], corners[w])))
+            on.append(both | {name})
+    return found, on
 
 
-def _hull(points: list[Corner]) -> list[Corner]:
-    """Convex hull in order (first two coordinates); `points` sorted."""
-
-    def side(a: Corner, b: Corner, c: Corner) -> Fraction:
-        return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-
-    around: list[Corner] = []
-    for order in (points, points[::-1]):
-        part: list[Corner] = []
-        for point in order:
-            while len(part) > 1 and side(part[-2], part[-1], point) <= 0:
-                part.pop()
-            part.append(point)
-        around += part[:-1]
-    return around
+def _simplices(face: frozenset[int], sides: list[frozenset[int]]) -> list[tuple[int, ...]]:
+    """A face as simplices: its first corner with those of the facets that it does not lie on."""
+    if len(face) == 1:
+        return [tuple(face)]
+    parts = {face & side for side in sides} - {face, frozenset()}
+    facets = [part for part in parts if not any(part < other for other in parts)]
+    apex = min(face)
+    return [(apex, *rest) for facet in sorted(facets, key=sorted) if apex not in facet
+            for rest in _simplices(facet, sides)]  # fmt: skip
 
 
 def around(problem: Any, data: dict[str, Any], terms: dict[str, Any]) -> Ball:
-    """The laws a robust mechanism is held against: its rows must contain no probabilities."""
+    """The laws a robust mechanism is held against: users' rows must contain no probabilities."""
     plain = (problem.incentive, problem.participation) == ("dsic", "ex-post")
-    require(plain and problem.randomized, "robust: DSIC, ex-post, lotteries")
-    require(problem.target is None and problem.expected_budget is None, "robust: rows with a law")
+    require(plain, "robust: DSIC, ex-post")
     require(data.get("law") is None, "robust: independent types")
     own = [[j for j in problem.types if problem.group[j] == g] for g in range(len(problem.sizes))]
     users = problem.user
@@ -221,10 +223,10 @@ def around(problem: Any, data: dict[str, Any], terms: dict[str, Any]) -> Ball:
     )
 
 
-def by_state(problem: Any, z: dict[Any, Fraction]) -> Values:
-    """What each state brings of the objective."""
+def by_state(problem: Any, z: dict[Any, Fraction], of: str = "objective") -> Values:
+    """What each state brings of the objective, or of a row that is an expectation."""
     found = dict.fromkeys(problem.states, ZERO)
-    for v, rate in problem.maximised(dict.fromkeys(problem.states, ONE)).items():
+    for v, rate in problem.expected(of, dict.fromkeys(problem.states, ONE)).items():
         found[v[2]] += rate * z[v]
     return found
 
@@ -235,20 +237,27 @@ def under(problem: Any, laws: list[Corner]) -> Values:
     return {w: problem.probability(w, flat) for w in problem.states}
 
 
-def mixed(problem: Any, node: dict[str, Any]) -> dict[Any, Fraction]:
-    """The objective; of a robust mechanism its mean over laws of the ball, at least the worst."""
-    if problem.ball is None:
-        return dict(problem.maximised())
+def mixed(problem: Any, node: dict[str, Any]) -> tuple[dict[Any, Fraction], Fraction]:
+    """What the rows of laws of the ball add up to, and their right sides.
+
+    Of the objective: its mean over laws, at least the worst. Of a target or an expected budget,
+    which hold under every law: any sum with weights ≥ 0.
+    """
     found: dict[Any, Fraction] = {}
-    parts = [
-        (number(one["weight"]), [tuple(numbers(f)) for f in one["laws"]]) for one in node["laws"]
-    ]
-    require(all(weight >= 0 for weight, _ in parts), "a negative weight")
-    require(total(weight for weight, _ in parts) == 1, "the laws' weights do not sum to 1")
-    for weight, laws in parts:
+    means, right = ZERO, ZERO
+    for one in node["laws"]:
+        laws, weight = [tuple(numbers(f)) for f in one["laws"]], number(one["weight"])
+        of = one.get("of", "objective")
+        require(weight >= 0, "a negative weight")
         groups = range(len(problem.ball.groups))
         inside = len(laws) == len(groups) and all(map(problem.ball.holds, groups, laws))
         require(inside, "a law outside of the ball")
-        for variable, rate in problem.maximised(under(problem, laws)).items():
+        if of == "objective":
+            means += weight
+        else:
+            right += weight * problem.held[of]
+        for variable, rate in problem.expected(of, under(problem, laws)).items():
             found[variable] = found.get(variable, ZERO) + weight * rate
-    return found
+    wanted = ONE if node["shows"] == "bound" else ZERO
+    require(means == wanted, f"the laws' weights do not sum to {wanted}")
+    return found, right

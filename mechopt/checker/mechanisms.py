@@ -80,6 +80,11 @@ class MechanismProblem:
         if problem.get("law") is not None:
             self.law = joint(problem["law"], self.states, self.probability)
         self.ball = around(self, problem, terms) if terms.get("robust") is not None else None
+        self.held: dict[str, Fraction] = {}  # right sides of rows that are expectations
+        if self.target is not None:
+            self.held["target"] = self.target
+        if self.transfers and self.expected_budget is not None:
+            self.held["D2 expected budget"] = -self.expected_budget
         self.rows = self.constraints("safe")
         self.loosest = self.rows if self.loss == "safe" else self.constraints("loosest")
 
@@ -177,12 +182,8 @@ class MechanismProblem:
         for j in self.types if self.participation == "interim" else ():
             mine = product(self.ks, (w for w in self.states if w[j]))
             add(f"D4 {j}", plus(*((self.facing(w, j), self.stay(k, w, j, j)) for k, w in mine)))
-        if self.transfers and self.expected_budget is not None:
-            spent = {("t", k, w, j): -self.law[w] * w[j]
-                     for k, (w, j) in product(self.ks, self.cells())}  # fmt: skip
-            add("D2 expected budget", spent, -self.expected_budget)
-        if self.target is not None:
-            add("target", self.improvement(), self.target)
+        for of, right in self.held.items() if self.ball is None else ():
+            add(of, self.expected(of), right)
         if self.incentive != "none":
             for true, told in product(self.types, self.types):
                 if true != told and self.group[true] == self.group[told]:
@@ -245,6 +246,15 @@ class MechanismProblem:
         gain = ZERO if self.aim.minimised else self.aim.gain
         return plus((gain, self.improvement(law)), *minus)
 
+    def expected(self, of: str, law: Any = None) -> Terms:
+        """The objective, or the left side of a row in `held`, under a law of the states."""
+        if of == "objective":
+            return self.maximised(law)
+        if of == "target":
+            return self.improvement(law)
+        cells, law = product(self.ks, self.cells()), law or self.law
+        return {("t", k, w, j): -law[w] * w[j] for k, (w, j) in cells}
+
     # -- the answer and the bound ---------------------------------------------------------------
 
     def value(self, answer: dict[str, Any]) -> Fraction:
@@ -269,7 +279,9 @@ class MechanismProblem:
             slack = at(terms, z) - right
             require(slack == 0 if equal else slack >= 0, f"({name}) does not hold")
         if self.ball is not None and claimed is not None:
-            self.ball.guaranteed(by_state(self, z), claimed)
+            for of, least in self.held.items():
+                self.ball.guaranteed(by_state(self, z, of), least)
+            self.ball.guaranteed(by_state(self, z), -claimed if self.aim.minimised else claimed)
             return claimed
         reached = at(self.maximised(), z)
         return -reached if self.aim.minimised else reached
@@ -301,8 +313,11 @@ class MechanismProblem:
             parts = [self.limit(node[side], {**fixed, p: value}) for side, value in sides]
             return max((part for part in parts if part is not None), default=None)
         require(node["shows"] in ("bound", "unreachable"), "a node shows a bound or unreachability")
-        left = dict(mixed(self, node)) if node["shows"] == "bound" else {}
         bound, rows = ZERO, {row[0]: row for row in self.loosest}
+        left = dict(self.maximised()) if node["shows"] == "bound" else {}
+        if self.ball is not None:
+            left, right = mixed(self, node)
+            bound -= right
         for name, text in node["multipliers"].items():
             _, terms, equal, right = rows[name]
             weight = number(text)

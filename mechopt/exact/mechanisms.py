@@ -61,8 +61,7 @@ class Search:
     def _node(self, fixed: Values) -> dict[str, Any]:
         self.nodes += 1
         found = self._maximum(self.problem.loosest, fixed)
-        shows = "bound" if found.feasible else "unreachable"
-        leaf = {"shows": shows, "multipliers": found.multipliers}
+        leaf = self._leaf(found)
         if found.value is None or (self.best is not None and found.value <= self.best[0]):
             return leaf
         broken = [p for p in self.runs if found.values[p] not in (0, 1)]
@@ -79,6 +78,10 @@ class Search:
             "one": self._node({**fixed, p: ONE}),
             "zero": self._node({**fixed, p: ZERO}),
         }
+
+    def _leaf(self, found: exact_lp.ExactSolution) -> dict[str, Any]:
+        shows = "bound" if found.feasible else "unreachable"
+        return {"shows": shows, "multipliers": found.multipliers}
 
     def cheapest(self) -> None:
         """Least expected payments at the share that `best` reaches; `best` becomes that."""
@@ -106,7 +109,7 @@ class Search:
         problem = self.problem
         safe = problem.loosest is problem.rows
         if safe and not self._out_of_order(values):
-            self.best = value, values
+            self._keep(value, values)
             return
         if not safe:
             self.remark = "optimality: the bound drops what is kept of lower levels on leaving"
@@ -118,10 +121,12 @@ class Search:
                 found = self._maximum([*problem.rows, *filling], {**fixed, **runs})
             except SolverError:  # no exact optimum near this filling: the bound is there without
                 continue
-            if found.value is None or self._out_of_order(found.values):
-                continue
-            if self.best is None or found.value > self.best[0]:
-                self.best = found.value, found.values
+            if found.value is not None and not self._out_of_order(found.values):
+                self._keep(found.value, found.values)
+
+    def _keep(self, value: Fraction, values: Values) -> None:
+        if self.best is None or value > self.best[0]:
+            self.best = value, values
 
     def _cells(self) -> Iterator[tuple[Any, list[Any], list[Fraction]]]:
         """Per level, state and type: run, burdens by segment, widths of the segments."""
