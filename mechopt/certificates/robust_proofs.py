@@ -21,8 +21,8 @@ from mechopt.checker.laws import (
     Values,
     at_corners,
     by_state,
-    coefficients,
     halves,
+    least,
     under,
 )
 from mechopt.checker.mechanisms import MechanismProblem, Row
@@ -33,6 +33,7 @@ from mechopt.exact.mechanisms import Values as Numbers
 
 MOST_LAWS = 60
 MOST_BOXES = 1500  # of laws; the checker looks at more
+BOXES_LOOKED_AT = 400  # for a law that an LP's answer does not hold against
 ROOM = Fraction(1, 10**9)  # relative: between guarantee and bound, where they cannot meet
 _WORST = ("z",)
 
@@ -72,9 +73,10 @@ class RobustSearch(Search):
             fresh = []
             for of in self._rows():
                 asked = found.value if of == "objective" else self.problem.held[of]
-                low, law = worst_law(self.ball, by_state(self.problem, found.values, of))
+                values = by_state(self.problem, found.values, of)
+                _, value, law = worst_law(self.ball, values, BOXES_LOOKED_AT)
                 room = ZERO if of != "objective" and self.lift else ROOM * max(ONE, abs(asked))
-                if low < asked - room and (of, law) not in self.laws:
+                if value < asked - room and (of, law) not in self.laws:
                     fresh.append((of, law))
             if not fresh:
                 return found
@@ -119,8 +121,10 @@ class RobustSearch(Search):
             super()._keep(low["objective"], values)
 
 
-def worst_law(ball: Ball, values: Values) -> tuple[Fraction, list[Corner]]:
-    """(what E_f[values] is nowhere below, the worst corner found)."""
+def worst_law(
+    ball: Ball, values: Values, most: int = MOST_BOXES
+) -> tuple[Fraction, Fraction, list[Corner]]:
+    """(what E_f[values] is nowhere below, its value at the worst corner found, that corner)."""
     best: tuple[Fraction, list[Corner]] | None = None
     queue: list[tuple[Fraction, int, Box]] = []
     number = 0
@@ -131,13 +135,13 @@ def worst_law(ball: Ball, values: Values) -> tuple[Fraction, list[Corner]]:
         for law, value in zip(product(*box), at_corners(values, box)):
             if best is None or value < best[0]:
                 best = value, list(law)
-        heappush(queue, (min(coefficients(values, box)), number, box))
+        heappush(queue, (least(values, box), number, box))
 
     for box in ball.boxes:
         look(box)
     assert best is not None
     room = ROOM / 4 * max(ONE, abs(best[0]))
-    while queue[0][0] < best[0] - room and number < MOST_BOXES:
-        for half in halves(heappop(queue)[2]):
+    while queue[0][0] < best[0] - room and number < most:
+        for half in halves(values, heappop(queue)[2]):
             look(half)
-    return min(queue[0][0], best[0]), best[1]
+    return min(queue[0][0], best[0]), *best

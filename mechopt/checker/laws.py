@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import combinations, pairwise, product
+from math import lcm
 from typing import Any
 
 from .data import ONE, ZERO, number, numbers, require, total
@@ -17,6 +18,8 @@ from .data import ONE, ZERO, number, numbers, require, total
 State = tuple[int, ...]
 Values = dict[State, Fraction]
 Corner = tuple[Fraction, ...]
+Weights = tuple[int, ...]
+Table = dict[State, int]
 Box = tuple[tuple[Corner, ...], ...]  # corners of the laws considered, group by group
 MOST_BOXES = 4000
 MOST_TYPES = 6  # of a group: a ball of six types has some hundred simplices
@@ -112,63 +115,90 @@ class Ball:
         while open_:
             box, looked = open_.pop(), looked + 1
             require(looked <= MOST_BOXES, "the guarantee is not shown")
-            if min(coefficients(values, box)) < claimed:
+            if least(values, box) < claimed:
                 require(min(at_corners(values, box)) >= claimed, "a law of the ball brings less")
-                open_ += halves(box)
+                open_ += halves(values, box)
 
 
-def coefficients(values: Values, box: Box) -> Iterator[Fraction]:
-    """What is expected if every user draws from one of her group's corners, all ways."""
-    if not box:
-        yield from values.values()
-        return
-    corners, rest = box[0], box[1:]
-    m = len(corners[0])
-
-    def draw(table: Values, first: int) -> Iterator[Fraction]:
-        if sum(next(iter(table))[:m]) == 0:
-            yield from coefficients({w[m:]: value for w, value in table.items()}, rest)
-            return
-        for v in range(first, len(corners)):
-            yield from draw(one_drawn(table, corners[v]), v)
-
-    yield from draw(values, 0)
+def least(values: Values, box: Box) -> Fraction:
+    """The least that is expected if every user draws from one of her group's corners, all ways."""
+    table, parts, unit = _integers(values, box)
+    return min(one for _, one in _drawn(table, parts)) * unit
 
 
-def one_drawn(values: Values, law: Corner) -> Values:
-    """Expected values when one more user of the first group draws from the law."""
-    found: Values = {}
-    for w, value in values.items():
-        for k, f in enumerate(law):
-            if w[k]:
-                rest = (*w[:k], w[k] - 1, *w[k + 1 :])
-                found[rest] = found.get(rest, ZERO) + f * value
-    return found
+def at_corners(values: Values, box: Box) -> list[Fraction]:
+    """Expected values if all users of a group draw from the same corner, all ways."""
+    table, parts, unit = _integers(values, box)
+    return [one * unit for _, one in _drawn(table, parts, same=True)]
 
 
-def at_corners(values: Values, box: Box) -> Iterator[Fraction]:
-    """Expected values at the corners."""
-    if not box:
-        yield from values.values()
-        return
-    m = len(box[0][0])
-    for law in box[0]:
-        table = values
-        while sum(next(iter(table))[:m]):
-            table = one_drawn(table, law)
-        yield from at_corners({w[m:]: value for w, value in table.items()}, box[1:])
-
-
-def halves(box: Box) -> list[Box]:
-    """The box cut in two along its longest edge."""
-    edges = [(total(abs(a - b) for a, b in zip(part[v], part[w])), g, v, w)
-             for g, part in enumerate(box)
-             for v, w in combinations(range(len(part)), 2)]  # fmt: skip
-    require(bool(edges), "a law of the ball brings less")
-    _, g, v, w = max(edges)
+def halves(values: Values, box: Box) -> list[Box]:
+    """The box cut in two where the coefficients bend upwards most: along an edge where they do not
+    none is below both ends."""
+    table, parts, _ = _integers(values, box)
+    found, bent, first = dict(_drawn(table, parts)), [], 0
+    for g, part in enumerate(box):
+        for v, w in combinations(range(first, first + len(part)), 2):
+            ways = (c for c in found if c[v] > 1)
+            rise = max((found[c] - 2 * found[_moved(c, v, w)] + found[_moved(c, v, w, 2)]
+                        for c in ways), default=0)  # fmt: skip
+            bent.append((rise, g, v - first, w - first))
+        first += len(part)
+    rise, g, v, w = max(bent, default=(0, 0, 0, 0))
+    require(rise > 0, "a law of the ball brings less")
     middle = tuple((a + b) / 2 for a, b in zip(box[g][v], box[g][w]))
     sides = [tuple(middle if k == out else law for k, law in enumerate(box[g])) for out in (v, w)]
     return [(*box[:g], side, *box[g + 1 :]) for side in sides]
+
+
+def _moved(c: State, v: int, w: int, users: int = 1) -> State:
+    """The same with `users` who draw from corner w instead of v."""
+    return tuple(one - users * (k == v) + users * (k == w) for k, one in enumerate(c))
+
+
+def _integers(values: Values, box: Box) -> tuple[Table, list[list[Weights]], Fraction]:
+    """Values and corners as multiples of one number each, and what a product of them is worth:
+    sums of integers need no common divisors."""
+    unit, parts, first = lcm(*(value.denominator for value in values.values())), [], 0
+    table = {w: int(value * unit) for w, value in values.items()}
+    for part in box:
+        grain = lcm(*(f.denominator for law in part for f in law))
+        users = sum(next(iter(table))[first : first + len(part[0])])
+        parts.append([tuple(int(f * grain) for f in law) for law in part])
+        unit, first = unit * grain**users, first + len(part[0])
+    return table, parts, Fraction(1, unit)
+
+
+def _drawn(
+    table: Table, parts: list[list[Weights]], *, same: bool = False
+) -> Iterator[tuple[State, int]]:
+    """(users by corner, what is expected of the table then), all ways, or all of a group alike."""
+    if not parts:
+        yield from table.items()
+        return
+    corners, m = parts[0], len(parts[0][0])
+
+    def draw(left: Table, first: int, last: int, by: State) -> Iterator[tuple[State, int]]:
+        if sum(next(iter(left))[:m]) == 0:
+            rest = {w[m:]: v for w, v in left.items()}
+            yield from ((by + more, one) for more, one in _drawn(rest, parts[1:], same=same))
+            return
+        for v in range(first, last):
+            drawn = tuple(c + (k == v) for k, c in enumerate(by))
+            yield from draw(one_drawn(left, corners[v]), v, v + 1 if same else last, drawn)
+
+    yield from draw(table, 0, len(corners), (0,) * len(corners))
+
+
+def one_drawn(table: Table, law: Weights) -> Table:
+    """What is expected when one more user of the first group draws from the law."""
+    found: Table = {}
+    for w, value in table.items():
+        for k, f in enumerate(law):
+            if w[k]:
+                rest = (*w[:k], w[k] - 1, *w[k + 1 :])
+                found[rest] = found.get(rest, 0) + f * value
+    return found
 
 
 def _cut(

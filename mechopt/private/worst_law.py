@@ -118,14 +118,18 @@ class _Search:
         return bool(self.queue) and self.queue[0][0] < self.best - self.slack
 
     def halve(self) -> None:
-        """Cut the lowest in two along its longest edge, counted in users who change."""
+        """Cut the lowest in two along the edge along which its coefficients bend upwards most.
+
+        Where they bend along no edge none is below those at the corners.
+        """
         _, _, corners, bent = heappop(self.queue)
-        edges = [
-            (group.size * float(np.abs(one[v] - one[w]).sum()), axis, v, w)
-            for axis, (group, one) in enumerate(zip(self.groups, corners))
-            for v, w in combinations(range(group.types), 2)
-        ]
-        _, axis, v, w = max(edges)
+        bends = []
+        for axis, group in enumerate(self.groups):
+            along = np.moveaxis(bent, axis, 0)
+            for v, w in combinations(range(group.types if group.size > 1 else 0), 2):
+                one, both, other = (along[at] for at in _edge(group.size, group.types, v, w))
+                bends.append((float((one - 2 * both + other).max()), axis, v, w))
+        _, axis, v, w = max(bends)
         group = self.groups[axis]
         for first, second in ((v, w), (w, v)):
             half = corners[axis].copy()
@@ -249,6 +253,13 @@ def _halving(users: int, m: int, one: int, other: int) -> FloatArray:
     corners = np.eye(m)
     corners[one, other] = corners[one, one] = 0.5
     return bernstein(users, corners)
+
+
+@lru_cache(maxsize=1024)
+def _edge(users: int, m: int, v: int, w: int) -> tuple[IntArray, IntArray, IntArray]:
+    """States of all but two users with both of type v, one of v and one of w, both of w."""
+    rest, unit = compositions(users - 2, m), np.eye(m, dtype=np.int64)
+    return rank(rest + 2 * unit[v]), rank(rest + unit[v] + unit[w]), rank(rest + 2 * unit[w])
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import checker
-from mechopt.checker.laws import Ball, coefficients, halves
+from mechopt.checker.laws import Ball, halves, least
 from mechopt.private.worst_law import Ball as FloatBall
 from mechopt.private.worst_law import distance_of
 from tests.problems import random_population as draw
@@ -160,8 +160,8 @@ def test_coefficients_bound_the_polynomial():
             chance(first, w[0]) * chance(second, w[2]) * value for w, value in values.items()
         )
 
-    lowest = min(coefficients(values, box))
-    finer = min(min(coefficients(values, half)) for half in halves(box))
+    lowest = least(values, box)
+    finer = min(least(values, half) for half in halves(values, box))
     grid = [Fraction(1, 5) + Fraction(k, 20) for k in range(11)]
     truth = min(expected(one, other) for one, other in product(grid, grid))
     assert lowest <= finer <= truth
