@@ -70,17 +70,23 @@ class RobustSearch(Search):
             found = super()._maximum([*rows, *laws], fixed)
             if found.value is None or len(self.laws) >= MOST_LAWS:
                 return found
-            fresh = []
-            for of in self._rows():
-                asked = found.value if of == "objective" else self.problem.held[of]
-                values = by_state(self.problem, found.values, of)
-                _, value, law = worst_law(self.ball, values, BOXES_LOOKED_AT)
-                room = ZERO if of != "objective" and self.lift else ROOM * max(ONE, abs(asked))
-                if value < asked - room and (of, law) not in self.laws:
-                    fresh.append((of, law))
+            fresh = self._against(found)
             if not fresh:
                 return found
             self.laws += fresh
+
+    def _against(self, found: exact_lp.ExactSolution) -> list[tuple[str, list[Corner]]]:
+        """Laws under which the LP's answer brings less than it is held to, each with its row."""
+        assert found.value is not None
+        fresh = []
+        for of in self._rows():
+            asked = found.value if of == "objective" else self.problem.held[of]
+            values = by_state(self.problem, found.values, of)
+            _, value, law = worst_law(self.ball, values, BOXES_LOOKED_AT)
+            room = ZERO if of != "objective" and self.lift else ROOM * max(ONE, abs(asked))
+            if value < asked - room and (of, law) not in self.laws:
+                fresh.append((of, law))
+        return fresh
 
     def _leaf(self, found: exact_lp.ExactSolution) -> dict[str, Any]:
         leaf = super()._leaf(found)

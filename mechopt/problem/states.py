@@ -89,11 +89,17 @@ def _binomials(top: int, j: int) -> IntArray:
 
 
 def multinomial(counts: IntArray, probabilities: FloatArray) -> FloatArray:
-    """Probability of each row of counts (S, m) under independent draws."""
-    total = int(counts[0].sum())
-    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, total + 1)))])
+    """Probability of each row of counts (S, m) under independent draws.
+
+    Logarithms of 10,000 factorial have 17 digits before they are taken from each other: they are
+    added up in the longest floats there are.
+    """
+    total, long = int(counts[0].sum()), np.longdouble
+    log_factorial = np.zeros(total + 1, dtype=long)
+    np.cumsum(np.log(np.arange(1, total + 1, dtype=long)), out=log_factorial[1:])
     logs = log_factorial[total] - log_factorial[counts].sum(axis=1)
-    return np.exp(logs + counts @ np.log(probabilities))
+    logs += (counts * np.log(np.asarray(probabilities, dtype=long))).sum(axis=1)
+    return np.exp(logs).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

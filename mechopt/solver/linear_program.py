@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import inf
+from math import fsum, inf
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 
 IntVector = npt.NDArray[np.int32]
@@ -50,6 +51,27 @@ class LinearProgram:
         products = np.append(self.value * x[self.index], 0.0)
         sums = np.add.reduceat(products, self.start[:-1]) if self.rows else np.zeros(0)
         return np.where(np.diff(self.start) > 0, sums, 0.0)
+
+    def dual_bound(self, row_dual: FloatArray, lower: FloatArray, upper: FloatArray) -> float:
+        """What no x between `lower` and `upper` (n,) that holds the rows can beat, by weak duality.
+
+        `row_dual` (m,) as in `highs.Solution`, any numbers: signs that a row without that side
+        cannot have count as 0. Infinite if a column without bound keeps a reduced cost.
+        """
+        sign = -1.0 if self.maximize else 1.0
+        weight = sign * row_dual
+        weight = np.where((weight > 0) & np.isneginf(self.row_lower), 0.0, weight)
+        weight = np.where((weight < 0) & np.isposinf(self.row_upper), 0.0, weight)
+        spread = self.value * np.repeat(weight, np.diff(self.start))
+        reduced = sign * self.cost - np.bincount(self.index, spread, minlength=self.columns)
+        used, moved = np.flatnonzero(weight), np.flatnonzero(reduced)
+        sides = np.where(weight > 0, self.row_lower, self.row_upper)[used]
+        ends = np.where(reduced > 0, lower, upper)[moved]
+        parts = np.concatenate([weight[used] * sides, reduced[moved] * ends])
+        if not np.isfinite(parts).all():
+            return -sign * inf
+        rounding = tolerances.ULPS * float(np.abs(parts).sum())
+        return sign * (fsum(parts) - rounding) + self.offset
 
 
 _ROUNDS = 4  # of scaling rows and columns in turn; more change little

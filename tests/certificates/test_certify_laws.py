@@ -77,6 +77,52 @@ def test_robust_guarantees_are_proved(part):
         )
 
 
+@pytest.mark.parametrize(
+    ("levels", "objective", "options"),
+    [
+        (1, "expenditure", {"target": 0.4}),
+        (1, "social-cost", {"target": 0.2, "transfers": False}),
+        (2, "provider-surplus", {}),
+        (1, "improvement", {"randomized": False}),
+    ],
+)
+def test_rows_that_are_expectations_are_proved_under_every_law(levels, objective, options):
+    """A target and an expected budget; several thresholds; lotteries or not; four types."""
+    law = [0.3, 0.3, 0.2, 0.2]
+    population = mo.Population(
+        [
+            mo.Group(1, [0.25, 0.5, 1, 1.5], law, value=0.75, capacity=2.0),
+            mo.Group(2, [0.5, 1], [0.5, 0.5], value=0.5, capacity=1.0),
+        ],
+        [1.0, 2.5][:levels],
+        shares=[0.5, 1.0][:levels] if levels > 1 else None,
+        provider_value=2.0,
+        expected_budget=0.75,
+    )
+    asked = {"robust": "wasserstein", "radius": 0.125, "objective": objective, **options}
+    answer = mo.solve(population, "direct", **asked)
+    certificate = mo.certify(population, answer)
+    assert certificate.agrees, certificate.remark
+    assert certificate.status in ("optimal", "feasible")
+    gap = abs(float(certificate.bound - certificate.optimum))
+    assert gap <= 1e-8 * max(1.0, abs(float(certificate.bound)))
+    if "target" in options:
+        forged = deepcopy(dict(certificate.document))
+        forged["terms"]["target"] = str(Fraction(forged["terms"]["target"]) + Fraction(1, 100))
+        with pytest.raises(checker.Refuted):
+            checker.verify(sealed(forged))
+
+
+def test_a_target_out_of_reach_under_some_law_is_excluded():
+    population = mo.Population([mo.Group(2, [1, 3], [0.5, 0.5], 1, 2)], [2.0])
+    options = {"objective": "social-cost", "transfers": False, "target": 0.2}
+    known = mo.solve(population, "direct", **options)
+    assert str(known.status) == "optimal"
+    answer = mo.solve(population, "direct", robust="total-variation", radius=0.45, **options)
+    assert str(answer.status) == "infeasible"
+    assert mo.certify(population, answer).status == "infeasible"
+
+
 def test_radius_0_proves_the_nominal_optimum():
     population = mo.Population([mo.Group(2, [1, 2], [0.5, 0.5], 1, 2)], [2.0], provider_value=3.0)
     nominal = mo.certify(population, mo.solve(population, "direct"))
@@ -118,7 +164,7 @@ def test_the_checkers_ball_is_the_ball():
     """Every law of the ball, and no other, is a mean of some part's corners; the corners are in."""
     random = np.random.default_rng(70)
     for trial in range(20):
-        m = int(random.integers(2, 4))
+        m = int(random.integers(2, 6))
         law = random.integers(1, 6, m)
         costs = np.cumsum(random.integers(1, 5, m)) / 4
         group = mo.Group(1, costs, law / law.sum(), 0.0, 1.0)
@@ -135,12 +181,11 @@ def test_the_checkers_ball_is_the_ball():
                 assert distance_of(group, other, distance) <= float(radius) + 1e-12
             points = np.array([[float(one) for one in corner[:-1]] for corner in corners])
             sides = points[1:] - points[0]
-            area += abs(float(np.linalg.det(sides)) if m == 3 else float(sides[0, 0]))
+            area += abs(float(np.linalg.det(sides)))
         population = mo.Population([group], [1.0])
         other_area = 0.0
         for one in FloatBall(population, distance, (float(radius),)).simplices[0]:
-            sides = (one[1:] - one[0])[:, :-1] if m == 3 else (one[1:] - one[0])[:, :1]
-            other_area += abs(float(np.linalg.det(sides)))
+            other_area += abs(float(np.linalg.det((one[1:] - one[0])[:, :-1])))
         assert area == pytest.approx(other_area, rel=1e-9)
 
 

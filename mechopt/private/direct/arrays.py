@@ -253,6 +253,23 @@ def column_bounds(layout: Layout) -> tuple[FloatArray, FloatArray]:
     return lower, upper
 
 
+def implied_bounds(layout: Layout, program: LinearProgram) -> tuple[FloatArray, FloatArray]:
+    """Bounds of the columns with those that rows imply where there are none, shape (columns,).
+
+    A utility lies between minus the dearest cost and value plus the most paid; so does what a
+    misreporter gets, which no row keeps above the better of staying and leaving.
+    """
+    population = layout.population
+    top = min(float(population.thresholds[-1]), max(g.capacity for g in population.groups))
+    cost = max(float(g.costs[-1] * g.slopes[-1]) for g in population.groups) * top
+    paid = 0.0
+    if layout.terms.transfers:
+        most = max(float(payment_bounds(population, k).max()) for k in range(layout.K))
+        paid = min(population.budget, most)
+    far = cost + paid + max(float(g.value) for g in population.groups)
+    return np.maximum(program.lower, -far), np.minimum(program.upper, far)
+
+
 @dataclass(frozen=True, eq=False)
 class DirectProgram:
     """The linear program, its layout, and how many rows each family has."""

@@ -96,7 +96,7 @@ def best_known(
 
 
 def _met(bound: float, reached: float) -> bool:
-    return bound - reached <= tolerances.SOLVER * max(1.0, abs(reached))
+    return bound - reached <= tolerances.MONEY * max(1.0, abs(reached))
 
 
 def _best_rule(
@@ -139,7 +139,7 @@ def _from_interim(
     if terms.incentive == "bic" and terms.participation == "interim" and free:
         made = audited(from_mixture(population, terms, *interim.mixture()))
     elif min(population.budget, population.expected_budget) == inf and terms.objective in CUT_OFF:
-        enough = bound - tolerances.SOLVER / 2 * max(1.0, abs(bound))
+        enough = bound - tolerances.MONEY / 2 * max(1.0, abs(bound))
         cut = best_cutoff(population, terms, interim.worth(), enough=enough, time_limit=seconds)
         made = audited(cut)
     return made if made is not None and made.details["violation"] <= AUDIT else None

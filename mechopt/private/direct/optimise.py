@@ -213,10 +213,13 @@ def _judged(
         "nodes": first.nodes,
         "termination": first.termination,
     }
-    least, relative = tolerances.MONEY, tolerances.SOLVER
-    if far_apart(answer.population):  # one dear type is no measure of the answer, nor is 1e-6 proof
-        least, relative = least * (min(1.0, limit) if limit > 0 else 1.0), tolerances.MONEY
-    near = relative * abs(objective) + least
+    least = tolerances.MONEY
+    if far_apart(answer.population):  # one dear type is no measure of the answer
+        least *= min(1.0, limit) if limit > 0 else 1.0
+    elif first.row_dual is not None and first.status is Status.OPTIMAL:
+        ends = direct_arrays.implied_bounds(built.layout, built.program)
+        bound = built.program.dual_bound(first.row_dual, *ends)
+    near = tolerances.MONEY * abs(objective) + least
     closed = bound is not None and abs(bound - objective) <= near
     sound = answer.details["violation"] <= AUDIT
     status = Status.FEASIBLE

@@ -24,7 +24,7 @@ from mechopt.status import Status
 PROFILE_LIMIT = 64
 # From here on the LP takes longer than trying whether a known rule meets the interim bound.
 STRUCTURE_FIRST = 40_000
-SLOW_ROWS = 150_000  # from here on the LP takes minutes to hours ...
+SLOW_ROWS = 150_000  # from here on the LP takes minutes to hours, but with two types in all, ...
 PACE = 6e-6  # seconds per state and type that known rules and their audit take at least
 NEAR = 1e-4  # ... and is left out where rule and bound are, relatively, this near
 
@@ -122,15 +122,16 @@ def _nominal(
     seconds = BOUND_SECONDS if time_limit is None else min(BOUND_SECONDS, time_limit / 4)
     rows = predict_size(population, terms).rows
     states = state_count(population)
+    slow = rows > SLOW_ROWS and population.type_costs.size > 2
     if rows > STRUCTURE_FIRST and states <= STATES:
         if time_limit is not None and time_limit < PACE * states * population.type_costs.size:
             return out_of_time(population, terms, seed)
-        if rows > SLOW_ROWS and time_limit is not None:
+        if slow and time_limit is not None:
             seconds = min(BOUND_SECONDS, time_limit / 2)
         known = best_known(population, terms, seconds=seconds)
         if known is not None and (known.status is Status.OPTIMAL or too_large(population, terms)):
             return known.replace(seed=seed)
-        if known is not None and rows > SLOW_ROWS and (known.gap or 0.0) <= NEAR:
+        if known is not None and slow and (known.gap or 0.0) <= NEAR:
             return known.replace(seed=seed)
     refuse_if_large(population, terms)
 

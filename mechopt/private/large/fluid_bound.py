@@ -35,7 +35,7 @@ from mechopt import tolerances
 from mechopt.arrays import FloatArray
 from mechopt.problem.population import Population
 from mechopt.solver import highs
-from mechopt.solver.highs import LinearProgram, Solution
+from mechopt.solver.highs import LinearProgram
 from mechopt.tolerances import MONEY
 
 _MOST_CUTS = 60
@@ -51,7 +51,9 @@ def upper_bound(population: Population, *, objective: str, transfers: bool = Tru
     for _ in range(_MOST_CUTS):
         program = relaxation.program()
         solution = highs.solve(program)
-        bound = _dual_bound(program, solution)
+        bound = inf
+        if solution.row_dual is not None:
+            bound = program.dual_bound(solution.row_dual, program.lower, program.upper)
         settled = bound >= best - MONEY * max(1.0, abs(best)) and best < inf
         best = min(best, bound)
         if settled or solution.x is None or not relaxation.cut(solution.x):
@@ -205,23 +207,3 @@ class _Relaxation:
         slope = 2 * self.weight * d
         self._row(-inf, float(slope @ d) + (2 * run - 1) * run - excess, run=2 * run - 1, d=slope)
         return True
-
-
-def _dual_bound(program: LinearProgram, solution: Solution) -> float:
-    """The bound that the multipliers prove by weak duality, whatever their quality."""
-    if solution.row_dual is None:
-        return inf
-    y = solution.row_dual.copy()
-    y[(y > 0) & np.isinf(program.row_upper)] = 0.0
-    y[(y < 0) & np.isinf(program.row_lower)] = 0.0
-    with np.errstate(invalid="ignore"):
-        rows = np.where(y > 0, y * program.row_upper, np.where(y < 0, y * program.row_lower, 0.0))
-    products = np.bincount(
-        program.index,
-        weights=program.value * np.repeat(y, np.diff(program.start)),
-        minlength=program.columns,
-    )
-    reduced = program.cost - products
-    columns = np.maximum(reduced * program.lower, reduced * program.upper)
-    terms = np.concatenate([rows, columns])
-    return float(terms.sum() + tolerances.ULPS * np.abs(terms).sum())

@@ -31,8 +31,8 @@ from time import perf_counter
 
 import numpy as np
 
-from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
+from mechopt.errors import SolverError
 from mechopt.private.large.pools import marginal_pools
 from mechopt.problem.population import Population
 from mechopt.solver import highs
@@ -40,7 +40,9 @@ from mechopt.solver.highs import LinearProgram
 from mechopt.tolerances import REACH
 
 _STEPS = 300
-_CLOSED = 1e-7
+_CLOSED = 2e-10  # relative: so near, a rule may be proved optimal at 1e-9
+_FINER = 1e-7  # from here on HiGHS works to _FINEST, at which it now and then ends without answer
+_FINEST = 1e-10
 _INWARD = 0.5  # how far towards the best multipliers known cuts are separated
 
 
@@ -103,10 +105,12 @@ class Interim:
             if solution is None:
                 break
             least, point, self.weights = solution
-            room = _CLOSED * max(1.0, abs(self.best))
-            if self.best - max(least, reached) <= room or perf_counter() > ends:
+            open_ = (self.best - max(least, reached)) / max(1.0, abs(self.best))
+            if open_ <= _CLOSED or perf_counter() > ends:
                 break
-        return max(0.0, self.best * (1 + tolerances.REACH))
+            if open_ <= _FINER:
+                master.finer()
+        return max(0.0, self.best * (1 + REACH))
 
     def worth(self) -> FloatArray:
         """What running is worth in each state at the best multipliers, money, shape (S,)."""
@@ -334,7 +338,13 @@ class _Master:
             upper=upper,
         )
         self.session = highs.Session(program, presolve="off")
+        self.fine = False
         self.asked = np.zeros((0, sets), dtype=bool)  # which cuts are rows
+
+    def finer(self) -> None:
+        self.fine = True
+        for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
+            self.session.set_option(name, _FINEST)
 
     def add(self, cuts: list[tuple[IntArray, FloatArray]]) -> None:
         said = np.zeros(self.sets, dtype=bool)
@@ -348,7 +358,12 @@ class _Master:
 
     def solve(self) -> tuple[float, FloatArray, FloatArray] | None:
         """(least value, multipliers and prices, weight of each cut (steps, sets)); None: failed."""
-        found = self.session.solve()
+        try:
+            found = self.session.solve()
+        except SolverError:
+            if not self.fine:
+                raise
+            return None
         if found.x is None or found.objective is None or found.row_dual is None:
             return None
         weights = np.zeros(self.asked.shape)
