@@ -105,6 +105,8 @@ def refuse_if_large(population: Population, terms: DirectTerms) -> None:
     if not any(group.value for group in population.groups):
         advice.append("the closed form (transfers, no budgets, linear costs) needs no LP")
     advice.append("merge groups with equal users, or merge neighbouring costs")
+    if population.levels == 1 and population.linear and population.law is None:
+        advice.append("`bracket` gives a rule and a bound at any size")
     raise TooLarge(
         f"direct: this needs {size}; the limit is {ROW_LIMIT:,} rows. " + "; ".join(advice)
     )
