@@ -28,7 +28,7 @@ FEWER = (*PLAIN[:4], PLAIN[5])
 KINDS = (
     ("any amounts", None, PLAIN),
     ("whole units and other terms", brute.in_units, FEWER),
-    ("on top of committed data", brute.committed, FEWER),
+    ("on top of committed data", brute.committed, (*PLAIN[:2], PLAIN[3], PLAIN[5])),
 )
 
 

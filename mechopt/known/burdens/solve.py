@@ -190,9 +190,11 @@ def _too_many_replaced(instance: Instance, found: LevelAnswer, replaced: BoolArr
 def _on_committed(instance: Instance, wanted: Wanted, losses: dict[str, Any]) -> Plan:
     """The plan on top of data committed for good; NotSupported for the order of burdens."""
     order = wanted.order
-    if wanted.protocol == "sequential" and instance.levels > 1 and burden_sign(order):
+    ordered = instance.levels > 1 or losses["confidence"] is not None
+    if wanted.protocol == "sequential" and ordered and burden_sign(order):
+        also = "several thresholds" if instance.levels > 1 else "drop-outs"
         raise NotSupported(
-            f"committed: with several thresholds the order {order!r} is not designed for; give "
+            f"committed: with {also} the order {order!r} is not designed for; give "
             "a permutation, or take the simultaneous protocol: its plans hold in any order"
         )
     options = {name: value for name, value in vars(wanted).items() if name != "mechanism"} | losses
