@@ -61,7 +61,7 @@ def instance_from_frame(
     used = {name for name in found if USERS.knows(name)}
     others = {str(names[at]): series(at) for name, at in found.items() if name not in used}
     if others:
-        notes.append(f"columns carried along, not used: {', '.join(others)[:300]}")
+        notes.append(f"columns carried along: {', '.join(others)[:300]}")
     instance = Instance(thresholds=thresholds, **given, **more)
     kept = {name: np.array(column, dtype=object) for name, column in others.items()}
     return instance.noted(notes, kept)

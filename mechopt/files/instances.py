@@ -321,7 +321,7 @@ def _read_table(draft: InstanceDraft, source: tables.Opened, exact: bool) -> Non
     if table.others:
         names = [source.headings[source.names.index(name)].strip() for name in table.others]
         shown = ", ".join(name[:40] for name in names[:10]) + (", …" if len(names) > 10 else "")
-        table.notes.append(f"columns carried along, not used: {shown}")
+        table.notes.append(f"columns carried along: {shown}")
         table.others = dict(zip(names, table.others.values()))
     pieces = max((int(name.split("_")[1]) for name in columns), default=0)
     if pieces:
