@@ -184,7 +184,7 @@ def test_a_sceptic_reads_it_in_ten_minutes() -> None:
     assert lines["practice"] < 330
     assert lines["zones"] < 290
     assert shared + lines["posted"] < 420
-    assert shared + lines["mechanisms"] < 575
+    assert shared + lines["mechanisms"] < 590
 
 
 def test_it_runs_as_a_lone_folder(by_hand: dict[str, Any], tmp_path: Path) -> None:
