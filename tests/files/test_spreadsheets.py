@@ -72,7 +72,7 @@ def test_windows_names_and_other_columns(tmp_path: Path) -> None:
     assert found.ids.tolist() == ["Zoë", "007"]
     assert found.others["E-Mail"].tolist() == ["x@y", "u@v"]
     assert any("Windows-1252" in note for note in found.notes)
-    assert any("carried along, not used: E-Mail, Notes" in note for note in found.notes)
+    assert any("carried along: E-Mail, Notes" in note for note in found.notes)
     assert found.replace(budget=1).others["Notes"].tolist() == ["=1+1", ""]
 
 
@@ -148,7 +148,7 @@ def test_other_headings_and_no_value(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert cli.main(command) == 0
     said = capfd.readouterr().err
     assert "no column 'value': every value is taken as 0" in said
-    assert "carried along, not used: City" in said
+    assert "carried along: City" in said
     assert out.read_text().splitlines()[0] == "id,burden,payment,cost,utility,stays,City"
     assert "Rome" in out.read_text()
     assert cli.main(["check", str(out)]) == 0  # the file beside it says what it is for
