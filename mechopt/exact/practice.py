@@ -11,11 +11,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from mechopt.checker.data import ONE, ZERO, Refuted, total
+from mechopt.checker.data import ONE, ZERO, total
 from mechopt.checker.plans import Boxes
 from mechopt.checker.practice import Part, Point, PracticeProblem, Range
 from mechopt.errors import TooLarge
 from mechopt.exact.lp import Row, maximum
+from mechopt.exact.prices import Considered
 
 MOST_POINTS = 20_000  # of all users in one program: some ten seconds
 MOST_WORK = 60_000  # points in all programs of a level before the bound is left as it is
@@ -23,13 +24,13 @@ MOST_NODES = 600
 _DEEPEST = 120  # splits below each other
 
 
-class LevelInPractice:
+class LevelInPractice(Considered):
     """Reach T_level + R at the least payments, or cost, in practice; as `prices.LevelProblem`."""
 
     def __init__(self, provider: PracticeProblem, level: int) -> None:
-        self.provider, self.level = provider, level
-        self.best: tuple[Fraction, list[Fraction], list[Fraction]] | None = None
-        self.nodes = self.work = 0
+        super().__init__(provider, level)
+        self.provider: PracticeProblem = provider
+        self.work = 0
         # Whether to be asked at all costs something, so that a fraction of a person hides it.
         self.counts = any(one.contact > 0 or one.least > one.unit for one in provider.asked)
 
@@ -67,16 +68,6 @@ class LevelInPractice:
             contact = provider.asked[i].contact if x > 0 else ZERO
             payment.append(min(point[2] for point in found) - contact)
         self.consider(burden, payment)
-
-    def consider(self, burden: list[Fraction], payment: list[Fraction]) -> None:
-        """Keep an answer at this level if it holds every row and is the best so far."""
-        answer = {"level": self.level, "burden": burden, "payment": payment}
-        try:
-            _, value, _ = self.provider.outcome(answer)
-        except Refuted:
-            return
-        if self.best is None or value < self.best[0]:
-            self.best = value, burden, payment
 
     def _node(self, part: Part, depth: int) -> dict[str, Any]:
         self.nodes += 1

@@ -40,15 +40,32 @@ class Mix:
         return _total(point[2] for point in self.points)
 
 
-class LevelProblem:
-    """Reach T_level + R at least payment or cost; `solve` returns (proof node, answer)."""
+class Considered:
+    """A level of a plan's problem with the best answer so far: (value, burdens, payments) (n,)."""
 
     def __init__(self, provider: PlanProblem, level: int) -> None:
         self.provider, self.level = provider, level
-        self.amount = provider.amount(level)
-        self.budget = provider.levels.budget
         self.best: tuple[Fraction, list[Fraction], list[Fraction]] | None = None
         self.nodes = 0
+
+    def consider(self, burden: list[Fraction], payment: list[Fraction]) -> None:
+        """Keep an answer at this level if it holds every row and is the best so far."""
+        answer = {"level": self.level, "burden": burden, "payment": payment}
+        try:
+            _, value, _ = self.provider.outcome(answer)
+        except Refuted:
+            return
+        if self.best is None or value < self.best[0]:
+            self.best = value, burden, payment
+
+
+class LevelProblem(Considered):
+    """Reach T_level + R at least payment or cost; `solve` returns (proof node, answer)."""
+
+    def __init__(self, provider: PlanProblem, level: int) -> None:
+        super().__init__(provider, level)
+        self.amount = provider.amount(level)
+        self.budget = provider.levels.budget
 
     def reachable(self) -> bool | None:
         """Whether the level is reached within the budget; None if one node does not tell.
@@ -109,16 +126,6 @@ class LevelProblem:
                 return
             payment.append(corner[0][2])
         self.consider(burden, payment)
-
-    def consider(self, burden: list[Fraction], payment: list[Fraction]) -> None:
-        """Keep an answer at this level if it holds A1–A6 and is the best so far."""
-        answer = {"level": self.level, "burden": burden, "payment": payment}
-        try:
-            _, value, _ = self.provider.outcome(answer)
-        except Refuted:
-            return
-        if self.best is None or value < self.best[0]:
-            self.best = value, burden, payment
 
     def _split(
         self, mix: Mix, offers: list[list[Offer]], boxes: Boxes

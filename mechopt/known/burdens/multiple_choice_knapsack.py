@@ -85,7 +85,7 @@ _MOST_TRIES = 64  # combinations of pieces tried around split users
 def _round(problem: Knapsack, relaxed: Relaxed) -> Choice:
     """The best plan that keeps every user on the piece where the relaxation has him.
 
-    SplitUser users (the two worst) are tried on each of the pieces around their gaps.
+    Split users (the two worst) are tried on each of the pieces around their gaps.
     """
     curves = problem.curves
     piece, begin, end = _pieces(curves)
