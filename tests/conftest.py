@@ -26,7 +26,10 @@ SHARED = ROOT.parent / "shared"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
+    """The real data: a clone without them passes over what reads them, CI does not."""
     folder = SHARED / "data"
+    if not folder.is_dir() and not os.environ.get("CI"):
+        pytest.skip(f"needs the real data in {folder}")
     assert folder.is_dir(), f"the real data are missing: expected them in {folder}"
     return folder
 

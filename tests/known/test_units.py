@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 import mechopt as mo
 from tests.conftest import ROOT, SHARED
 
-HARD = json.loads((SHARED / "data/hard_cases.json").read_text())
+HARD_CASES = SHARED / "data/hard_cases.json"
+READABLE = HARD_CASES.exists() or "CI" in os.environ  # in CI a missing file is a fault
+HARD = json.loads(HARD_CASES.read_text())["units"]["cases"] if READABLE else []
 MINIMISED = ("expenditure", "social-cost")
 
 
@@ -29,7 +32,7 @@ def counted(instance: mo.Instance, data: float, money: float) -> mo.Instance:
     )
 
 
-@pytest.mark.parametrize("case", HARD["units"]["cases"], ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", HARD, ids=lambda case: case["name"])
 def test_hard_cases(case: dict[str, Any]) -> None:
     """What is attained is found, or at least not excluded."""
     instance = mo.Instance(**case["instance"])
