@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 import mechopt as mo
-from mechopt.known.sequential.search import Search
-from mechopt.known.sequential.task import Task
+from mechopt.known.sequential.search import ZoneSearch
+from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.aims import required_total
 from tests.oracles import oracle_levels as oracle
 
@@ -156,8 +156,10 @@ def zone_bound(
     """What the zone search alone proves for the highest level, money."""
     total = required_total(instance, instance.levels, reserve)
     until = perf_counter() + limit
-    task = Task(instance, instance.levels, quantity, reserve, total, order, budget, until, 0)
-    search = Search(task, None, 0.0)
+    task = SequentialTask(
+        instance, instance.levels, quantity, reserve, total, order, budget, until, 0
+    )
+    search = ZoneSearch(task, None, 0.0)
     search.run()
     return search.bound
 

@@ -20,8 +20,8 @@ from mechopt.arrays import exact_sum
 from mechopt.exact.prices import LevelProblem
 from mechopt.known.allocation import Allocation
 from mechopt.known.levels import LevelAnswer
-from mechopt.known.sequential.search import Search, Split
-from mechopt.known.sequential.task import Task
+from mechopt.known.sequential.search import Split, ZoneSearch
+from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.aims import as_noticed, required_total
 from mechopt.problem.instance import Instance
 from mechopt.problem.units import natural
@@ -49,7 +49,7 @@ class _Tree:
         reserve = float(provider.reserve) / scaled.units.data
         order = "designed" if provider.free else provider.order
         quantity = "cost" if self.terms[1] else "pay"
-        self.task = Task(
+        self.task = SequentialTask(
             scaled,
             level,
             quantity,
@@ -63,7 +63,7 @@ class _Tree:
         value = inf if problem.best is None else float(problem.best[0]) / scaled.units.money
         nothing = np.zeros(instance.n)
         best = LevelAnswer(level, Allocation(nothing, value, 0.0, 0.0, 0.0), nothing, quantity)
-        self.search = Search(self.task, best, 0.0, slicing=False)
+        self.search = ZoneSearch(self.task, best, 0.0, slicing=False)
         size = instance.n * (1 + self.search.whole.rows) * _CORNERS
         self.most_leaves = 1 + self.search.whole.rows + _CHOICES // size
         self.most = exact_sum(scaled.cost_of(scaled.capacity))  # what any plan costs, at most

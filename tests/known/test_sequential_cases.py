@@ -16,7 +16,7 @@ from benchmarks.levels.bounds import Plans, drawn
 from mechopt.known.sequential import cases, reasons
 from mechopt.known.sequential.cases import by_cases
 from mechopt.known.sequential.reasons import Fact, Point, Reasons
-from mechopt.known.sequential.task import Task
+from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.aims import required_total
 from mechopt.solver import highs
 from tests.oracles import oracle_levels as oracle
@@ -24,7 +24,7 @@ from tests.oracles import oracle_levels as oracle
 ORDERS = ("small-first", "large-first", "given")
 
 
-def some_task(seed: int, **given: Any) -> tuple[np.random.Generator, Task]:
+def some_task(seed: int, **given: Any) -> tuple[np.random.Generator, SequentialTask]:
     rng = np.random.default_rng(seed)
     instance, reserve = drawn(rng)
     total = required_total(instance, instance.levels, reserve)
@@ -32,10 +32,12 @@ def some_task(seed: int, **given: Any) -> tuple[np.random.Generator, Task]:
     order: Any = rng.permutation(instance.n) if name == "given" else name
     quantity, budget = given.get("quantity", "pay"), given.get("budget", inf)
     until = perf_counter() + given.get("limit", 2.0)
-    return rng, Task(instance, instance.levels, quantity, reserve, total, order, budget, until, 0)
+    return rng, SequentialTask(
+        instance, instance.levels, quantity, reserve, total, order, budget, until, 0
+    )
 
 
-def holds(fact: Fact, point: Point, task: Task, *, of: Reasons) -> bool:
+def holds(fact: Fact, point: Point, task: SequentialTask, *, of: Reasons) -> bool:
     key, low, high = fact
     if key[0] == "r":
         value = point.r[key[1]]
@@ -118,14 +120,14 @@ def test_what_is_stopped_or_finds_no_plan_claims_no_more(
     instance = mo.generate("lognormal", 4, tightness=1.05, levels=3, shape=2.0, seed=seed)
     total = required_total(instance, 3, 0.0)
 
-    def task(deadline: float) -> Task:
-        return Task(instance, 3, "pay", 0.0, total, "small-first", inf, deadline, 0)
+    def task(deadline: float) -> SequentialTask:
+        return SequentialTask(instance, 3, "pay", 0.0, total, "small-first", inf, deadline, 0)
 
     best, _ = by_cases(task(perf_counter() + 10), None, 0.0)
     assert best is not None
     assert best.allocation is not None
     value = best.allocation.value
-    monkeypatch.setattr(cases._Search, "_try", lambda self, node: None)
+    monkeypatch.setattr(cases._CaseSearch, "_try", lambda self, node: None)
     for turns in (1, 3, 10, 30, 100, 1000):
         monkeypatch.setattr(cases, "perf_counter", count().__next__)
         none, bound = by_cases(task(turns), None, 0.0)

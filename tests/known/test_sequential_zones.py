@@ -22,8 +22,8 @@ from mechopt.known.sequential import solve as solve_module
 from mechopt.known.sequential.cutoffs import sliced
 from mechopt.known.sequential.points import Box, points, within
 from mechopt.known.sequential.relaxation import Relaxation, Value, _Master, evaluate
-from mechopt.known.sequential.search import Search
-from mechopt.known.sequential.task import Task
+from mechopt.known.sequential.search import ZoneSearch
+from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.aims import required_total
 from mechopt.problem.zones import zones
 from mechopt.solver import highs
@@ -93,7 +93,7 @@ def test_diminishing_returns_are_solved_at_any_size(order: str, shape: str) -> N
 
 def zone_bound(instance: mo.Instance, order, reserve: float = 0.0):
     """What the zone relaxation alone proves and finds for the highest level."""
-    task = Task(
+    task = SequentialTask(
         instance,
         instance.levels,
         "pay",
@@ -104,7 +104,7 @@ def zone_bound(instance: mo.Instance, order, reserve: float = 0.0):
         perf_counter() + 5,
         0,
     )
-    search = Search(task, None, 0.0)
+    search = ZoneSearch(task, None, 0.0)
     search.run()
     return search
 
@@ -315,11 +315,11 @@ def test_exclusion_is_kept_in_sequence(seed: int) -> None:
 class _NoPlan:
     """A search that finds no plan in a designed order."""
 
-    def __init__(self, task: Task, best: object, floor: float) -> None:
+    def __init__(self, task: SequentialTask, best: object, floor: float) -> None:
         self.task, self.best, self.bound = task, best, floor
         self.value = inf if best is None else best.allocation.value
         if not task.designed:
-            self.own = Search(task, best, floor)
+            self.own = ZoneSearch(task, best, floor)
 
     def run(self) -> None:
         if not self.task.designed:
@@ -331,7 +331,7 @@ def test_a_designed_order_takes_a_small_first_plan(monkeypatch: pytest.MonkeyPat
     instance = mo.generate("lognormal", 60, tightness=1.05, levels=2, shape=3.0, seed=4)
     aim = {"objective": "expenditure", "protocol": "sequential", "target": 1.0, "time_limit": 4}
     small = mo.solve(instance, "burdens", order="small-first", **aim)
-    monkeypatch.setattr(solve_module, "Search", _NoPlan)
+    monkeypatch.setattr(solve_module, "ZoneSearch", _NoPlan)
     monkeypatch.setattr(solve_module, "_steps", lambda task: [solve_module._by_zones])
     plan = mo.solve(instance, "burdens", order="designed", **aim)
     alone = mo.solve(instance, "burdens", **{**aim, "protocol": "simultaneous"})

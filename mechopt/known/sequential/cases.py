@@ -32,7 +32,7 @@ from mechopt.known.sequential.reasons import (
     scale_of,
     split,
 )
-from mechopt.known.sequential.task import Candidate, Task
+from mechopt.known.sequential.task import Candidate, SequentialTask
 from mechopt.problem.instance import Instance
 from mechopt.solver import highs, runs
 from mechopt.solver.builder import Builder
@@ -46,15 +46,15 @@ _TRIED = 16  # nodes between two attempts to make plans of points at which someb
 _TRYING = 0.05  # … and seconds for each
 
 
-def small_enough(task: Task) -> bool:
+def small_enough(task: SequentialTask) -> bool:
     return task.instance.n <= _MOST
 
 
 def by_cases(
-    task: Task, best: LevelAnswer | None, bound: float
+    task: SequentialTask, best: LevelAnswer | None, bound: float
 ) -> tuple[LevelAnswer | None, float]:
     """The least bound of all cases, and the plans found; inf: none is sustained."""
-    search = _Search(task, best)
+    search = _CaseSearch(task, best)
     least = runs.in_own_thread(lambda: search.run(bound), stop=search.stop)
     value = search.value
     if value - least <= _NEAR * exact_sum(task.gain):
@@ -63,18 +63,18 @@ def by_cases(
 
 
 @dataclass(frozen=True, eq=False)
-class _Node:
+class _Case:
     bound: float
     bounds: Bounds
     point: Point
 
 
-class _Search:
+class _CaseSearch:
     """The open nodes and the best plan."""
 
-    def __init__(self, task: Task, best: LevelAnswer | None) -> None:
+    def __init__(self, task: SequentialTask, best: LevelAnswer | None) -> None:
         self.task, self.best = task, best
-        self.program = _Program(task)
+        self.program = _CaseProgram(task)
         self.reasons = Reasons(task)
         self.stopped = False
         self.settled = inf  # the least bound of nodes that no plan could be made of
@@ -114,7 +114,7 @@ class _Search:
                     heapq.heappush(heap, (child.bound, -next(number), child))
         return min(heap[0][0] if heap else inf, self.settled, self.program.undecided)
 
-    def _try(self, node: _Node) -> None:
+    def _try(self, node: _Case) -> None:
         """A plan from the point, if it is better than the best one."""
         task, point = self.task, node.point
         spent = point.r * self.program.scale
@@ -125,17 +125,17 @@ class _Search:
         self.best = improved(replace(task, deadline=until), candidate, self.best, until)
 
 
-def _bounded(task: Task) -> Instance:
+def _bounded(task: SequentialTask) -> Instance:
     """The users, with no cost beyond what rules them out: HiGHS takes no 10^15 beside a 1."""
     instance = task.below
     most = _DEAREST * exact_sum(scale_of(task)) / (instance.slopes.max(axis=1) * task.total)
     return instance.replace(cost=np.minimum(instance.cost, most))
 
 
-class _Program:
+class _CaseProgram:
     """The linear program of a node, in units of the total and of what users gain."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: SequentialTask) -> None:
         self.task, self.users = task, _bounded(task)
         instance, gain = self.users, task.gain
         self.n = instance.n
@@ -180,7 +180,7 @@ class _Program:
         self.applied: Bounds = {}
         self.undecided = inf  # the least bound of nodes that HiGHS did not decide
 
-    def solve(self, bounds: Bounds, floor: float) -> _Node | None:
+    def solve(self, bounds: Bounds, floor: float) -> _Case | None:
         """The node of these bounds; None if it is empty. `floor` is a bound already, money."""
         kept = {key: at for key, at in bounds.items() if not self._combinatorial(key)}
         for key in [*self.applied, *kept]:
@@ -205,7 +205,7 @@ class _Program:
         cost = instance.cost_of(np.clip(burden * task.total, 0.0, instance.capacity))
         r = (instance.reversibility * cost - paid) / self.scale
         value = 0.0 if task.quantity == "pay" and not self.pays else solution.bound * self.unit
-        return _Node(max(floor, value), bounds, Point(burden, r))
+        return _Case(max(floor, value), bounds, Point(burden, r))
 
     def _combinatorial(self, key: Key) -> bool:
         return key[0] == "order" and self.task.designed

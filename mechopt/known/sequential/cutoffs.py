@@ -19,7 +19,7 @@ from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.known.sequential.points import Box
 from mechopt.known.sequential.relaxation import Relaxation, Value, reduced_weight
-from mechopt.known.sequential.task import Task, given_order
+from mechopt.known.sequential.task import SequentialTask, given_order
 from mechopt.problem.aims import MARGIN
 
 _SLICES = 8  # of every row's range
@@ -31,7 +31,7 @@ def places(box: Box, burden: FloatArray) -> FloatArray:
     return burden if box.place is None else box.place.astype(float)
 
 
-def whole_box(task: Task, rows: int) -> Box:
+def whole_box(task: SequentialTask, rows: int) -> Box:
     """The box of a task's order, with every place open."""
     nothing, everything = np.zeros(rows), np.full(rows, inf)
     order = given_order(task)
@@ -45,11 +45,13 @@ def whole_box(task: Task, rows: int) -> Box:
     return Box(task.order, nothing, np.full(rows, most))
 
 
-def conflict(task: Relaxation, box: Box, value: Value, row: int) -> tuple[float, float] | None:
+def conflict(
+    relaxation: Relaxation, box: Box, value: Value, row: int
+) -> tuple[float, float] | None:
     """(data, place): users below the row who come after some who count at it, and where to cut."""
     if box.by == "designed":
         return None
-    grid, chosen, burden = task.points, value.chosen, value.burden
+    grid, chosen, burden = relaxation.points, value.chosen, value.burden
     everyone = np.arange(chosen.size)
     below = np.flatnonzero((grid.zone[chosen] <= row) & (burden > 0))
     counting = np.flatnonzero(grid.table[grid.code[chosen, everyone], row] & (burden > 0))
@@ -76,18 +78,18 @@ def conflict(task: Relaxation, box: Box, value: Value, row: int) -> tuple[float,
     return float(min(burden[below[late]].sum(), burden[counting[early]].sum())), at
 
 
-def decided(task: Relaxation, box: Box, value: Value) -> Box:
+def decided(relaxation: Relaxation, box: Box, value: Value) -> Box:
     """The box with every place decided: where the relaxation would cut."""
     if box.by == "designed":
         return box
-    at = np.empty(task.zones.rows)
+    at = np.empty(relaxation.zones.rows)
     place = places(box, value.burden)
-    for row in range(task.zones.rows):
-        found = conflict(task, box, value, row)
+    for row in range(relaxation.zones.rows):
+        found = conflict(relaxation, box, value, row)
         if found is not None:
             at[row] = found[1]
             continue
-        below = place[(task.points.zone[value.chosen] <= row) & (value.burden > 0)]
+        below = place[(relaxation.points.zone[value.chosen] <= row) & (value.burden > 0)]
         last = below.min(initial=inf) if box.by == "large-first" else below.max(initial=0.0)
         at[row] = np.clip(last, box.low[row], box.high[row])
     ordered = np.minimum.accumulate(at) if box.by == "large-first" else np.maximum.accumulate(at)
@@ -101,7 +103,7 @@ def at_places(box: Box, at: FloatArray) -> Box:
 
 
 def sliced(
-    task: Relaxation,
+    relaxation: Relaxation,
     box: Box,
     value: Value,
     longest: Callable[[int, Box], float],
@@ -111,21 +113,22 @@ def sliced(
 
     :longest: the most data of a user below a row in a box
     """
-    wide = [row for row in range(task.zones.rows) if box.low[row] < box.high[row]]
+    wide = [row for row in range(relaxation.zones.rows) if box.low[row] < box.high[row]]
     if box.by == "designed" or not wide:
         return value.bound, box
-    reduced = reduced_weight(task, value.prices)
+    reduced = reduced_weight(relaxation, value.prices)
     edges = np.array([np.linspace(box.low[row], box.high[row], _SLICES + 1) for row in wide])
     found = [
-        _dearer(task, box, value, reduced, row, ends) for row, ends in zip(wide, edges, strict=True)
+        _dearer(relaxation, box, value, reduced, row, ends)
+        for row, ends in zip(wide, edges, strict=True)
     ]
     most = np.zeros((len(wide), value.chosen.size))
     for number, (mine, dearer) in enumerate(found):
         most[number, mine] = dearer.max(axis=0, initial=0.0)
     # The key's own additional cost does not count: nobody's counts for more than `cap`.
     cap = inf
-    if task.keys:
-        rank = min(_CAPPED * len(task.keys), value.chosen.size - 1)
+    if relaxation.keys:
+        rank = min(_CAPPED * len(relaxation.keys), value.chosen.size - 1)
         cap = float(np.sort(most.max(axis=0))[::-1][rank])
     share = most / np.maximum(most.sum(axis=0), tolerances.TINY)
     costs = np.empty((len(wide), _SLICES))
@@ -133,9 +136,12 @@ def sliced(
         costs[number] = (np.minimum(dearer, cap) * share[number, mine]).sum(axis=1)
         for place in range(_SLICES):
             there = box.only(row, *edges[number, place : place + 2].tolist())
-            asked = max(float(task.zones.gap[row]) - longest(row, there), 0.0) - task.asked[row]
+            asked = (
+                max(float(relaxation.zones.gap[row]) - longest(row, there), 0.0)
+                - relaxation.asked[row]
+            )
             costs[number, place] += max(0.0, float(asked * value.prices[1 + row]))
-    floor = value.bound - (len(task.keys) * cap if task.keys else 0.0)
+    floor = value.bound - (len(relaxation.keys) * cap if relaxation.keys else 0.0)
     cheapest = costs.min(axis=1)
     bound = max(value.bound, floor + float(cheapest.sum()))
     for number, row in enumerate(wide):
@@ -148,17 +154,17 @@ def sliced(
 
 
 def _dearer(
-    task: Relaxation, box: Box, value: Value, reduced: FloatArray, row: int, edges: FloatArray
+    relaxation: Relaxation, box: Box, value: Value, reduced: FloatArray, row: int, edges: FloatArray
 ) -> tuple[IntArray, FloatArray]:
     """Users (m,) whose chosen points not all of the row's range allows, and what each slice of it
     adds to their reduced weights, money, (slices, m). In their cells these are linear."""
-    zone, place = task.points.zone[value.chosen], places(box, value.burden)
+    zone, place = relaxation.points.zone[value.chosen], places(box, value.burden)
     first, last = (edges[-1], edges[0]) if box.by == "large-first" else (edges[0], edges[-1])
     sign = -1.0 if box.by == "large-first" else 1.0
     late, early = sign * (place - first) > 0, sign * (place - last) < 0
     off = ((zone == row) & late) | ((zone == row + 1) & early)
     mine = np.flatnonzero(off & (value.burden > 0))
-    zone = task.points.zone
+    zone = relaxation.points.zone
     others = (zone != row) & (zone != row + 1) | (np.arange(zone.size) == 0)
     base = reduced[others][:, mine].min(axis=0)
     dearer = np.empty((edges.size - 1, mine.size))
@@ -167,7 +173,7 @@ def _dearer(
         upper = np.flatnonzero(zone[2::2] == own) * 2 + 2
         ends = [
             it[np.ix_(at, mine)]
-            for it in (task.points.burden, reduced)
+            for it in (relaxation.points.burden, reduced)
             for at in (upper - 1, upper)
         ]
         cells.append(ends)

@@ -15,12 +15,12 @@ import numpy as np
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.formulations.burdens_sequential_steps import unwilling_range
 from mechopt.known.burdens import level_curves, simultaneous_level
-from mechopt.known.sequential.task import Candidate, Task, choose_rest, given_order
+from mechopt.known.sequential.task import Candidate, SequentialTask, choose_rest, given_order
 
 _KEYS = 24  # key users tried per level
 
 
-def key_users(task: Task) -> Iterator[Candidate]:
+def key_users(task: SequentialTask) -> Iterator[Candidate]:
     """Plans in which one user's leaving after anybody else's costs everyone several levels."""
     instance, level = task.instance, task.level
     shares = np.append(0.0, instance.shares)
@@ -49,7 +49,7 @@ def key_users(task: Task) -> Iterator[Candidate]:
             yield Candidate("key user", burden, kept, np.arange(instance.n) == key, order)
 
 
-def _places(task: Task) -> IntArray | None:
+def _places(task: SequentialTask) -> IntArray | None:
     given = given_order(task)
     if given is None:
         return None
@@ -58,7 +58,9 @@ def _places(task: Task) -> IntArray | None:
     return place
 
 
-def _around(task: Task, key: int, low: float, high: float, kept: FloatArray) -> FloatArray | None:
+def _around(
+    task: SequentialTask, key: int, low: float, high: float, kept: FloatArray
+) -> FloatArray | None:
     """The best burdens with the key user in [low, high]; None if they do not reach the total."""
     instance = task.instance
     base = np.zeros(instance.n)

@@ -15,7 +15,7 @@ from mechopt.formulations.burdens_sequential_steps import Step
 from mechopt.known.burdens import level_curves, simultaneous_level
 from mechopt.known.sequential.task import (
     Candidate,
-    Task,
+    SequentialTask,
     choose_rest,
     given_order,
     needed,
@@ -32,17 +32,17 @@ _SOON = 24  # users times levels that can collapse, up to which the MILPs come f
 _MODELLED = 300  # users times levels that can collapse, up to which the MILPs are built
 
 
-def modelled_soon(task: Task) -> bool:
+def modelled_soon(task: SequentialTask) -> bool:
     """Whether the MILPs are so small that they are the quickest proof."""
     return len(task.steps("possible")) * task.instance.n <= _SOON
 
 
-def affordable(task: Task) -> bool:
+def affordable(task: SequentialTask) -> bool:
     """Whether the MILPs are small enough to be built at all."""
     return len(task.steps("possible")) * task.instance.n <= _MODELLED
 
 
-def rounds(task: Task) -> Iterator[tuple[float, list[Candidate]]]:
+def rounds(task: SequentialTask) -> Iterator[tuple[float, list[Candidate]]]:
     """Bounds (inf: proved infeasible) and plans from the MILPs, better and better ones.
 
     First every possible threat counts; where a plan relies on followers who would stay, the model
@@ -55,7 +55,7 @@ def rounds(task: Task) -> Iterator[tuple[float, list[Candidate]]]:
 
     followed: list[tuple[int, int]] = []
     while time_left():
-        bound, candidates = _by_model(task, "possible", followed)
+        bound, candidates = _milp_plans(task, "possible", followed)
         yield bound, candidates
         found = [pair for plan in candidates[:1] for pair in _illusions(task, plan)]
         fresh = [pair for pair in found if pair not in followed]
@@ -63,10 +63,10 @@ def rounds(task: Task) -> Iterator[tuple[float, list[Candidate]]]:
             break
         followed += fresh
     if time_left() and any(step.level > 1 for step in task.steps("certain")):
-        yield 0.0, _by_model(task, "certain", [])[1]
+        yield 0.0, _milp_plans(task, "certain", [])[1]
 
 
-def _illusions(task: Task, candidate: Candidate) -> list[tuple[int, int]]:
+def _illusions(task: SequentialTask, candidate: Candidate) -> list[tuple[int, int]]:
     """(m, i) for users i who would leave, as level m then is surely reached."""
     instance, level = task.instance, task.level
     burden = candidate.burden
@@ -86,8 +86,8 @@ def _illusions(task: Task, candidate: Candidate) -> list[tuple[int, int]]:
     ]
 
 
-def _by_model(
-    task: Task, threats: str, followed: list[tuple[int, int]]
+def _milp_plans(
+    task: SequentialTask, threats: str, followed: list[tuple[int, int]]
 ) -> tuple[float, list[Candidate]]:
     """The MILP's bound (inf: proved infeasible) and the plans it leads to."""
     instance = task.instance
@@ -151,7 +151,7 @@ def _burden(instance: Instance, model: Any) -> FloatArray:
     return np.clip(burden, 0.0, instance.capacity)
 
 
-def _away_from_edges(task: Task, model: Any) -> FloatArray:
+def _away_from_edges(task: SequentialTask, model: Any) -> FloatArray:
     """The model's plan with the same decisions, but thresholds left by followers met for sure."""
     before = _burden(task.instance, model)
     model.leeway.value = -level_curves.MARGIN
@@ -166,7 +166,7 @@ def _of_order(model: Any) -> list[Any]:
     return [model.late, model.before] if hasattr(model, "late") else []
 
 
-def _kept(task: Task, steps: list[Step], collapse: BoolArray) -> FloatArray:
+def _kept(task: SequentialTask, steps: list[Step], collapse: BoolArray) -> FloatArray:
     """What leaving is counted on to cost each user, money, shape (n,); collapse is (steps, n)."""
     shares = np.append(0.0, task.below.shares)
     sure = 0.0 if task.reserve > 0 else float(shares[-1] - shares[-2])
@@ -175,7 +175,7 @@ def _kept(task: Task, steps: list[Step], collapse: BoolArray) -> FloatArray:
 
 
 def _polish(
-    task: Task,
+    task: SequentialTask,
     steps: list[Step],
     burden: FloatArray,
     collapse: BoolArray,

@@ -22,7 +22,7 @@ from mechopt.known.burdens import simultaneous_level
 from mechopt.known.levels import LevelAnswer
 from mechopt.known.sequential.task import (
     Candidate,
-    Task,
+    SequentialTask,
     choose_rest,
     needed,
     order_of,
@@ -39,7 +39,7 @@ _REPAIRED = 30  # users up to which unstable plans are repaired by extra payment
 
 
 def improved(
-    task: Task, candidate: Candidate, best: LevelAnswer | None, until: float
+    task: SequentialTask, candidate: Candidate, best: LevelAnswer | None, until: float
 ) -> LevelAnswer | None:
     """The best of `best`, the candidate, and what is left of it when those who leave give less."""
     found = _decide(task, candidate, best)
@@ -55,14 +55,16 @@ def improved(
     return best
 
 
-def settled(task: Task, burden: FloatArray) -> FloatArray:
+def settled(task: SequentialTask, burden: FloatArray) -> FloatArray:
     """`burden` (n,) with its sum moved to the total exactly, unless it is meant to be above it."""
     given = exact_sum(burden)
     amount = given if given > task.total * (1 + tolerances.SOLVER) else task.total
     return arrays.settle(burden, task.instance.capacity, amount)
 
 
-def _decide(task: Task, candidate: Candidate, best: LevelAnswer | None) -> LevelAnswer | None:
+def _decide(
+    task: SequentialTask, candidate: Candidate, best: LevelAnswer | None
+) -> LevelAnswer | None:
     """The candidate, with the least payments that sustain it, if it is better than `best`."""
     instance = task.instance
     burden = settled(task, candidate.burden)
@@ -89,7 +91,7 @@ def _decide(task: Task, candidate: Candidate, best: LevelAnswer | None) -> Level
     return replace(answer, order=chosen, found_by=candidate.found_by)
 
 
-def _milder(task: Task, candidate: Candidate, *, everyone: bool) -> Iterator[Candidate]:
+def _milder(task: SequentialTask, candidate: Candidate, *, everyone: bool) -> Iterator[Candidate]:
     """Plans from the candidate's: those who leave, or only the last of them, are asked for less.
 
     What keeps them becomes what leaving truly costs them, all burdens but the threats' are chosen
@@ -123,7 +125,7 @@ def _milder(task: Task, candidate: Candidate, *, everyone: bool) -> Iterator[Can
         yield candidate
 
 
-def _affordable(task: Task) -> int:
+def _affordable(task: SequentialTask) -> int:
     """Pieces of the recursion for which there is time."""
     left = task.deadline - perf_counter() - _PER_USER * task.instance.n
     return min(_PIECES, int(_PER_SECOND * max(0.0, left)))
@@ -139,7 +141,7 @@ def _levels_after(stage: Stage, movers: IntArray, most: int) -> IntArray:
     return np.array([final.at(place + 1, total) for place, total in enumerate(left.tolist())])
 
 
-def _stays(task: Task, burden: FloatArray, r: FloatArray, order: IntArray) -> bool:
+def _stays(task: SequentialTask, burden: FloatArray, r: FloatArray, order: IntArray) -> bool:
     """Whether everyone surely stays: by the bounds on cascades, else by the recursion.
 
     Where payments are scarce everybody is nearly indifferent, and the recursion may have to tell
@@ -158,7 +160,7 @@ def _stays(task: Task, burden: FloatArray, r: FloatArray, order: IntArray) -> bo
 
 
 def _repaired(
-    task: Task, burden: FloatArray, need: FloatArray, order: IntArray
+    task: SequentialTask, burden: FloatArray, need: FloatArray, order: IntArray
 ) -> FloatArray | None:
     """Payments (n,) with the least extra that makes the recursion accept; None if out of reach."""
     instance = task.instance

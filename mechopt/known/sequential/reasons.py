@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.known.sequential.task import Task, given_order
+from mechopt.known.sequential.task import SequentialTask, given_order
 from mechopt.tolerances import TINY
 
 STRICT = 4e-9  # by how much strict inequalities hold, of a user's gain or of the total
@@ -38,7 +38,7 @@ class Point:
     r: FloatArray
 
 
-def scale_of(task: Task) -> FloatArray:
+def scale_of(task: SequentialTask) -> FloatArray:
     """What each user gains, v b_K, money (n,); on average, where that is nothing."""
     gain = task.gain
     return np.where(gain > 0, gain, max(float(gain.mean()), TINY))
@@ -85,7 +85,7 @@ def split(bounds: Bounds, why: list[Fact], possible: Any) -> list[Bounds]:
 class Reasons:
     """The game of one level's problem at different points."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: SequentialTask) -> None:
         instance, given = task.below, given_order(task)
         self.n, self.top = instance.n, instance.levels
         self.removable = instance.removable.tolist()

@@ -66,9 +66,9 @@ class Value:
     evaluations: int = 0
 
 
-def reduced_weight(task: Relaxation, prices: FloatArray) -> FloatArray:
+def reduced_weight(relaxation: Relaxation, prices: FloatArray) -> FloatArray:
     """w − what burdens earn at these prices, money, (P, n)."""
-    zones, points = task.zones, task.points
+    zones, points = relaxation.zones, relaxation.points
     removable = zones.instance.removable
     worth = points.table @ prices[1 : 1 + zones.rows] if zones.rows else np.zeros(len(points.table))
     reduced = np.take(worth, points.code)
@@ -76,23 +76,23 @@ def reduced_weight(task: Relaxation, prices: FloatArray) -> FloatArray:
         reduced *= removable
     reduced += prices[0]
     reduced *= -points.burden
-    reduced += task.weight
-    if task.budget < inf:
-        reduced += prices[-1] * np.where(task.weight < inf, points.need, 0.0)
+    reduced += relaxation.weight
+    if relaxation.budget < inf:
+        reduced += prices[-1] * np.where(relaxation.weight < inf, points.need, 0.0)
     return reduced
 
 
-def evaluate(task: Relaxation, prices: FloatArray) -> Value:
+def evaluate(relaxation: Relaxation, prices: FloatArray) -> Value:
     """A bound at these prices: of data, of each row, and of the budget if there is one."""
-    zones, points = task.zones, task.points
+    zones, points = relaxation.zones, relaxation.points
     removable = zones.instance.removable
-    reduced = reduced_weight(task, prices)
+    reduced = reduced_weight(relaxation, prices)
     chosen = reduced.argmin(axis=0)
     users = np.arange(chosen.size)
     bound = reduced[chosen, users].sum() + prices[0] * zones.total
-    bound += prices[1 : 1 + zones.rows] @ task.asked
+    bound += prices[1 : 1 + zones.rows] @ relaxation.asked
     burden, need = points.burden[chosen, users], points.need[chosen, users]
-    keys = _cheapest_keys(task, reduced, chosen)
+    keys = _cheapest_keys(relaxation, reduced, chosen)
     if keys is None:
         return Value(prices, inf, np.zeros(prices.size), chosen, burden)
     for user, end, part, extra in keys:
@@ -106,19 +106,21 @@ def evaluate(task: Relaxation, prices: FloatArray) -> Value:
     taken = np.bincount(
         points.code[chosen, users], weights=removable * burden, minlength=len(points.table)
     )
-    slope = [zones.total - burden.sum(), *(task.asked - taken @ points.table)]
-    if task.budget < inf:
-        bound -= prices[-1] * task.budget
-        slope.append(float(need.sum()) - task.budget)
+    slope = [zones.total - burden.sum(), *(relaxation.asked - taken @ points.table)]
+    if relaxation.budget < inf:
+        bound -= prices[-1] * relaxation.budget
+        slope.append(float(need.sum()) - relaxation.budget)
     return Value(prices, float(bound), np.array(slope), chosen, burden)
 
 
-def _cheapest_keys(task: Relaxation, reduced: FloatArray, chosen: IntArray) -> list[_Key] | None:
+def _cheapest_keys(
+    relaxation: Relaxation, reduced: FloatArray, chosen: IntArray
+) -> list[_Key] | None:
     """Keys for all rows that ask for one, at the least cost; one user may be that of several.
 
     None: there are none. Of more than `_SHARED` rows only the dearest count.
     """
-    alone = {one: _cheapest_key(task, reduced, chosen, (one,)) for one in task.keys}
+    alone = {one: _cheapest_key(relaxation, reduced, chosen, (one,)) for one in relaxation.keys}
     if any(key is None for key in alone.values()):
         return None
     dear = {one: key for one, key in alone.items() if key is not None and key[-1] > 0}
@@ -136,7 +138,7 @@ def _cheapest_keys(task: Relaxation, reduced: FloatArray, chosen: IntArray) -> l
         ):
             some = (rows[0], *others)
             if some not in known:
-                known[some] = _cheapest_key(task, reduced, chosen, some)
+                known[some] = _cheapest_key(relaxation, reduced, chosen, some)
             if (key := known[some]) is not None:
                 found.append([key, *served([one for one in rows[1:] if one not in others])])
         return min(found, key=_added)
@@ -149,19 +151,22 @@ def _added(keys: list[_Key]) -> float:
 
 
 def _cheapest_key(
-    task: Relaxation, reduced: FloatArray, chosen: IntArray, rows: tuple[tuple[int, float], ...]
+    relaxation: Relaxation,
+    reduced: FloatArray,
+    chosen: IntArray,
+    rows: tuple[tuple[int, float], ...],
 ) -> _Key | None:
     """Somebody must be the key of all these (row, enough), with δ x ≥ enough.
 
     He is at the upper end of a cell, or by `part` of the way down from it. None: nobody can be.
     """
-    points, removable = task.points, task.zones.instance.removable
+    points, removable = relaxation.points, relaxation.zones.instance.removable
     upper = np.arange(2, len(points.zone), 2)
     enough = max(least for _, least in rows)
     named: BoolArray = np.logical_and.reduce([points.key[:, row] for row, _ in rows])
     able = named[points.code[upper]]
     able &= removable * points.burden[upper] >= enough
-    able &= task.weight[upper] < inf
+    able &= relaxation.weight[upper] < inf
     users = np.arange(chosen.size)
     high, low = reduced[upper], reduced[upper - 1]
     width = points.burden[upper] - points.burden[upper - 1]
@@ -179,7 +184,7 @@ def _cheapest_key(
 
 
 def best_prices(
-    task: Relaxation,
+    relaxation: Relaxation,
     start: FloatArray | None = None,
     *,
     cutoff: float = inf,
@@ -193,10 +198,10 @@ def best_prices(
     :slack: of what is missing to the cutoff, or of a part of the bound, how much may be left
     :room: how far the prices may move at first, of typical ones
     """
-    scale = _scale(task)
+    scale = _scale(relaxation)
     if start is None:
         start = np.append(scale[0], np.zeros(scale.size - 1))
-    best = evaluate(task, start)
+    best = evaluate(relaxation, start)
     if best.bound == inf:
         return best
     cuts, master = [best], _Master(scale, best)
@@ -207,14 +212,14 @@ def best_prices(
         upper, prices, shares = master.solve(best.prices, room)
         gain = upper - best.bound
         inside = bool((np.abs(prices - best.prices) < 0.999 * room * scale).all())
-        enough = close * max(abs(best.bound), _NOTHING * scale[0] * task.zones.total)
+        enough = close * max(abs(best.bound), _NOTHING * scale[0] * relaxation.zones.total)
         missing = min(cutoff - best.bound, _FAR * abs(best.bound))
         if gain <= max(enough, slack * missing):
             if inside or room > 1e6:
                 break
             room *= 8
             continue
-        found = evaluate(task, prices)
+        found = evaluate(relaxation, prices)
         if found.bound == inf:
             return found
         cuts.append(found)
@@ -252,14 +257,16 @@ def _mix(cuts: list[Value], shares: FloatArray) -> IntArray:
     return mixed
 
 
-def _scale(task: Relaxation) -> FloatArray:
+def _scale(relaxation: Relaxation) -> FloatArray:
     """Typical prices: what a data unit costs, and as much for the rows; 1 for the budget."""
-    instance = task.zones.instance
+    instance = relaxation.zones.instance
     typical = float(
         instance.cost_of(instance.capacity).sum() / max(instance.capacity.sum(), tolerances.TINY)
     )
-    scale = np.full(1 + task.zones.rows + (task.budget < inf), max(typical, tolerances.TINY))
-    if task.budget < inf:
+    scale = np.full(
+        1 + relaxation.zones.rows + (relaxation.budget < inf), max(typical, tolerances.TINY)
+    )
+    if relaxation.budget < inf:
         scale[-1] = 1.0
     return scale
 

@@ -32,7 +32,7 @@ _GAP = 1e-4  # relative, at which the MILP may stop: its plan is checked, and it
 
 
 def plan_at(
-    task: Relaxation,
+    relaxation: Relaxation,
     value: Value,
     keys: list[tuple[int, int]],
     *,
@@ -48,12 +48,12 @@ def plan_at(
     :time_limit: for the MILP, seconds; nothing is begun that would not end by the deadline
     :core_size: users who are chosen again; spare : data beyond what the rows (Z) ask for
     """
-    zones, points = task.zones, task.points
+    zones, points = relaxation.zones, relaxation.points
     removable = zones.instance.removable
-    reduced = reduced_weight(task, value.prices)
+    reduced = reduced_weight(relaxation, value.prices)
     chosen = (value.chosen if value.mixed is None else value.mixed).copy()
     users = np.arange(chosen.size)
-    nearness = _nearness(task, reduced, chosen)
+    nearness = _nearness(relaxation, reduced, chosen)
     few = users.size <= _CORE  # then the MILP also names the keys
     if not few:
         for user, point in keys:
@@ -62,7 +62,7 @@ def plan_at(
     if perf_counter() + _BUILDING * core.size * (1 + zones.rows) > deadline:
         return None
     limits = (time_limit, deadline)
-    found = _solve_core(task, (reduced, chosen), core, spare, limits, whole=few)
+    found = _solve_core(relaxation, (reduced, chosen), core, spare, limits, whole=few)
     if found is None:
         return None
     burden = points.burden[chosen, users]
@@ -83,16 +83,18 @@ def plan_at(
     )
 
 
-def best_keys(task: Relaxation, prices: FloatArray, *, designed: bool) -> list[tuple[int, int]]:
+def best_keys(
+    relaxation: Relaxation, prices: FloatArray, *, designed: bool
+) -> list[tuple[int, int]]:
     """(user, point) of the key of each row: who makes good most for what it costs him.
 
     In the designed order he is in the zone just below the row: he moves last of those below it.
     """
-    points, removable = task.points, task.zones.instance.removable
-    reduced = reduced_weight(task, prices)
+    points, removable = relaxation.points, relaxation.zones.instance.removable
+    reduced = reduced_weight(relaxation, prices)
     dearer = reduced - reduced.min(axis=0)
     found: list[tuple[int, int]] = []
-    for row in range(task.zones.rows):
+    for row in range(relaxation.zones.rows):
         able = points.key[:, row][points.code] & (dearer < inf)
         if designed:
             able &= (points.zone == row)[:, None]
@@ -103,9 +105,9 @@ def best_keys(task: Relaxation, prices: FloatArray, *, designed: bool) -> list[t
     return found
 
 
-def _outside(task: Relaxation, chosen: IntArray, core: IntArray, spare: float) -> _Rest:
+def _outside(relaxation: Relaxation, chosen: IntArray, core: IntArray, spare: float) -> _Rest:
     """What everybody but the core gives, counts for and is paid at the chosen points."""
-    zones, points = task.zones, task.points
+    zones, points = relaxation.zones, relaxation.points
     users = np.arange(chosen.size)
     fixed = np.ones(chosen.size, dtype=bool)
     fixed[core] = False
@@ -119,8 +121,8 @@ def _outside(task: Relaxation, chosen: IntArray, core: IntArray, spare: float) -
         asked=asked - threats @ points.table[code],
         key=(points.key[code] * threats[:, None]).max(axis=0, initial=0.0),
         needed=np.logical_or.accumulate(below)[:-1],
-        budget=task.budget - float(points.need[chosen, users][fixed].sum()),
-        weight=float(task.weight[chosen, users][fixed].sum()),
+        budget=relaxation.budget - float(points.need[chosen, users][fixed].sum()),
+        weight=float(relaxation.weight[chosen, users][fixed].sum()),
     )
 
 
@@ -141,9 +143,13 @@ def _nearest(nearness: FloatArray, most: int) -> IntArray:
     return order[nearness[order] < inf]
 
 
-def _nearness(task: Relaxation, reduced: FloatArray, chosen: IntArray) -> FloatArray:
+def _nearness(relaxation: Relaxation, reduced: FloatArray, chosen: IntArray) -> FloatArray:
     """The smallest change of prices that would move each user from his chosen point, (n,)."""
-    zones, points, removable = task.zones, task.points, task.zones.instance.removable
+    zones, points, removable = (
+        relaxation.zones,
+        relaxation.points,
+        relaxation.zones.instance.removable,
+    )
     users = np.arange(chosen.size)
     counted = points.table.sum(axis=1)[points.code] * removable * points.burden
     moved = np.abs(points.burden - points.burden[chosen, users])
@@ -169,7 +175,7 @@ class _Rest:
 
 
 def _solve_core(
-    task: Relaxation,
+    relaxation: Relaxation,
     value: tuple[FloatArray, IntArray],
     core: IntArray,
     spare: float,
@@ -183,7 +189,7 @@ def _solve_core(
     :whole: False: by the linear program, whose split users are decided one after the other
     """
     reduced, chosen = value
-    model = _CoreModel(task, _outside(task, chosen, core, spare), whole=whole)
+    model = _CoreModel(relaxation, _outside(relaxation, chosen, core, spare), whole=whole)
     best = np.minimum(reduced[np.ix_(model.upper, core)], reduced[np.ix_(model.lower, core)])
     names_keys = core.size == chosen.size
     for place, user in enumerate(core.tolist()):
@@ -218,17 +224,17 @@ class _Cell(NamedTuple):
 class _CoreModel:
     """The MILP of the core: a cell for everybody, the rows (Z) they must make good, the keys."""
 
-    def __init__(self, task: Relaxation, rest: _Rest, *, whole: bool) -> None:
-        self.task, self.rest, points = task, rest, task.points
+    def __init__(self, relaxation: Relaxation, rest: _Rest, *, whole: bool) -> None:
+        self.relaxation, self.rest, points = relaxation, rest, relaxation.points
         self.upper = np.concatenate(([0], np.arange(2, len(points.zone), 2)))
         self.lower = np.maximum(self.upper - 1, 0)
         self.taken: list[_Cell] = []
         self.build = build = Builder()
-        rows = task.zones.rows
+        rows = relaxation.zones.rows
         self.demand = [build.row(-inf, inf) for _ in range(rows)]
         self.amount = build.row(rest.total, rest.total)
-        self.money = build.row(-inf, rest.budget) if task.budget < inf else None
-        largest = float(np.abs(task.weight[task.weight < inf]).max(initial=0.0))
+        self.money = build.row(-inf, rest.budget) if relaxation.budget < inf else None
+        largest = float(np.abs(relaxation.weight[relaxation.weight < inf]).max(initial=0.0))
         self.scale = max(largest, tolerances.TINY)
         self.key_row: list[int] = []
         self.used: list[int] = []
@@ -247,9 +253,11 @@ class _CoreModel:
 
     def add_user(self, place: int, user: int, best: FloatArray, *, names_keys: bool) -> None:
         """One of his `_CELLS` best cells, and, with `names_keys`, whether he is a row's key."""
-        points = self.task.points
+        points = self.relaxation.points
         at, below = points.burden[self.upper, user], points.burden[self.lower, user]
-        real = (at - below > tolerances.REACH * at) & (self.task.weight[self.upper, user] < inf)
+        real = (at - below > tolerances.REACH * at) & (
+            self.relaxation.weight[self.upper, user] < inf
+        )
         order = np.flatnonzero(real)[np.argsort(best[real], kind="stable")][:_CELLS].tolist()
         order += [] if 0 in order else [0]
         one = self.build.row(1.0, 1.0)
@@ -264,7 +272,11 @@ class _CoreModel:
 
     def add_cell(self, place: int, user: int, number: int, one: int) -> _Cell:
         """A cell: what its two ends give, cost and count for, and the rows it lies below."""
-        build, points, removable = self.build, self.task.points, self.task.zones.instance.removable
+        build, points, removable = (
+            self.build,
+            self.relaxation.points,
+            self.relaxation.zones.instance.removable,
+        )
         high, low = int(self.upper[number]), int(self.lower[number])
         ends = []
         pick = build.column(0.0, 0.0, 1.0, whole=True)
@@ -273,7 +285,7 @@ class _CoreModel:
         build.entry(parted, pick, -1.0)
         for end in (low, high):
             given, code = float(points.burden[end, user]), points.code[end, user]
-            weight = build.column(float(self.task.weight[end, user]) / self.scale, 0.0, 1.0)
+            weight = build.column(float(self.relaxation.weight[end, user]) / self.scale, 0.0, 1.0)
             ends.append(weight)
             build.entry(parted, weight, 1.0)
             build.entry(self.amount, weight, given)
@@ -284,7 +296,7 @@ class _CoreModel:
         cell = _Cell(place, number, pick, *ends)
         self.taken.append(cell)
         if points.burden[high, user] > 0:
-            for row in range(int(points.zone[high]), self.task.zones.rows):
+            for row in range(int(points.zone[high]), self.relaxation.zones.rows):
                 under = build.row(-inf, 0.0)
                 build.entry(under, pick, 1.0)
                 build.entry(under, self.used[row], -1.0)
@@ -292,8 +304,8 @@ class _CoreModel:
 
     def add_key(self, user: int, row: int, cells: list[_Cell]) -> None:
         """He may be the row's key in these cells, with the data that he gives there."""
-        build, burden = self.build, self.task.points.burden[:, user]
-        removable = float(self.task.zones.instance.removable[user])
+        build, burden = self.build, self.relaxation.points.burden[:, user]
+        removable = float(self.relaxation.zones.instance.removable[user])
         most = removable * max(float(burden[self.upper[cell.number]]) for cell in cells)
         named = build.column(0.0, 0.0, 1.0, whole=True)
         data = build.column(0.0, 0.0, most)

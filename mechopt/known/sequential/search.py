@@ -25,7 +25,7 @@ from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.points import Box, Points, points, within
 from mechopt.known.sequential.relaxation import CLOSE, Relaxation, Value, best_prices
 from mechopt.known.sequential.rounding import best_keys, plan_at
-from mechopt.known.sequential.task import Task
+from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.zones import Zones, zones
 
@@ -98,11 +98,11 @@ class Promise:
     keys: list[tuple[int, int]]
 
 
-class Search:
+class ZoneSearch:
     """The open nodes, the best plan and the bound of one level's problem."""
 
     def __init__(
-        self, task: Task, best: LevelAnswer | None, floor: float, *, slicing: bool = True
+        self, task: SequentialTask, best: LevelAnswer | None, floor: float, *, slicing: bool = True
     ) -> None:
         self.task, self.best, self.floor, self.slicing = task, best, floor, slicing
         self.whole = zones(task.below, task.reserve)
@@ -409,11 +409,11 @@ def _smaller(box: Box, before: Box) -> bool:
     return bool((width < 0.6 * was).any())
 
 
-def _budget(task: Task) -> float:
+def _budget(task: SequentialTask) -> float:
     return task.budget if task.quantity == "cost" and task.budget > 0 else inf
 
 
-def _weight(task: Task, grid: Points) -> FloatArray:
+def _weight(task: SequentialTask, grid: Points) -> FloatArray:
     """What is minimised; without payments the least cost, for "pay" as well."""
     if task.quantity == "pay" and task.budget > 0:
         return grid.need

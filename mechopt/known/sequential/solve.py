@@ -34,8 +34,8 @@ from mechopt.known.sequential.cases import by_cases, small_enough
 from mechopt.known.sequential.keys import key_users
 from mechopt.known.sequential.milp import affordable, modelled_soon, rounds
 from mechopt.known.sequential.plans import improved
-from mechopt.known.sequential.search import Search
-from mechopt.known.sequential.task import Candidate, Task
+from mechopt.known.sequential.search import ZoneSearch
+from mechopt.known.sequential.task import Candidate, SequentialTask
 from mechopt.problem.instance import Instance
 from mechopt.withdrawal.moves import check_order
 
@@ -63,7 +63,9 @@ def solve_level(
         return alone
     total = level_curves.required_total(instance, level, reserve)
     budget = instance.budget if transfers else 0.0
-    task = Task(instance, level, quantity, reserve, total, order, budget, deadline, wanted.seed)
+    task = SequentialTask(
+        instance, level, quantity, reserve, total, order, budget, deadline, wanted.seed
+    )
     if one_step_at_most(task):
         found_by = f"{alone.found_by}; any order does (F11)"
         return _with_order(task, replace(alone, found_by=found_by))
@@ -101,7 +103,7 @@ def solve_level(
     return _finish(task, best, bound, modelled=modelled)
 
 
-def _steps(task: Task) -> list[Any]:
+def _steps(task: SequentialTask) -> list[Any]:
     """What is tried in turn: for a handful of users case by case what the MILPs do not settle;
     they are the quickest proof for few users, zones for many. The MILPs do not know exclusion."""
     milp = [_by_milp] if affordable(task) and not task.instance.has_exclusion else []
@@ -111,7 +113,7 @@ def _steps(task: Task) -> list[Any]:
 
 
 def _by_zones(
-    task: Task, best: LevelAnswer | None, bound: float
+    task: SequentialTask, best: LevelAnswer | None, bound: float
 ) -> tuple[LevelAnswer | None, float]:
     """The zone relaxation's bound and plans (F12); users who are keys to several levels first."""
     until = perf_counter() + _QUICK * max(0.0, task.deadline - perf_counter())
@@ -123,17 +125,17 @@ def _by_zones(
                     break
     now = perf_counter()
     own = task.deadline - (_ELSEWHERE * max(0.0, task.deadline - now) if task.designed else 0.0)
-    search = Search(replace(task, deadline=own), best, bound)
+    search = ZoneSearch(replace(task, deadline=own), best, bound)
     search.run()
     if not task.designed or search.value - search.bound <= _WIDE * abs(search.value):
         return search.best, search.bound
-    ready = Search(replace(task, order="small-first"), search.best, search.bound)
+    ready = ZoneSearch(replace(task, order="small-first"), search.best, search.bound)
     ready.run()  # its plans hold in a designed order, its bound does not
     return (ready.best if ready.value < search.value else search.best), search.bound
 
 
 def _by_milp(
-    task: Task, best: LevelAnswer | None, bound: float
+    task: SequentialTask, best: LevelAnswer | None, bound: float
 ) -> tuple[LevelAnswer | None, float]:
     """The MILP's bound and plans, for few users."""
     for exact, candidates in rounds(task):
@@ -145,7 +147,7 @@ def _by_milp(
     return best, bound
 
 
-def one_step_at_most(task: Task) -> bool:
+def one_step_at_most(task: SequentialTask) -> bool:
     """Whether a plan is sustained in sequence, in any order, just where (W1) holds (F11).
 
     It is if s_k ≤ s_{k−1} and nobody's data bridge X − T_{k−1}. The last user with r > v s_k would
@@ -166,7 +168,7 @@ def one_step_at_most(task: Task) -> bool:
     return bool((instance.removable * most <= total_above(task, level - 1)).all())
 
 
-def total_above(task: Task, level: int) -> float:
+def total_above(task: SequentialTask, level: int) -> float:
     """G = X − T_level, data."""
     return task.total - float(task.instance.thresholds[level - 1])
 
@@ -178,7 +180,9 @@ def _closed(best: LevelAnswer | None, bound: float) -> bool:
     return value - bound <= tolerances.REACH * max(value, bound)
 
 
-def _finish(task: Task, best: LevelAnswer | None, bound: float, *, modelled: bool) -> LevelAnswer:
+def _finish(
+    task: SequentialTask, best: LevelAnswer | None, bound: float, *, modelled: bool
+) -> LevelAnswer:
     if best is None:
         reason = (
             f"level {task.level}: no plan was found that is sustained in sequence, and none was "
@@ -196,7 +200,7 @@ def _finish(task: Task, best: LevelAnswer | None, bound: float, *, modelled: boo
     return _with_order(task, replace(best, allocation=allocation))
 
 
-def _with_order(task: Task, found: LevelAnswer) -> LevelAnswer:
+def _with_order(task: SequentialTask, found: LevelAnswer) -> LevelAnswer:
     """`found`, with an order if the provider is to choose one: small-first if every order does."""
     if not task.designed or found.allocation is None:
         return replace(found, order=None)
@@ -205,7 +209,7 @@ def _with_order(task: Task, found: LevelAnswer) -> LevelAnswer:
     return replace(found, order=np.argsort(found.allocation.burden, kind="stable"))
 
 
-def _none_sustained(level: int, quantity: str, task: Task) -> LevelAnswer:
+def _none_sustained(level: int, quantity: str, task: SequentialTask) -> LevelAnswer:
     """Why `level` is out of reach: what it takes in payments, if that is soon known."""
     now = perf_counter()
     wanted = Wanted(order=task.order, reserve=task.reserve, seed=task.seed)

@@ -18,7 +18,7 @@ from mechopt.withdrawal.stage import Stage
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class SequentialTask:
     """Reach `level`, total T_level + reserve (data), at the least "pay" or "cost" (money).
 
     :order: a permutation (n,) or one of `mechopt.withdrawal.moves.ORDERS`, or "designed"
@@ -70,14 +70,14 @@ class Candidate:
     order: IntArray | None = None
 
 
-def given_order(task: Task) -> IntArray | None:
+def given_order(task: SequentialTask) -> IntArray | None:
     """The order (n,), if it does not depend on the burdens."""
     if not isinstance(task.order, str):
         return np.asarray(task.order)
     return np.argsort(task.instance.cost, kind="stable") if task.order == "cost" else None
 
 
-def order_of(task: Task, candidate: Candidate, burden: FloatArray) -> IntArray:
+def order_of(task: SequentialTask, candidate: Candidate, burden: FloatArray) -> IntArray:
     """The order (n,) in which users with these burdens decide."""
     if candidate.order is not None:
         return candidate.order
@@ -90,7 +90,9 @@ def order_of(task: Task, candidate: Candidate, burden: FloatArray) -> IntArray:
     return np.argsort(burden, kind="stable")
 
 
-def needed(task: Task, candidate: Candidate, burden: FloatArray) -> tuple[FloatArray, FloatArray]:
+def needed(
+    task: SequentialTask, candidate: Candidate, burden: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """What `burden` (n,) costs and the least payments for it, leaving costing what is kept."""
     instance = task.instance
     cost = instance.cost_of(burden)
@@ -102,7 +104,7 @@ def needed(task: Task, candidate: Candidate, burden: FloatArray) -> tuple[FloatA
     return cost, need
 
 
-def stage_of(task: Task, burden: FloatArray, r: FloatArray) -> Stage:
+def stage_of(task: SequentialTask, burden: FloatArray, r: FloatArray) -> Stage:
     """The withdrawal stage of these burdens and net reversible burdens r (n,), money."""
     instance = task.instance
     return Stage.from_arrays(
@@ -117,7 +119,7 @@ def stage_of(task: Task, burden: FloatArray, r: FloatArray) -> Stage:
 
 
 def choose_rest(
-    task: Task,
+    task: SequentialTask,
     pieces: allocation.Pieces,
     some: BoolArray,
     length: FloatArray,
