@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from mechopt import registry, words
-from mechopt.errors import InvalidOption, NotSupported
+from mechopt.errors import InvalidOption, NotSupported, TooLarge
 from mechopt.problem.aims import check_limits, default_objective
 from mechopt.withdrawal.moves import check_order
 
@@ -106,3 +106,36 @@ def check_values(problem: Any, options: Mapping[str, Any]) -> None:
         raise InvalidOption(f"transfers: must be True or False, got {transfers!r}")
     if "order" in options:
         check_order(options["order"], problem.n, ("designed",))
+
+
+def posted_beside(plan: Any) -> Any:
+    """The best posted price for a plan's aim, to compare with; None if there is none to compare."""
+    if plan.mechanism == "posted-price":
+        return None
+    aim = {"objective": plan.objective_name or "expenditure", "target": plan.options.get("target")}
+    try:
+        found = solve(plan.instance, "posted-price", **aim)
+    except (NotSupported, TooLarge):  # groups and fixed burdens know no price
+        return None
+    return found if found.has_answer else None
+
+
+_ASKED = ("protocol", "order", "target", "transfers", "reserve", "withdrawal", "dropout", "shock",
+          "confidence", "time_limit")  # fmt: skip
+
+
+def solve_again(plan: Any, instance: Any, **changes: Any) -> Any:
+    """The plan's mechanism and objective on a neighbouring instance, with what was asked for then.
+
+    `changes` take the place of what was asked, where the mechanism takes them. Raises as `solve`.
+    """
+    taken = {
+        *words.keywords(words.load(registry.MECHANISMS[plan.mechanism]["instance"])),
+        *_ANYWHERE,
+    }
+    asked = {name: plan.options.get(name) for name in _ASKED}
+    asked["protocol"] = asked["protocol"] or plan.protocol
+    asked["reserve"] = asked["reserve"] or plan.reserve or None
+    options = {**asked, "objective": plan.objective_name, **changes}
+    said = {name: value for name, value in options.items() if name in taken}
+    return solve(instance, plan.mechanism, **said)

@@ -87,20 +87,7 @@ def reports(plan: Plan) -> dict[str, WithdrawalReport]:
 
 def withdrawal_dict(plan: Plan) -> dict[str, Any]:
     """The withdrawal check as JSON values, by protocol."""
-    return {name: _report_dict(plan, report) for name, report in reports(plan).items()}
-
-
-def _report_dict(plan: Plan, report: WithdrawalReport) -> dict[str, Any]:
-    return {
-        "stable": report.stable,
-        "margin": report.margin,
-        "order": report.order,
-        "deviations": [
-            {"id": str(plan.instance.ids[gone.user]), "gain": gone.gain, "level": gone.level}
-            for gone in report.deviations
-        ],
-        "outcome": report.outcome.to_dict(),
-    }
+    return {name: report.to_dict(further=False) for name, report in reports(plan).items()}
 
 
 def check_dict(plan: Plan, audit: Audit) -> dict[str, Any]:

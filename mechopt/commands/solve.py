@@ -210,17 +210,9 @@ def _show_proof(certificate: Any, out: Path | None, format: cli.Format, *, quiet
 
 def _benchmark(plan: Any) -> Any:
     """The best posted price for the same aim; None if that is what was solved."""
-    if plan.mechanism == "posted-price" or plan.objective_name is None:
-        return None
-    import mechopt as mo
+    from mechopt.solving import posted_beside
 
-    aim = {"objective": plan.objective_name}
-    if plan.options.get("target") is not None:
-        aim["target"] = plan.options["target"]
-    try:
-        return mo.solve(plan.instance, "posted-price", **aim)
-    except mo.NotSupported:  # groups and fixed burdens know no price
-        return None
+    return None if plan.objective_name is None else posted_beside(plan)
 
 
 def _plan_json(plan: Any, benchmark: Any, file: Any) -> str:

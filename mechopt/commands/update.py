@@ -41,7 +41,7 @@ def update(
     Exit status: 0 answered (no-go is an answer), 2 bad input.
     """
     import mechopt as mo
-    from mechopt.files import replacing
+    from mechopt.files import write_document, write_rows
     from mechopt.files.documents import dumps
 
     for path in (out, top_up, deletions, payments):
@@ -52,10 +52,10 @@ def update(
     document = {"kind": "campaign", "schema_version": 1, **state.to_dict()}
     if deletions is not None:
         rows = [one.to_dict() for one in state.deletions]
-        _write_rows(deletions, rows, ("id", "amount", "reason", "asked", "due", "version"))
+        write_rows(deletions, rows, ("id", "amount", "reason", "asked", "due", "version"))
         note(f"mechopt: wrote {deletions}", quiet=quiet)
     if payments is not None:
-        _write_rows(payments, state.payments(), ("id", "promised", "paid", "due"))
+        write_rows(payments, state.payments(), ("id", "promised", "paid", "due"))
         note(f"mechopt: wrote {payments}", quiet=quiet)
     if top_up is not None:
         if state.top_up is None or state.top_up.plan is None:
@@ -64,8 +64,7 @@ def update(
             state.top_up.plan.write(top_up)
             note(f"mechopt: wrote {top_up}", quiet=quiet)
     if out is not None:
-        with replacing(out) as stream:
-            stream.write(dumps(document))
+        write_document(document, out)
         note(f"mechopt: wrote {out}", quiet=quiet)
     emit(dumps(document) if format is cli.Format.JSON else page(state))
 
@@ -85,21 +84,6 @@ def _append(log: Path, events: list[str]) -> None:
         if not isinstance(event, dict):
             raise InvalidOption(f"--append: {text[:60]!r} is no JSON object")
         append_event(log, event)
-
-
-def _write_rows(path: Path, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    import csv
-
-    from mechopt.files import replacing
-    from mechopt.files.documents import dumps
-
-    with replacing(path) as stream:
-        if path.suffix.lower() == ".json":
-            stream.write(dumps(rows))
-            return
-        table = csv.DictWriter(stream, columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
 
 
 def page(state: Any) -> str:

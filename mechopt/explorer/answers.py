@@ -17,9 +17,10 @@ from mechopt.explorer.terms import HURRY, PATIENCE, PageTerms
 from mechopt.known.posted_price import supply_curve
 from mechopt.known.practice import offers
 from mechopt.problem.instance import Instance
-from mechopt.solving import solve
+from mechopt.solving import posted_beside, solve
 from mechopt.status import Status
 from mechopt.withdrawal.cascades import everyone_stays
+from mechopt.withdrawal.metrics import amounts
 from mechopt.withdrawal.moves import order_of
 from mechopt.withdrawal.sequential import sequential_path
 from mechopt.withdrawal.stage import Stage, as_float, stage_of
@@ -42,7 +43,7 @@ def answer(
     try:
         problem = terms.apply(instance)
         plan = _solved(problem, terms, patience)
-        posted = _posted(problem, terms)
+        posted = posted_beside(plan)
         found = {
             **lines,
             "refine": patience < PATIENCE and plan.status in (Status.FEASIBLE, Status.UNKNOWN),
@@ -63,21 +64,10 @@ def _solved(problem: Instance, terms: PageTerms, patience: float) -> Plan:
     return plan
 
 
-def _posted(problem: Instance, terms: PageTerms) -> Plan | None:
-    if terms.mechanism == "posted-price":
-        return None
-    aim = {name: value for name, value in terms.options().items() if name == "objective"}
-    plan: Plan = solve(problem, "posted-price", **aim)
-    return plan
-
-
 def _summary(plan: Plan) -> dict[str, Any]:
     if plan.burden is None or plan.payment is None:
         return {"status": plan.status.value, "reason": plan.reason}
-    instance = plan.instance
-    share = plan.share or 0.0
-    spent = arrays.exact_sum(plan.payment) if share or plan.unconditional else 0.0
-    cost = arrays.exact_sum(instance.cost_of(plan.burden))
+    found = amounts(plan)
     return {
         "status": plan.status.value,
         "objective": plan.objective_name,
@@ -87,11 +77,11 @@ def _summary(plan: Plan) -> dict[str, Any]:
         "asked": int((plan.burden > 0).sum()),
         "total": plan.total,
         "level": plan.level,
-        "share": share,
-        "payments": spent,
-        "cost": cost,
-        "surplus": instance.provider_value * share - spent,
-        "welfare": (instance.provider_value + arrays.exact_sum(instance.value)) * share - cost,
+        "share": found["improvement"],
+        "payments": found["expenditure"],
+        "cost": found["social_cost"],
+        "surplus": found["provider_surplus"],
+        "welfare": found["welfare"],
         "price": plan.details.get("price"),
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -17,7 +17,7 @@ from mechopt.atomic import STANDARD, replacing
 from mechopt.errors import InvalidFile, InvalidInput, InvalidOption, OutputError
 from mechopt.words import load as _load
 
-__all__ = ["read", "replacing", "write"]
+__all__ = ["read", "replacing", "write", "write_rows"]
 
 # kinds whose class reads and writes its own document: kind -> "module:class"
 _DOCUMENTS = {
@@ -220,6 +220,37 @@ def _text_stream(path: Path) -> Iterator[IO[str]]:
         io.TextIOWrapper(packed, encoding="utf-8", newline="") as stream,
     ):
         yield stream
+
+
+def write_rows(
+    path: str | PathLike[str],
+    rows: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    what: str = "",
+) -> None:
+    """Write rows with these columns as .json or .csv (no cell is a formula), whole or not at all.
+
+    InvalidOption, which says `what` they are, for another ending; without it that is CSV.
+    """
+    import csv
+    import json
+
+    from mechopt.files import documents, tables
+
+    place = Path(path)
+    suffix = documents.suffix(place)
+    if what and suffix not in (".csv", ".json"):
+        raise InvalidOption(f"{place.name}: {what} is written as .csv or .json")
+    with replacing(place) as stream:
+        if suffix == ".json":
+            stream.write(json.dumps(documents.strict(rows), indent=1, ensure_ascii=False) + "\n")
+            return
+        table = csv.DictWriter(stream, names, lineterminator="\n")
+        table.writeheader()
+        table.writerows(
+            {name: tables.neutralise(it) if isinstance(it, str) else it for name, it in row.items()}
+            for row in rows
+        )
 
 
 def write_document(document: Mapping[str, Any], path: str | PathLike[str]) -> None:

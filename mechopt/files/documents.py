@@ -230,6 +230,19 @@ def is_file_name(name: str) -> bool:
         return False
 
 
+def beside(path: Path, name: str, field: str, allow_outside: bool) -> Path:
+    """The file that `name`, the `field` of the file at `path`, names; InvalidFile if it may not."""
+    if not name or not is_file_name(name):
+        raise InvalidFile(f"{path}: {field}: {name[:80]!r} is no file name")
+    target = path.parent / name
+    if not inside(target, path.parent, allow_outside):
+        raise InvalidFile(
+            f"{path}: {field}: {name[:80]!r} lies outside the folder of this file; move it there, "
+            "or allow it with allow_outside=True (--allow-outside)"
+        )
+    return target
+
+
 def inside(path: Path, folder: Path, allow_outside: bool) -> bool:
     """Whether `path`, links followed, lies in `folder` (or may lie anywhere)."""
     try:

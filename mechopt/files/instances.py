@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mechopt.errors import Fault, InvalidFile, InvalidInstance
+from mechopt.errors import Fault, InvalidInstance
 from mechopt.files import documents, tables
 from mechopt.problem import numbers
 from mechopt.problem.fields import BY_NAME, PER_USER, USER_FIELDS
@@ -206,7 +206,7 @@ def _read_document(
     if isinstance(users, str):
         from mechopt.files import opening
 
-        _read_table(draft, opening.opened(_beside(draft.path, users, allow_outside)), exact)
+        _read_table(draft, opening.opened(tables.beside(draft.path, users, allow_outside)), exact)
     elif isinstance(users, dict):
         _read_users(draft, users, exact)
     else:
@@ -222,21 +222,6 @@ def _argument(place: tuple[str, ...]) -> str:
     """The constructor argument that stands at a place of the document."""
     spot = ".".join(place[:2])
     return next((name for name, where in PLACES.items() if where == spot), spot)
-
-
-def _beside(path: Path, name: str, allow_outside: bool) -> Path:
-    """The file `name` names, relative to the folder of `path`; InvalidFile if it lies elsewhere."""
-    if not name or not documents.is_file_name(name):
-        raise InvalidFile(f"{path}: users: {name[:80]!r} is no file name")
-    target = path.parent / name
-    if not documents.inside(target, path.parent, allow_outside):
-        raise InvalidFile(
-            f"{path}: users: {name[:80]!r} lies outside the folder of this file; move it there, "
-            "or allow it with allow_outside=True (--allow-outside)"
-        )
-    if documents.suffix(target) not in tables.SUFFIXES:
-        raise InvalidFile(f"{path}: users: {name[:80]!r} must be a {tables.NAMES} file")
-    return target
 
 
 def _numbers(draft: InstanceDraft, argument: str, raw: Any, exact: bool) -> Any:

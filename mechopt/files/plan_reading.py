@@ -12,7 +12,7 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.plan import Plan
 from mechopt.atomic import STANDARD
-from mechopt.errors import InvalidFile, InvalidPlan
+from mechopt.errors import InvalidPlan
 from mechopt.files import documents, instances, opening, tables
 from mechopt.files.plans import COLUMNS, DERIVED, HEAD, side
 from mechopt.problem import numbers
@@ -27,7 +27,7 @@ def read_document(
     problems = [f"{path}: {text}" for _, text in documents.faults("plan", found)]
     tables.stop_if(problems, InvalidPlan)
     if isinstance(found["users"], str):
-        return read_table(_users_of(path, found["users"], allow_outside), instance, about=found)
+        return read_table(tables.beside(path, found["users"], allow_outside), instance, about=found)
     if instance is None:
         instance = _own_instance(path, found, allow_outside)
     users = found["users"]
@@ -51,18 +51,6 @@ def read_document(
     return _plan(part, instance, _fields(path, found), found["instance_hash"])
 
 
-def _users_of(path: Path, name: str, allow_outside: bool) -> Path:
-    target = path.parent / name
-    if documents.suffix(target) not in tables.SUFFIXES or not documents.is_file_name(name):
-        raise InvalidFile(f"{path}: users: {name[:80]!r} must be a {tables.NAMES} file")
-    if not documents.inside(target, path.parent, allow_outside):
-        raise InvalidFile(
-            f"{path}: users: {name[:80]!r} lies outside the folder of this file; allow it with "
-            "allow_outside=True (--allow-outside)"
-        )
-    return target
-
-
 def _own_instance(path: Path, plan: Mapping[str, Any], allow_outside: bool) -> Instance:
     """The instance that a plan's document carries or names."""
     found = plan.get("instance")
@@ -71,14 +59,7 @@ def _own_instance(path: Path, plan: Mapping[str, Any], allow_outside: bool) -> I
         raise InvalidPlan(f"{path}: does not carry its instance; give it (--instance FILE)")
     if isinstance(found, dict):
         return instances.read(path, found, columns=plan.get("columns"), **more)
-    target = path.parent / found
-    if not documents.is_file_name(found) or not documents.inside(
-        target, path.parent, allow_outside
-    ):
-        raise InvalidFile(
-            f"{path}: instance: {found[:80]!r} lies outside the folder of this file; give it "
-            "(--instance FILE) or allow it with allow_outside=True (--allow-outside)"
-        )
+    target = documents.beside(path, found, "instance", allow_outside)
     document = documents.load(target)
     documents.kind_of(document, target, ("instance",))
     return instances.read(target, document, **more)

@@ -87,27 +87,31 @@ def written(plan: Plan) -> FloatArray:
         binary_goal += reserve
         decimal_goal += Fraction(repr(plan.reserve))
     decimal = _decimal_sum(positive)
-    return _raised(plan, binary_goal - binary, decimal_goal - decimal)
+    capacity = plan.instance.capacity
+    return _raised(plan.burden, capacity, binary_goal - binary, decimal_goal - decimal)
 
 
-def _raised(plan: Plan, binary: Fraction, decimal: Fraction) -> FloatArray:
-    """The burdens, raised by what is missing in binary and in decimal digits, (n,)."""
-    assert plan.burden is not None
-    burden, capacity = plan.burden.copy(), plan.instance.capacity
-    room = np.flatnonzero((burden > 0) & (burden < capacity))
-    for user in _largest_first(burden, room):
+def _raised(
+    column: FloatArray, most: FloatArray, binary: Fraction, decimal: Fraction
+) -> FloatArray:
+    """The column, raised up to `most` by what is missing in binary and in decimal digits, (n,).
+
+    The largest entries by size are raised first.
+    """
+    raised = column.copy()
+    for user in _largest_first(np.abs(column), np.flatnonzero((column != 0) & (column < most))):
         if binary <= 0 and decimal <= 0:
             break
-        old = new = float(burden[user])
+        old = float(column[user])
         goal, spelled = Fraction(old) + binary, Fraction(repr(old)) + decimal
-        new = max(new, float(goal), float(spelled))
+        new = max(old, float(goal), float(spelled))
         while Fraction(new) < goal or Fraction(repr(new)) < spelled:
             new = nextafter(new, inf)
-        new = min(new, float(capacity[user]))
+        new = min(new, float(most[user]))
         binary -= Fraction(new) - Fraction(old)
         decimal -= Fraction(repr(new)) - Fraction(repr(old))
-        burden[user] = new
-    return arrays.freeze(burden)
+        raised[user] = new
+    return arrays.freeze(raised)
 
 
 def _largest_first(column: FloatArray, users: IntArray) -> Iterator[int]:
@@ -139,20 +143,7 @@ def paid(plan: Plan) -> FloatArray:
     positive = payment[payment > 0]
     binary = _binary_sum(positive) + contact - min(exact, Fraction(budget))
     decimal = _decimal_sum(positive) + contact - min(exact, Fraction(repr(budget)))
-    payment = payment.copy()
-    for user in _largest_first(payment, np.arange(payment.size)):
-        if (binary <= 0 and decimal <= 0) or not payment[user]:
-            break
-        old = float(payment[user])
-        goal, spelled = Fraction(old) - binary, Fraction(repr(old)) - decimal
-        new = min(old, float(goal), float(spelled))
-        while new > 0 and (Fraction(new) > goal or Fraction(repr(new)) > spelled):
-            new = nextafter(new, -inf)
-        new = max(new, 0.0)
-        binary += Fraction(new) - Fraction(old)
-        decimal += Fraction(repr(new)) - Fraction(repr(old))
-        payment[user] = new
-    return arrays.freeze(payment)
+    return -_raised(-payment, np.zeros(payment.size), binary, decimal)
 
 
 def _binary_sum(entries: FloatArray) -> Fraction:

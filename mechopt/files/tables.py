@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mechopt.errors import InvalidFile, InvalidInput, InvalidOption
+from mechopt.files import documents
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
 NAMES = ".csv, .parquet or .xlsx"  # how messages call them
@@ -170,6 +171,14 @@ class Opened(ABC):
                 table.problems.append(
                     f"{self.path}: column {name[:40]!r} is not known; did you mean {near[0]!r}?"
                 )
+
+
+def beside(path: Path, name: str, allow_outside: bool) -> Path:
+    """The table that `name`, the users of the file at `path`, names; InvalidFile if it may not."""
+    target = documents.beside(path, name, "users", allow_outside)
+    if documents.suffix(target) not in SUFFIXES:
+        raise InvalidFile(f"{path}: users: {name[:80]!r} must be a {NAMES} file")
+    return target
 
 
 def plain(heading: str) -> str:

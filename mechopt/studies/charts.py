@@ -12,8 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, inf, isfinite, log10
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 from mechopt import tolerances
+from mechopt.atomic import replacing
+from mechopt.errors import NotSupported
 
 WIDTH, HEIGHT = 360, 232
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 10, 34
@@ -218,3 +223,26 @@ def _svg(parts: Sequence[str], height: float, title: str) -> str:
         f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{escape(title)}">{"".join(parts)}</svg>'
     )
+
+
+# -- pictures by Matplotlib -----------------------------------------------------------------------
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#555555")  # Okabe and Ito 2008
+
+
+def canvas(width: float, height: float) -> Any:
+    """An empty Matplotlib figure, inches; NotSupported without Matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise NotSupported('pictures need Matplotlib: pip install "mechopt[plot]"') from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Any, path: str | PathLike[str]) -> None:
+    """Write a figure by its name's ending, whole or not at all. Raises OutputError."""
+    kind = Path(path).suffix[1:].lower()
+    # no dates or versions inside, so that the same table gives the same file
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    with replacing(path, binary=True) as stream:
+        figure.savefig(stream, format=kind or None, dpi=200, metadata=metadata.get(kind))

@@ -20,13 +20,12 @@ from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import InvalidOption, InvalidPlan, MechoptError
 from mechopt.known.levels import spending
 from mechopt.problem.instance import Instance
+from mechopt.solving import solve, solve_again
 from mechopt.studies.rights import of_person, past_recall
 from mechopt.studies.safety import time_left
 
 PATIENCE = 10.0  # seconds for each neighbouring problem
 _LARGEST = 20_000  # users of a problem that is solved again
-_AGAIN = ("protocol", "order", "target", "transfers", "reserve", "withdrawal", "dropout", "shock",
-          "confidence")  # fmt: skip
 
 
 def explain(plan: Plan, name: Any = None) -> str:
@@ -322,22 +321,8 @@ def _changes(plan: Plan) -> list[_Change]:
 
 
 def _effect(plan: Plan, spent: float, change: _Change) -> str:
-    from mechopt.solving import solve
-
-    options = {name: plan.options[name] for name in _AGAIN if plan.options.get(name) is not None}
-    options.setdefault("protocol", plan.protocol)
-    if plan.reserve:
-        options.setdefault("reserve", plan.reserve)
-    if plan.mechanism != "burdens":
-        options = {name: options[name] for name in ("target", "reserve") if name in options}
     try:
-        other = solve(
-            change.variant,
-            plan.mechanism,
-            objective=plan.objective_name,
-            **options,
-            **({"time_limit": PATIENCE} if plan.mechanism in ("burdens", "subsidy") else {}),
-        )
+        other = solve_again(plan, change.variant, time_limit=PATIENCE)
     except MechoptError as error:
         return f"{change.words} could not be worked out: {error}."
     if not other.has_answer or not other.level:
@@ -363,8 +348,6 @@ _HALVINGS, _BRIEF = 20, 2.0  # of the range in which the most data lies; seconds
 
 def _most_data(plan: Plan, options: Mapping[str, Any]) -> list[str]:
     """The largest threshold that these people and this budget would reach, at the first share."""
-    from mechopt.solving import solve
-
     if plan.protocol == "reassign":  # more data leave fewer users replaceable: no threshold to find
         return []
     options = {**options, "time_limit": min(_BRIEF, options["time_limit"])}
@@ -397,8 +380,6 @@ def _most_data(plan: Plan, options: Mapping[str, Any]) -> list[str]:
 
 def price_of_levels(plan: Plan) -> list[str]:
     """What every level costs at least, and the command to try next; for a null outcome."""
-    from mechopt.solving import solve
-
     instance = plan.instance
     patience = time_left(plan, PATIENCE * instance.levels)
     if plan.mechanism not in ("burdens", "subsidy") or instance.n > _LARGEST or patience <= 0:

@@ -8,13 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from mechopt.errors import InvalidOption, NotSupported, OutputError
+from mechopt.errors import InvalidOption, OutputError
+from mechopt.studies.charts import COLOURS, canvas, save
 from mechopt.studies.report_html import Curve, curves_of, groups_of, slug
 from mechopt.studies.results import Table
 
 FORMATS = ("png", "pdf", "svg")
-# by style, as in `mechopt.studies.charts`; colours after Okabe and Ito 2008
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#555555")
+# by style, as in `mechopt.studies.charts`
 _MARKERS, _DASHES = "os^Dv.", ("-", "--", ":", "-.", (0, (7, 3)), (0, (3, 3, 1, 3)))
 _LABELS = {"improvement": "expected improvement", "expenditure": "expected expenditure"}
 
@@ -38,12 +38,14 @@ def write_figures(
         drawings = [(slug(title), lines) for title, lines in groups_of(table).items()]
     if not drawings:
         return []
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise NotSupported('figures need Matplotlib: pip install "mechopt[plot]"') from None
+    canvas(1, 1)  # without Matplotlib: said before anything is made
+    import matplotlib
+
     written = []
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from None
     settings = {
         "svg.hashsalt": "mechopt",
         "svg.fonttype": "none",  # text stays text
@@ -53,14 +55,14 @@ def write_figures(
     with matplotlib.rc_context(settings):
         for stem, drawn in drawings:
             if isinstance(drawn, Curve):
-                figure = Figure(figsize=(4.4, 2.5), layout="constrained")
+                figure = canvas(4.4, 2.5)
                 _draw(figure.add_subplot(), drawn)
             else:
-                figure = Figure(figsize=(6.8, 0.8 + 0.28 * len(drawn)), layout="constrained")
+                figure = canvas(6.8, 0.8 + 0.28 * len(drawn))
                 _dots(figure, drawn)
             for name in formats:
                 path = Path(folder) / f"{stem}.{name}"
-                _save(figure, path, name)
+                save(figure, path)
                 written.append(path)
     return written
 
@@ -148,16 +150,3 @@ def _dots(figure: Any, lines: Sequence[tuple[str, int, Mapping[str, Any]]]) -> N
         axes.set_xlabel(_LABELS[metric])
         axes.set_xlim(0.0, 1.05) if metric == "improvement" else axes.set_xlim(left=0.0)
         axes.grid(alpha=0.3, linewidth=0.5)
-
-
-def _save(figure: Any, path: Path, kind: str) -> None:
-    from mechopt.files import replacing
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {path.parent}: {error.strerror or error}") from None
-    # no dates or versions inside, so that the same table gives the same file
-    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    with replacing(path, binary=True) as stream:
-        figure.savefig(stream, format=kind, dpi=200, metadata=metadata[kind])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from mechopt import tolerances, words
 from mechopt.answer.plan import Plan
-from mechopt.errors import InvalidOption
+from mechopt.studies.charts import canvas, save
+from mechopt.studies.results import ResultRows, aligned
 
 OVER = ("budget", "provider_value", "reversibility", "exclusion", "threshold", "confidence")
 COLUMNS = (
@@ -42,32 +42,8 @@ LABELS = {
 }
 
 
-def write_rows(
-    path: str | PathLike[str], rows: Sequence[dict[str, Any]], names: Sequence[str], what: str
-) -> None:
-    """Write rows as .csv or .json, whole or not at all. Raises InvalidOption, OutputError."""
-    import csv
-    import io
-    import json
-
-    from mechopt.atomic import replacing
-
-    place = Path(path)
-    if place.suffix not in (".csv", ".json"):
-        raise InvalidOption(f"{place.name}: {what} is written as .csv or .json")
-    text = json.dumps(list(rows), indent=1) + "\n"
-    if place.suffix == ".csv":
-        buffer = io.StringIO()
-        table = csv.DictWriter(buffer, names, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        text = buffer.getvalue()
-    with replacing(place) as stream:
-        stream.write(text)
-
-
-@dataclass(frozen=True, eq=False)
-class Frontier(Sequence[dict[str, Any]]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Frontier(ResultRows, Sequence[Mapping[str, Any]]):
     """A table: one dict per value of `over`, ascending; `plans` has the plans of the rows (A1–A6).
 
     Columns in money (expenditure, provider_surplus, social_cost, welfare, objective, bound), shares
@@ -86,15 +62,14 @@ class Frontier(Sequence[dict[str, Any]]):
     straight: frozenset[tuple[float, float]] = frozenset()
 
     def __repr__(self) -> str:
-        return f"Frontier({len(self.rows)} rows over {self.over}, {self.mechanism})"
+        return f"Frontier({len(self)} rows over {self.over}, {self.mechanism})"
 
     def __str__(self) -> str:
         """The rows as a small table."""
         names = (self.over, "share", "expenditure", "provider_surplus", "social_cost", "status")
         cells = [[name.replace("_", " ") for name in names]]
         cells += [[_cell(row[name]) for name in names] for row in self.rows]
-        widths = [max(map(len, column)) for column in zip(*cells)]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in cells]
+        lines = aligned(cells)
         if self.breakpoints:
             jumps = ", ".join(f"{jump:.9g}" for jump in self.breakpoints)
             lines.append(f"the level changes at {self.over.replace('_', ' ')} {jumps}")
@@ -108,30 +83,19 @@ class Frontier(Sequence[dict[str, Any]]):
             lines.append("between neighbouring rows of one share, payments and cost are straight")
         return "\n".join(lines)
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return (self.over, *COLUMNS)
 
     def __getitem__(self, index: Any) -> Any:
         return self.rows[index]
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self.rows)
-
-    def to_frame(self, library: str | None = None) -> Any:
-        """The rows as a data frame of pandas, polars or pyarrow (default: the first there)."""
-        from mechopt.files.frames import to_frame
-
-        names = list(self.rows[0]) if self.rows else [self.over, *COLUMNS]
-        return to_frame({name: [row[name] for row in self.rows] for name in names}, library)
-
-    def _repr_html_(self) -> str:
-        from mechopt.studies.notebook import rows_html
-
-        return rows_html(self.rows, f"{self.mechanism} over {self.over}: {len(self)} rows")
-
     def write(self, path: str | PathLike[str]) -> None:
         """Write the rows as .csv or .json. Raises InvalidOption, OutputError."""
-        write_rows(path, self.rows, [self.over, *COLUMNS], "a frontier")
+        from mechopt.files import write_rows
+
+        write_rows(path, self.rows, self.columns, "a frontier")
 
     def plot(
         self,
@@ -147,14 +111,12 @@ class Frontier(Sequence[dict[str, Any]]):
         two proved rows (or, over the provider's value, where the same plan stays): what is between
         other rows was not computed. Needs the extra `plot`.
         """
-        from matplotlib.figure import Figure
-
         if columns is None:
             worth = any(plan.instance.provider_value for plan in self.plans)
             columns = ("share", "expenditure", "provider_surplus" if worth else "social_cost")
         for column in columns:
             words.choose("column", column, LABELS)
-        figure = Figure(figsize=(4.2 * len(columns), 3.4), layout="constrained")
+        figure = canvas(4.2 * len(columns), 3.4)
         panels = figure.subplots(1, len(columns), squeeze=False)[0]
         for panel, column in zip(panels, columns):
             known = [row for row in self.rows if row[column] is not None]
@@ -175,7 +137,7 @@ class Frontier(Sequence[dict[str, Any]]):
             panel.set_xlabel(LABELS[self.over])
             panel.set_ylabel(LABELS[column])
         if path is not None:
-            figure.savefig(str(path))
+            save(figure, path)
         return figure
 
     def _same(self, one: dict[str, Any], other: dict[str, Any], column: str) -> bool:

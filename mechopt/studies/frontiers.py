@@ -30,10 +30,11 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.errors import InvalidOption
 from mechopt.known.levels import spending
-from mechopt.problem.aims import MINIMISED, objective_value
+from mechopt.problem.aims import MINIMISED
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 from mechopt.studies.frontier_table import COLUMNS, OVER, Frontier
+from mechopt.withdrawal.metrics import amounts
 
 # Mechanisms whose plans stay feasible when the reversibility falls (W1, A5).
 _FEWER_WITH_RIGHTS = ("burdens", "subsidy", "complete-information")
@@ -369,20 +370,15 @@ def _inherit(plans: list[Plan], over: str, objective: str) -> list[Plan]:
 
 def _moved(plan: Plan, row: Plan) -> Plan:
     """`plan` valued in the instance of `row`, with the bound proved there."""
-    assert plan.burden is not None
-    assert plan.payment is not None
-    instance, share = row.instance, plan.share or 0.0
-    spent = spending(instance, plan.burden, plan.payment)
-    cost = exact_sum(instance.cost_of(plan.burden))
-    return plan.replace(
-        instance=instance,
+    moved = plan.replace(
+        instance=row.instance,
         status=Status.FEASIBLE,
-        objective=objective_value(instance, str(row.objective_name), share, spent, cost),
         bound=row.bound,
         options=row.options,
         seconds=row.seconds,
         details=row.details,
     )
+    return moved.replace(objective=amounts(moved)[str(row.objective_name).replace("-", "_")])
 
 
 def _ahead(one: Plan, other: Plan, objective: str) -> bool:
@@ -404,15 +400,6 @@ def _row(over: str, number: float, plan: Plan) -> dict[str, Any]:
     )
     if plan.burden is None or plan.payment is None:
         return row
-    instance, share = plan.instance, plan.share or 0.0
-    paid = share or plan.unconditional
-    spent = spending(instance, plan.burden, plan.payment) if paid else 0.0
-    cost = exact_sum(instance.cost_of(plan.burden))
-    row.update(
-        share=share,
-        expenditure=spent,
-        provider_surplus=objective_value(instance, "provider-surplus", share, spent, cost),
-        social_cost=cost,
-        welfare=objective_value(instance, "welfare", share, spent, cost),
-    )
-    return row
+    found = amounts(plan)
+    columns = ("expenditure", "provider_surplus", "social_cost", "welfare")
+    return {**row, "share": plan.share or 0.0, **{name: found[name] for name in columns}}

@@ -10,12 +10,13 @@ import numpy as np
 
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.answer.plan import Plan
-from mechopt.errors import InvalidPlan, NotSupported
+from mechopt.errors import InvalidPlan
 from mechopt.problem.instance import Instance
+from mechopt.studies.charts import COLOURS, canvas
 from mechopt.withdrawal.check import WithdrawalReport
 
 _ROWS = 10  # of a table; the others are counted
-_BLUE, _ORANGE = "#0072b2", "#d55e00"  # after Okabe and Ito 2008
+_BLUE, _ORANGE = COLOURS[:2]
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -101,13 +102,7 @@ def plot(thing: Any, axes: Any = None) -> Any:
 
 
 def _axes(axes: Any) -> Any:
-    if axes is not None:
-        return axes
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise NotSupported('pictures need Matplotlib: pip install "mechopt[plot]"') from None
-    return Figure(figsize=(6.4, 4.2), layout="constrained").subplots()
+    return canvas(6.4, 4.2).subplots() if axes is None else axes
 
 
 def _draw_plan(plan: Plan, axes: Any) -> Any:

@@ -16,8 +16,8 @@ from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.atomic import replacing
 from mechopt.dropouts import crossing
-from mechopt.errors import InvalidPlan, MechoptError, NotSupported, TooLarge
-from mechopt.solving import solve
+from mechopt.errors import InvalidPlan, NotSupported, TooLarge
+from mechopt.solving import posted_beside
 from mechopt.studies import charts
 from mechopt.studies.charts import number, percent
 
@@ -72,7 +72,7 @@ def _title(plan: Plan) -> str:
 
 def _head(plan: Plan) -> str:
     spent = arrays.exact_sum(plan.payment) if plan.payment is not None else 0.0
-    posted = _posted(plan)
+    posted = posted_beside(plan) if plan.level else None
     beside = ""
     cards = [
         ("payments", number(spent), _per_person(plan, spent)),
@@ -111,20 +111,6 @@ def _head(plan: Plan) -> str:
         f"<h1>{escape(_title(plan))}</h1>{reason}<div class=cards>{tiles}</div>{beside}"
         f"<p class=note>{goal}{escape(proof)}.</p>"
     )
-
-
-def _posted(plan: Plan) -> Plan | None:
-    """The best posted price for the same aim; None where it says nothing."""
-    if plan.mechanism == "posted-price" or not plan.level:
-        return None
-    aim: dict[str, Any] = {"objective": plan.objective_name or "expenditure"}
-    if plan.options.get("target") is not None:
-        aim["target"] = plan.options["target"]
-    try:
-        found: Plan = solve(plan.instance, "posted-price", **aim)
-    except MechoptError:
-        return None
-    return found if found.has_answer else None
 
 
 def _per_person(plan: Plan, spent: float) -> str:

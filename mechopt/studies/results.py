@@ -7,7 +7,6 @@ become one file and the folder goes.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
@@ -81,32 +80,18 @@ class Interval:
     count: int
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Rows of a comparison in a fixed order, each a mapping over `COLUMNS`.
-
-    Numbers are the metrics of docs/explanation/model.md: money, data, or shares in [0, 1].
-    """
+class ResultRows:
+    """What every table of results can do: rows in a fixed order, mappings over `columns`."""
 
     rows: tuple[Mapping[str, Any], ...]
 
-    def __repr__(self) -> str:
-        return f"Table({len(self.rows)} rows)"
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        raise NotImplementedError
 
-    def __str__(self) -> str:
-        """The means by group, mechanism and protocol, as a small table."""
-        metrics = ("improvement", "expenditure", "social_cost", "provider_surplus")
-        cells = [["group", "mechanism", "protocol", "rows", *metrics]]
-        for row in self.summary(metrics):
-            means = ["-" if row[name] is None else f"{row[name].mean:,.5g}" for name in metrics]
-            head = [str(row[name]) for name in ("group", "mechanism", "protocol", "count")]
-            cells.append([*head, *means])
-        widths = [max(map(len, column)) for column in zip(*cells)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) if at < 3 else cell.rjust(width)
-                      for at, (cell, width) in enumerate(zip(row, widths))).rstrip()
-            for row in cells
-        )  # fmt: skip
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.rows)} rows)"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -118,15 +103,58 @@ class Table:
         """The rows as plain dictionaries."""
         return [dict(row) for row in self.rows]
 
+    def column(self, name: str) -> list[Any]:
+        """One column; InvalidOption with the nearest name if there is none."""
+        words.choose("column", name, self.columns)
+        return [row[name] for row in self.rows]
+
+    def to_frame(self, library: str | None = None) -> Any:
+        """The rows as a data frame of pandas, polars or pyarrow (default: the first there)."""
+        from mechopt.files.frames import to_frame
+
+        return to_frame({name: self.column(name) for name in self.columns}, library)
+
+    def _repr_html_(self) -> str:
+        from mechopt.studies.notebook import rows_html
+
+        return rows_html(self.rows, repr(self))
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 0) -> list[str]:
+    """Rows of cells as lines: the first `left` columns to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [
+        "  ".join(
+            cell.ljust(width) if at < left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Table(ResultRows):
+    """Rows of a comparison in a fixed order, each a mapping over `COLUMNS`.
+
+    Numbers are the metrics of docs/explanation/model.md: money, data, or shares in [0, 1].
+    """
+
+    rows: tuple[Mapping[str, Any], ...]
+
+    def __str__(self) -> str:
+        """The means by group, mechanism and protocol, as a small table."""
+        metrics = ("improvement", "expenditure", "social_cost", "provider_surplus")
+        cells = [["group", "mechanism", "protocol", "rows", *metrics]]
+        for row in self.summary(metrics):
+            means = ["-" if row[name] is None else f"{row[name].mean:,.5g}" for name in metrics]
+            head = [str(row[name]) for name in ("group", "mechanism", "protocol", "count")]
+            cells.append([*head, *means])
+        return "\n".join(aligned(cells, left=3))
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns."""
         return tuple(COLUMNS)
-
-    def column(self, name: str) -> list[Any]:
-        """One column; InvalidOption with the nearest name if there is none."""
-        words.choose("column", name, COLUMNS)
-        return [row[name] for row in self.rows]
 
     def summary(
         self,
@@ -180,52 +208,23 @@ class Table:
                 pairs.setdefault((row["group"], row["protocol"]), []).append(row[metric] - other)
         return {place: interval(gaps, confidence) for place, gaps in pairs.items()}
 
-    def to_frame(self, library: str | None = None) -> Any:
-        """The rows as a data frame of pandas, polars or pyarrow (default: the first there)."""
-        from mechopt.files.frames import to_frame
-
-        return to_frame({name: self.column(name) for name in self.columns}, library)
-
-    def _repr_html_(self) -> str:
-        from mechopt.studies.notebook import rows_html
-
-        return rows_html(self.rows, f"{len(self)} rows")
-
     def write(self, path: str | PathLike[str]) -> None:
         """Write as .parquet or .csv (no cell is a formula); the whole file or nothing."""
-        from mechopt.files import replacing
-        from mechopt.files.tables import neutralise
+        from mechopt.files import write_rows
 
         suffix = Path(path).suffix.lower()
         if suffix == ".parquet":
             _write_parquet(path, self.rows)
         elif suffix == ".csv":
-            with replacing(path) as stream:
-                writer = csv.DictWriter(stream, list(COLUMNS), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(
-                    {
-                        name: neutralise(cell) if isinstance(cell, str) else cell
-                        for name, cell in row.items()
-                    }
-                    for row in self.rows
-                )
+            write_rows(path, self.rows, self.columns)
         else:
             raise OutputError(f"cannot write {path}: results are .parquet or .csv")
 
 
-SHARES = ("improvement", "participation", "outcome_share")  # within [0, 1]
-AMOUNTS = (  # ≥ 0
-    "data",
-    "social_cost",
-    "expenditure",
-    "leakage",
-    "regret",
-    "seconds",
-    "outcome_data",
-    "outcome_social_cost",
-    "outcome_expenditure",
-)
+# within [0, 1]; and those ≥ 0
+SHARES = ("improvement", "participation", "outcome_share")
+AMOUNTS = ("data", "social_cost", "expenditure", "leakage", "regret", "seconds", "outcome_data",
+           "outcome_social_cost", "outcome_expenditure")  # fmt: skip
 _RESAMPLES = 2000  # of the bootstrap: ends within 3 % of the interval's width
 
 

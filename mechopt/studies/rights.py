@@ -8,20 +8,20 @@ were granted on the plan that was made for nobody leaving.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mechopt import words
 from mechopt.answer.plan import Plan
-from mechopt.errors import NotSupported, OutputError, TooLarge
+from mechopt.errors import NotSupported, TooLarge
 from mechopt.problem.instance import Instance
 from mechopt.solving import solve
-from mechopt.studies.figures import COLOURS
+from mechopt.studies.charts import COLOURS, canvas, save
+from mechopt.studies.results import ResultRows, aligned
 from mechopt.withdrawal.check import check_withdrawal
 
 RIGHTS = ("none", "whole", "part", "excluded", "reassign")
@@ -39,8 +39,8 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class RightsTable:
+@dataclass(frozen=True, eq=False, repr=False)
+class RightsTable(ResultRows):
     """One row per right (F14–F16) and protocol, each a mapping over `COLUMNS`.
 
     :share: B(X) reached, in [0, 1]
@@ -53,31 +53,16 @@ class RightsTable:
     rows: tuple[Mapping[str, Any], ...]
     objective: str
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        return iter(self.rows)
-
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns."""
         return COLUMNS
 
-    def column(self, name: str) -> list[Any]:
-        """One column; InvalidOption with the nearest name if there is none."""
-        words.choose("column", name, COLUMNS)
-        return [row[name] for row in self.rows]
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The rows as plain dictionaries."""
-        return [dict(row) for row in self.rows]
-
     def write(self, path: str | PathLike[str]) -> None:
         """Write the rows as .csv or .json. Raises InvalidOption, OutputError."""
-        from mechopt.studies.frontier_table import write_rows
+        from mechopt.files import write_rows
 
-        write_rows(path, self.to_dicts(), self.columns, "a table of rights")
+        write_rows(path, self.rows, self.columns, "a table of rights")
 
     def __str__(self) -> str:
         titles = ("right", "protocol", "status", "share", "payments", "social cost", "would leave")
@@ -86,28 +71,17 @@ class RightsTable:
             numbers = (row["share"], row["expenditure"], row["social_cost"], row["would_leave"])
             shown = ["–" if number is None else f"{number:.6g}" for number in numbers]
             lines.append((row["right"], row["protocol"], row["status"], *shown))
-        widths = [max(len(line[place]) for line in lines) for place in range(len(titles))]
-        text = []
-        for line in lines:
-            cells = [
-                cell.ljust(width) if place < 3 else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(line, widths))
-            ]
-            text.append("  ".join(cells).rstrip())
         notes = {f"{row['right']}: {row['note']}" for row in self.rows if row["note"]}
-        return "\n".join([f"Rights by {self.objective}", *text, *sorted(notes)])
+        return "\n".join([f"Rights by {self.objective}", *aligned(lines, left=3), *sorted(notes)])
 
     def plot(self, path: str | PathLike[str] | None = None) -> Any:
         """Payments and social cost by right (a Matplotlib figure), written to `path` if given.
 
         Raises NotSupported without Matplotlib, OutputError if the file cannot be written.
         """
-        try:
-            from matplotlib.figure import Figure
-            from matplotlib.patches import Rectangle
-        except ImportError:
-            raise NotSupported('figures need Matplotlib: pip install "mechopt[plot]"') from None
-        figure = Figure(figsize=(6.4, 3.0), layout="constrained")
+        figure = canvas(6.4, 3.0)
+        from matplotlib.patches import Rectangle
+
         axes = figure.subplots(1, 2)
         protocols = list(dict.fromkeys(row["protocol"] for row in self.rows))
         for panel, (name, title) in zip(
@@ -126,10 +100,7 @@ class RightsTable:
         names = [protocol or "nobody may leave" for protocol in protocols]
         figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
         if path is not None:
-            try:
-                figure.savefig(Path(path), metadata={"Date": None})
-            except (OSError, ValueError) as error:
-                raise OutputError(f"{path}: the picture cannot be written ({error})") from error
+            save(figure, path)
         return figure
 
 

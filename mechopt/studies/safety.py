@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from mechopt.errors import MechoptError
 from mechopt.known.burdens.level_curves import payment_needed
 from mechopt.known.levels import spending
 from mechopt.problem.practice import ceiling, counted
+from mechopt.solving import solve_again
 from mechopt.withdrawal.mistakes import Simulation, simulate_withdrawal
 
 MISTAKE, DRAWS = 0.01, 1000
@@ -135,36 +135,16 @@ def _with_reserve(
 
     :patience: seconds; half of them for each of two reserves
     """
-    from dataclasses import replace
-
-    from mechopt.solving import solve
-
     instance = plan.instance
     assert plan.burden is not None
     assert plan.payment is not None
     spent = spending(instance, plan.burden, plan.payment)
     reserve = float(np.quantile(float(plan.total or 0.0) - found.totals, 0.99))
-    options: dict[str, Any] = {
-        name: plan.options[name]
-        for name in ("protocol", "order", "target", "transfers")
-        if plan.options.get(name) is not None
-    }
-    if plan.mechanism != "burdens":
-        options.pop("protocol", None)
-        options.pop("order", None)
-        options.pop("transfers", None)
     digits = 10 ** np.floor(np.log10(max(reserve, tolerances.TINY)) - 1)
     for factor in (1.0, 1.5):
         wanted = float(np.ceil(factor * reserve / digits) * digits)
         try:
-            safe = solve(
-                instance,
-                plan.mechanism,
-                objective=plan.objective_name,
-                reserve=wanted,
-                time_limit=patience / 2,
-                **options,
-            )
+            safe = solve_again(plan, instance, reserve=wanted, time_limit=patience / 2)
         except MechoptError:
             return plain
         if not safe.has_answer or safe.level != plan.level:

@@ -268,14 +268,14 @@ class WithdrawalReport:
 
     # -- for people and machines -----------------------------------------------------------------
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: verdict, witnesses, outcome, equilibria (simultaneous), ties.
+    def to_dict(self, *, further: bool = True) -> dict[str, Any]:
+        """JSON-ready: verdict, witnesses, outcome; `further`: equilibria (simultaneous), ties.
 
-        Solves for the extreme equilibria; an infinite margin is None.
+        For those it solves for the extreme equilibria. An infinite margin is None.
         """
         from mechopt.withdrawal.page import report_dict
 
-        return report_dict(self)
+        return report_dict(self, further=further)
 
     def __str__(self) -> str:
         from mechopt.withdrawal.page import describe

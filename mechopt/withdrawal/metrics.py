@@ -33,6 +33,16 @@ def plan_metrics(plan: Plan) -> dict[str, Any]:
 
 def totals(plan: Plan) -> dict[str, Any]:
     """The metrics but stability: they need the check under the plan's own protocol only."""
+    found = amounts(plan)
+    assert plan.burden is not None
+    asked = plan.burden > plan.instance.committed
+    own = _report(plan, plan.protocol) if plan.protocol in ("simultaneous", "sequential") else None
+    staying = int((asked & own.outcome.stay).sum()) if own else int(asked.sum())
+    return {**found, "participation": staying / int(asked.sum()) if asked.any() else 0.0}
+
+
+def amounts(plan: Plan) -> dict[str, float]:
+    """The metrics that need no withdrawal check: data, money and the share reached."""
     instance = plan.instance
     assert plan.burden is not None
     assert plan.payment is not None
@@ -47,9 +57,6 @@ def totals(plan: Plan) -> dict[str, Any]:
     contact = instance.practice.contact_of(plan.burden) if instance.practice else 0.0
     expenditure = paid + contact
     value = instance.provider_value * share
-    asked = plan.burden > instance.committed
-    own = _report(plan, plan.protocol) if plan.protocol in ("simultaneous", "sequential") else None
-    staying = int((asked & own.outcome.stay).sum()) if own else int(asked.sum())
     return {
         "improvement": share,
         "data": (plan.total or 0.0) if level else 0.0,
@@ -58,7 +65,6 @@ def totals(plan: Plan) -> dict[str, Any]:
         "leakage": (1 - share) * paid,
         "provider_surplus": value - expenditure,
         "welfare": value + exact_sum(instance.value * share) - social_cost - contact,
-        "participation": staying / int(asked.sum()) if asked.any() else 0.0,
     }
 
 

@@ -205,19 +205,25 @@ def _ties(report: WithdrawalReport) -> list[str]:
     return lines
 
 
-def report_dict(report: WithdrawalReport) -> dict[str, Any]:
-    """JSON-ready content of the report."""
-    found = report.coalition
-    simultaneous = report.protocol == "simultaneous" and report.withdrawal == "whole"
-    return {
+def report_dict(report: WithdrawalReport, *, further: bool = True) -> dict[str, Any]:
+    """JSON-ready content of the report, `further` with what takes a search or may be long."""
+    ids, order = report.instance.ids, report.order
+    said = {
         "protocol": report.protocol,
         "withdrawal": report.withdrawal,
-        "order": report.order if isinstance(report.order, str) else list(report.order),
+        "order": order if isinstance(order, str) else [int(user) for user in order],
         "stable": report.stable,
         "margin": report.margin if isfinite(report.margin) else None,
         "exact": report.exact,
-        "deviations": [deviation._asdict() for deviation in report.deviations],
+        "deviations": [{"id": str(ids[one.user]), **one._asdict()} for one in report.deviations],
         "outcome": report.outcome.to_dict(),
+    }
+    if not further:
+        return said
+    found = report.coalition
+    simultaneous = report.protocol == "simultaneous" and report.withdrawal == "whole"
+    return {
+        **said,
         "all_leave": report.all_leave,
         "best": report.best.to_dict() if simultaneous else None,
         "worst": report.worst.to_dict() if simultaneous else None,

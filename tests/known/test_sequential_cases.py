@@ -71,25 +71,25 @@ def test_where_the_reasons_hold_somebody_leaves(seed: int) -> None:
         else:
             points = [p for p in points if all(holds(fact, p, task, of=game) for fact in why)]
             expected = False
-        for point in points:
-            if isinstance(task.order, str):
-                sign = 1.0 if task.order == "small-first" else -1.0
-                order = np.argsort(sign * point.burden, kind="stable")
-            else:
-                order = task.order
-            stays = oracle.everyone_stays(
-                (point.burden * task.total)[None],
-                (point.r * scale)[None],
-                instance.value,
-                instance.removable,
-                instance.thresholds,
-                instance.shares,
-                order[None],
-                instance.exclusion,
-            )
-            reached = point.burden.sum() >= 1.0
-            if reached and (point.burden > 0).all():
-                assert bool(stays[0]) == expected
+        points = [p for p in points if p.burden.sum() >= 1.0 and (p.burden > 0).all()]
+        if not points:
+            continue
+        burdens = np.array([point.burden for point in points])
+        order = np.tile(np.asarray(task.order), (len(points), 1))
+        if isinstance(task.order, str):
+            sign = 1.0 if task.order == "small-first" else -1.0
+            order = np.argsort(sign * burdens, axis=1, kind="stable")
+        stays = oracle.everyone_stays(
+            burdens * task.total,
+            np.array([point.r for point in points]) * scale,
+            instance.value,
+            instance.removable,
+            instance.thresholds,
+            instance.shares,
+            order,
+            instance.exclusion,
+        )
+        assert (stays == expected).all()
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -145,3 +145,15 @@ def test_kinks_inside_a_level_are_exact(seed: int, over: str, objective: str) ->
         for column in ("expenditure", "social_cost"):
             line = np.interp(x, at, [row[column] for row in found])
             assert plan.metrics[column] == pytest.approx(line, rel=1e-7, abs=1e-9)
+
+
+def test_welfare_counts_what_contacts_cost() -> None:
+    instance = mo.Instance(
+        cost=[1, 2, 3, 4], value=3, capacity=4, thresholds=[5, 9], shares=[0.5, 1],
+        provider_value=40, contact_cost=0.5,
+    )  # fmt: skip
+    table = mo.frontier(instance, over="budget", values=[2, 10, 20])
+    assert table.rows[-1]["welfare"] < table.rows[-1]["provider_surplus"] + 12
+    for row, plan in zip(table, table.plans):
+        names = ("welfare", "provider_surplus", "expenditure", "social_cost")
+        assert [row[name] for name in names] == [plan.metrics[name] for name in names]
