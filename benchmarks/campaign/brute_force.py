@@ -41,7 +41,7 @@ def main() -> None:
                 data, dropouts, rng = brute.draw(7, case, levels, users)
                 try:
                     data = data if changed is None else changed(data, rng)
-                    told += brute.compare(data, dropouts, rng, order)
+                    told += brute.compare(data, dropouts, rng, order, every=True)
                 except AssertionError as fault:
                     wrong += 1
                     print(f"{terms}, {name}, case {case}: {str(fault)[:400]}")

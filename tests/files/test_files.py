@@ -507,7 +507,5 @@ def test_a_tiny_burden_takes_up_a_large_decimal_shortfall() -> None:
     plan = mo.Plan.from_arrays(instance, [0.7, 0.2, 0.1]).replace(
         burden=np.array([0.7, 0.2, 4e-17])
     )
-    raised = plans._raised(
-        plan.burden, instance.capacity, Fraction(1, 10**17), Fraction(3, 10**5)
-    )
+    raised = plans._raised(plan.burden, instance.capacity, Fraction(1, 10**17), Fraction(3, 10**5))
     assert sum(Fraction(repr(x)) for x in raised.tolist()) >= Fraction("0.90003")

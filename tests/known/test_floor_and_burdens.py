@@ -18,31 +18,36 @@ from tests.problems import instance_of, small_game
 F = Fraction
 
 
-def grid_least(game: dict, y: list[Fraction], grid: Fraction, *, free: bool) -> float:
-    """Least payments (free: least cost without payments) on top of y that reach the top level."""
-    top, base = game["b"][-1], rights.share(game, sum(y, F(0)))
+def grid_least(game: dict, y: list[Fraction], grid: float, *, free: bool) -> float:
+    """Least payments (free: least cost without payments) on top of y that reach the top level.
+
+    Everything is a multiple of a quarter, which floats hold exactly.
+    """
+    game = {name: list(map(float, it)) if isinstance(it, list) else it for name, it in game.items()}
+    y = list(map(float, y))
+    top, base = game["b"][-1], rights.share(game, sum(y))
     best = float("inf")
     axes = [
         [low + grid * k for k in range(int((cap - low) / grid) + 1)]
         for low, cap in zip(y, game["cap"])
     ]
     for x in product(*axes):
-        if rights.share(game, sum(x, F(0))) != top:
+        if rights.share(game, sum(x)) != top:
             continue
-        asked = {**game, "x": list(x), "y": y, "t": [F(0)] * len(x)}
+        asked = {**game, "x": list(x), "y": y, "t": [0.0] * len(x)}
         everyone = (True,) * len(x)
-        spent = borne = F(0)
+        spent = borne = 0.0
         for i, (theta, one, low, v) in enumerate(zip(game["theta"], x, y, game["v"])):
-            need = max(F(0), theta * (one - low) - v * (top - base))
+            need = max(0.0, theta * (one - low) - v * (top - base))
             if one > low:
                 away = tuple(j != i for j in range(len(x)))
                 gain = oracle.payoff(asked, i, away) - oracle.payoff(asked, i, everyone)
                 need = max(need, gain)
             spent, borne = spent + need, borne + theta * one
         if not free:
-            best = min(best, float(spent))
+            best = min(best, spent)
         elif not spent:
-            best = min(best, float(borne))
+            best = min(best, borne)
     return best
 
 
@@ -61,7 +66,7 @@ def test_committed_data_in_design_against_a_grid() -> None:
                 assert rights.share(game, sum(y, F(0))) > 0
                 continue
             assert mo.audit(instance, plan).ok, mo.audit(instance, plan)
-            want = grid_least(game, y, F(1, 4), free=not transfers)
+            want = grid_least(game, y, 0.25, free=not transfers)
             reached = plan.burden is not None and plan.share == float(game["b"][-1])
             got = plan.objective if reached else float("inf")
             assert got <= want + 1e-8
@@ -104,7 +109,7 @@ def test_the_price_is_best_among_all_prices_and_no_worse_than_its_parts() -> Non
                 grid = []
                 for price in rates:
                     y = [c if th <= price else F(0) for th, c in zip(game["theta"], game["cap"])]
-                    if grid_least(game, y, F(1, 4), free=True) < np.inf:
+                    if grid_least(game, y, 0.25, free=True) < np.inf:
                         grid.append(float(price * sum(y)))
                 assert -found <= min(grid, default=np.inf) + 1e-9
     assert strictly > 5
