@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.certificates.draft import Draft
-from mechopt.certificates.robust_proofs import RobustSearch
+from mechopt.certificates.robust_proofs import RobustOptimum
 from mechopt.checker.mechanisms import MOST_ROWS, MechanismProblem, named
 from mechopt.errors import TooLarge
-from mechopt.exact.mechanisms import Search, exact_terms
+from mechopt.exact.mechanisms import ExactOptimum, exact_terms
 from mechopt.problem.direct_size import predict_size
 from mechopt.problem.exact_data import population_data, spelled
 
@@ -27,7 +27,7 @@ def draft(mechanism: DirectMechanism) -> Draft:
     data = population_data(mechanism.population)
     problem = MechanismProblem(data, spelled(terms))
     robust = "robust" in terms
-    search = RobustSearch(problem, mechanism) if robust else Search(problem, mechanism)
+    search = RobustOptimum(problem, mechanism) if robust else ExactOptimum(problem, mechanism)
     proof = search.solve()
     answer = None
     if search.best is not None:

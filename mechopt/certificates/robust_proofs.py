@@ -28,7 +28,7 @@ from mechopt.checker.laws import (
 from mechopt.checker.mechanisms import MechanismProblem, Row
 from mechopt.errors import SolverError
 from mechopt.exact import lp as exact_lp
-from mechopt.exact.mechanisms import Search
+from mechopt.exact.mechanisms import ExactOptimum
 from mechopt.exact.mechanisms import Values as Numbers
 
 MOST_LAWS = 60
@@ -38,7 +38,7 @@ ROOM = Fraction(1, 10**9)  # relative: between guarantee and bound, where they c
 _WORST = ("z",)
 
 
-class RobustSearch(Search):
+class RobustOptimum(ExactOptimum):
     """The exact LPs with a row for every law found; `best` is (guarantee, answer)."""
 
     def __init__(self, problem: MechanismProblem, mechanism: DirectMechanism | None = None) -> None:

@@ -35,7 +35,7 @@ def common(sizes: Any) -> Fraction:
     return Fraction(gcd(*(int(size * below) for size in some)), below) if some else ZERO
 
 
-class Asked:
+class Askable:
     """What one user may be asked for."""
 
     def __init__(self, user: dict[str, Any], capacity: Fraction) -> None:
@@ -82,7 +82,9 @@ class PracticeProblem(PlanProblem):
         self.contacts = self.aim.objective == "welfare"  # whether they count in the cost
         known = not (self.on_top or self.part or self.protocol == "reassign")
         require(known, "practice with other rights or committed data is not dealt with")
-        self.asked = [Asked(one, u.curve.capacity) for one, u in zip(problem["users"], self.users)]
+        self.asked = [
+            Askable(one, u.curve.capacity) for one, u in zip(problem["users"], self.users)
+        ]
         self.step = number(problem.get("payment_step", 0))
         require(self.step >= 0, "a negative payment step")
         self.limits = {}  # (side, label) -> (whether of data, limit)
@@ -139,7 +141,7 @@ class PracticeProblem(PlanProblem):
         return (low, high) if low <= high else None
 
     @staticmethod
-    def rounded(low: Fraction, high: Fraction, whose: list[Asked]) -> Range:
+    def rounded(low: Fraction, high: Fraction, whose: list[Askable]) -> Range:
         """The sums of these users' burdens nearest to both ends, inside."""
         given = total(asked.fixed for asked in whose if asked.fixed is not None)
         grid = common(asked.grid for asked in whose)
@@ -258,7 +260,7 @@ class PracticeProblem(PlanProblem):
         return common(sizes)
 
     @staticmethod
-    def listed(asked: Asked, box: Range | None) -> bool:
+    def listed(asked: Askable, box: Range | None) -> bool:
         """Whether every multiple that may be asked is a point of its own."""
         low, high = (asked.ranges(box or (ZERO, asked.high)) or [(ZERO, ZERO)])[-1]
         return (high - low) / asked.unit < MOST_OF_ONE

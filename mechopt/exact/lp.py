@@ -214,23 +214,23 @@ class _Program:
     def optimum(self, basic: list[Any]) -> ExactSolution:
         """Optimal values and multipliers, pivoting from `basic` where it is not optimal."""
         basic = self.completed(basic)
-        floor: Sparse = {}  # bounds relaxed for the time being
+        relaxed: Sparse = {}  # bounds relaxed for the time being
         for pivots in range(MOST_PIVOTS):
             self.in_time()
             values = self.values(basic)
             multipliers = self.multipliers(basic)
             gains = self.gains(basic, multipliers)
-            low = [one for one in basic if self.violated(one, values[one], floor.get(one, ZERO))]
+            low = [one for one in basic if self.violated(one, values[one], relaxed.get(one, ZERO))]
             if not low and not gains:
-                if not floor:
+                if not relaxed:
                     return self.solution(basic, values, multipliers, pivots)
-                floor = {}  # dual feasible now: back to the true bounds
+                relaxed = {}  # dual feasible now: back to the true bounds
             elif not low:
-                basic = self.primal_step(basic, values, floor, gains)
+                basic = self.primal_step(basic, values, relaxed, gains)
             elif not gains:
                 basic = self.dual_step(basic, values, multipliers, low)
             else:
-                floor = {one: values[one] for one in low}
+                relaxed = {one: values[one] for one in low}
         raise SolverError(
             f"no exact optimum within {MOST_PIVOTS} pivots of the solver's basis; rescale the data"
         )
@@ -286,7 +286,7 @@ class _Program:
         return self.cost(name) + sum((multipliers[row] * a for row, a in column.items()), ZERO)
 
     def primal_step(
-        self, basic: list[Any], values: Sparse, floor: Sparse, gains: list[Any]
+        self, basic: list[Any], values: Sparse, relaxed: Sparse, gains: list[Any]
     ) -> list[Any]:
         entering = gains[0]
         direction = self.direction(basic, entering)
@@ -299,7 +299,7 @@ class _Program:
             if self.artificial(name) and fall != 0:
                 room = ZERO
             elif fall > 0 and self.bounded(name):
-                room = (values[name] - floor.get(name, ZERO)) / fall
+                room = (values[name] - relaxed.get(name, ZERO)) / fall
             else:
                 continue
             if best is None or room < best[0]:

@@ -35,7 +35,7 @@ def exact_terms(mechanism: DirectMechanism) -> dict[str, Any]:
     return {name: said for name, said in terms.items() if name not in ("robust", "radius")}
 
 
-class Search:
+class ExactOptimum:
     """The exact LP, or for deterministic mechanisms a tree of them; `best` is (value, answer)."""
 
     def __init__(

@@ -139,7 +139,7 @@ def _add_totals(
     model.cost = pyo.Expression(
         model.USERS, rule=lambda m, i: sum(m.level_cost[i, k] for k in m.LEVELS), doc="cost, money"
     )
-    model.kept = pyo.Expression(
+    model.loss = pyo.Expression(
         model.USERS,
         model.LEVELS,
         rule=lambda m, i, k: sum(float(losses[k, a][i]) * m.choose[i, k, a] for a in own[i, k]),
@@ -197,7 +197,7 @@ def add_obedience(model: Model, instance: Instance) -> None:
         model.USERS,
         model.LEVELS,
         rule=lambda m, i, k: (
-            m.kept[i, k] + m.pay_at[i, k] >= float(instance.reversibility[i]) * m.level_cost[i, k]
+            m.loss[i, k] + m.pay_at[i, k] >= float(instance.reversibility[i]) * m.level_cost[i, k]
         ),
         doc="(W1) nobody gains by leaving alone",
     )

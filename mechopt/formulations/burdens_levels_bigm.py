@@ -106,8 +106,8 @@ def add_obedience(model: Model, instance: Instance) -> None:
             enjoyed * float(instance.share_at(k) - instance.share_at(k - 1)) * m.left[i, k]
             for k in m.LEVELS
         )
-        kept = float(instance.value[i]) * (m.share - remaining)
-        return kept + m.pay[i] >= float(instance.reversibility[i]) * m.cost[i]
+        loss = float(instance.value[i]) * (m.share - remaining)
+        return loss + m.pay[i] >= float(instance.reversibility[i]) * m.cost[i]
 
     model.obedience = pyo.Constraint(
         model.USERS, rule=rule, doc="(W1) nobody gains by leaving alone"

@@ -120,13 +120,13 @@ def _read(
     burden = np.clip(burden, 0.0, upper)
     burden = settle(burden, upper, total)
     cost = instance.cost_of(burden)
-    floor = np.zeros(instance.n)
+    least = np.zeros(instance.n)
     if wanted.mechanism == "subsidy":
-        floor = cost
+        least = cost
     elif wanted.protocol != "none":
         held = instance.reversibility * cost - instance.exclusion * gain
-        floor = np.where(instance.removable == 0, held, 0.0)
-    payment = np.maximum(0.0, np.maximum(cost - gain, floor)) if transfers else 0.0 * cost
+        least = np.where(instance.removable == 0, held, 0.0)
+    payment = np.maximum(0.0, np.maximum(cost - gain, least)) if transfers else 0.0 * cost
     payment[payment <= tolerances.REACH * cost] = 0.0
     share = instance.share_at(level)
     spent, social = arrays.exact_sum(payment), arrays.exact_sum(cost)

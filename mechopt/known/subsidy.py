@@ -10,7 +10,7 @@ from mechopt import words
 from mechopt.answer.plan import Plan
 from mechopt.known import milp
 from mechopt.known.burdens import exact_edge
-from mechopt.known.burdens.separable import Kept, one_level
+from mechopt.known.burdens.separable import Stakes, one_level
 from mechopt.known.burdens.solve import METHODS
 from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.problem.instance import Instance
@@ -48,7 +48,7 @@ def solve(
         return milp.solve(instance, "subsidy", wanted)
 
     def solve_level(level: int, quantity: str) -> LevelAnswer:
-        paid_in_full = Kept(np.zeros(instance.n), np.ones(instance.n))
+        paid_in_full = Stakes(np.zeros(instance.n), np.ones(instance.n))
         found = one_level(instance, level, quantity, wanted, paid_in_full)
         return exact_edge.decided(instance, found, replace(wanted, protocol="none"))
 

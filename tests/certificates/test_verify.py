@@ -19,7 +19,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import checker
-from mechopt.certificates.mechanism_proofs import Search
+from mechopt.certificates.mechanism_proofs import ExactOptimum
 from mechopt.checker import Refuted
 from mechopt.checker.claims import problem_of
 from mechopt.checker.data import _NUMBER, Levels, User
@@ -358,7 +358,7 @@ def true_claim(document: dict[str, Any]) -> bool:
     problem = problem_of(document["problem"], document["terms"])
     value = problem.value(document["answer"])
     if document["problem"]["kind"] == "population":
-        search = Search(problem)
+        search = ExactOptimum(problem)
         search.solve()
         assert search.best is not None
         sign = -1 if problem.aim.minimised else 1

@@ -10,7 +10,7 @@ import pytest
 import mechopt as mo
 from mechopt.dropouts import hazards_of
 from mechopt.known.safety import bound
-from mechopt.known.safety.task import Task
+from mechopt.known.safety.aim import SafeAim
 from tests.oracles import oracle_dropouts as oracle
 
 
@@ -104,13 +104,13 @@ def compare(
     assert audit.ok, str(audit)
     assert mo.crossing(instance, plan, hazard, shock).levels[plan.level - 1, 1] >= confidence - 1e-9
     if level == levels and not instance.has_committed:
-        task = Task(
+        aim = SafeAim(
             instance, hazards_of(instance, hazard, shock), confidence, True, level, order=order
         )
         cost = float(instance.cost_of(plan.burden).sum())
         some = instance.capacity * rng.uniform(0.3, 1, n)
-        assumed = [(0.0, some), (0.1 * task.threshold, plan.burden), (1.0, None)]
+        assumed = [(0.0, some), (0.1 * aim.threshold, plan.burden), (1.0, None)]
         for spread, near in assumed if every else [assumed[rng.integers(3)]]:
-            assert bound.least(task, "pay", spread, near) <= least + 1e-6 * scale
-            assert bound.least(task, "cost", spread, near) <= cost + 1e-6 * scale
+            assert bound.least(aim, "pay", spread, near) <= least + 1e-6 * scale
+            assert bound.least(aim, "cost", spread, near) <= cost + 1e-6 * scale
     return True

@@ -10,7 +10,7 @@ import pytest
 import mechopt as mo
 from mechopt.dropouts import hazards_of
 from mechopt.known.safety import bound, exact
-from mechopt.known.safety.task import Task
+from mechopt.known.safety.aim import SafeAim
 from tests.known import safety_cases as brute
 
 CASES = 12  # a block; benchmarks/campaign/brute_force.py runs many more
@@ -144,14 +144,14 @@ def test_rows_hold_for_safe_plans(shock: Any) -> None:
     )
     hazards = hazards_of(instance, rng.uniform(0.02, 0.05, 3000), shock)
     for confidence in (0.85, 0.95):
-        task = Task(instance, hazards, confidence, False)
-        rows = bound._tail_rows(task)
+        aim = SafeAim(instance, hazards, confidence, False)
+        rows = bound._tail_rows(aim)
         assert rows
         for give in (capacity, capacity * (instance.cost < 2.8), np.minimum(capacity, 9)):
             low, high = 0.0, 1.0
             for _ in range(20):  # as little as is safe
                 part = (low + high) / 2
-                safe = task.is_safe(task.crossing(give * part, fine=False))
+                safe = aim.is_safe(aim.crossing(give * part, fine=False))
                 low, high = (low, part) if safe else (part, high)
             assert high < 1
             assert all(float(weights @ give) * high >= amount for weights, amount in rows)
@@ -248,12 +248,12 @@ def test_only_the_likeliest_sets_bound_what_all_of_them_prove(
     """Where few losses are told apart: a bound below the optimum, a plan that is safe above it."""
     for seed in range(2):
         instance = mo.generate("lognormal", n=7, seed=seed, tightness=0.9)
-        task = Task(instance, hazards_of(instance, 0.03, (0.1, 1.5)), 0.93, rights)
-        _, proved, ended = exact.solve(task, "pay", np.inf, np.inf)
+        aim = SafeAim(instance, hazards_of(instance, 0.03, (0.1, 1.5)), 0.93, rights)
+        _, proved, ended = exact.solve(aim, "pay", np.inf, np.inf)
         assert ended
         for part in (1.0, 1e-3):  # up to two lost; more
             monkeypatch.setattr(exact, "_TENTH", part)
-            plan, least = exact.likely(task, "pay", np.inf, 10.0)
+            plan, least = exact.likely(aim, "pay", np.inf, 10.0)
             assert 0.8 * proved <= least <= proved + 1e-5
             assert plan.value >= proved - 1e-5
-            assert task.is_safe(plan.crossing)
+            assert aim.is_safe(plan.crossing)

@@ -9,7 +9,7 @@ import mechopt as mo
 from mechopt.private.direct.best_known import best_known
 from mechopt.private.direct.extract import audited
 from mechopt.private.large.cutoff import best_cutoff, from_mixture
-from mechopt.private.large.interim_bound import Asked, Interim
+from mechopt.private.large.interim_bound import Asked, InterimBound
 from mechopt.private.large.pools import marginal_pools, purchase
 from mechopt.problem.direct_terms import DirectTerms
 from tests.problems import random_population as draw
@@ -42,10 +42,10 @@ def test_the_bound_by_classes_holds_for_its_problem_and_lies_below_the_interim_o
             population, "direct", objective=objective, transfers=transfers, incentive=incentive
         )
         asked = Asked(objective, transfers, incentive == "dsic", True)
-        bound = Interim(population, asked).bound()
+        bound = InterimBound(population, asked).bound()
         room = 2e-6 * max(1.0, abs(truth.objective))
         assert bound >= truth.objective - room
-        assert bound <= Interim(population, Asked(objective, transfers)).bound() + room
+        assert bound <= InterimBound(population, Asked(objective, transfers)).bound() + room
 
 
 def test_classes_are_a_function_of_what_the_others_report():
@@ -80,7 +80,7 @@ def test_cut_off_mechanisms_pass_the_audit_and_are_never_above_the_optimum():
         population = drawn(random, trial).replace(budget=None, expected_budget=None)
         objective = ("provider-surplus", "welfare")[trial % 2]
         terms = DirectTerms(objective=objective)
-        interim = Interim(population, Asked(objective, True, True, True))
+        interim = InterimBound(population, Asked(objective, True, True, True))
         interim.bound()
         made = audited(best_cutoff(population, terms, interim.worth()))
         assert made.details["violation"] <= 1e-9, made.details["violated_row"]
@@ -107,7 +107,7 @@ def test_bayesian_optimum_from_the_curves_is_that_of_the_lp():
     for trial in range(10):
         population = drawn(random, trial).replace(budget=None, expected_budget=None)
         truth = mo.solve(population, "direct", objective="provider-surplus", **options)
-        interim = Interim(population, Asked("provider-surplus"))
+        interim = InterimBound(population, Asked("provider-surplus"))
         bound = interim.bound()
         terms = DirectTerms(**options)
         made = audited(from_mixture(population, terms, *interim.mixture()))

@@ -120,8 +120,8 @@ def payment_needed(
         need = np.maximum(need, instance.reversibility[users] * cost - held_by[users])
     if withdrawal:
         after = np.minimum(level_after(instance, total, burden, users), level)
-        kept = leaving_loss(instance, level, after, users)
-        need = np.maximum(need, instance.reversibility[users] * cost - kept)
+        loss = leaving_loss(instance, level, after, users)
+        need = np.maximum(need, instance.reversibility[users] * cost - loss)
     return without_rounding(need, cost, value)
 
 

@@ -35,7 +35,7 @@ def unsecured_share(instance: Instance, protocol: str) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class Stakes:
     """What users get from a level, and what must be paid in any case (see `user_pieces`).
 
     :gain: w, money, shape (n,); unsecured : φ, a share of the cost, shape (n,)
@@ -52,7 +52,7 @@ def one_level(
     level: int,
     quantity: str,
     wanted: Wanted,
-    kept: Kept,
+    stakes: Stakes,
     *,
     needed: bool = False,
 ) -> LevelAnswer:
@@ -63,8 +63,8 @@ def one_level(
     """
     amount = required_total(instance, level, wanted.reserve)
     if not (wanted.transfers and instance.budget > 0):  # else rounding would count as a payment
-        kept = replace(kept, transfers=False)
-    first = found = _one_level(instance, level, quantity, amount, kept)
+        stakes = replace(stakes, transfers=False)
+    first = found = _one_level(instance, level, quantity, amount, stakes)
     for _ in range(_MOST_DROPPED if needed else 0):
         if found.allocation is None or found.payment is None:
             break
@@ -73,7 +73,7 @@ def one_level(
             break
         width = instance.widths.copy()
         width[idle] = 0.0
-        found = _one_level(instance, level, quantity, amount, kept, width)
+        found = _one_level(instance, level, quantity, amount, stakes, width)
     if found is first or first.allocation is None:
         return found
     if found.allocation is None:
@@ -104,15 +104,15 @@ def _one_level(
     level: int,
     quantity: str,
     amount: float,
-    kept: Kept,
+    stakes: Stakes,
     widths: FloatArray | None = None,
 ) -> LevelAnswer:
     """The cheapest plan with so much (n, J) on offer, all there is if None."""
-    gain, unsecured, transfers = kept.gain, kept.unsecured, kept.transfers
+    gain, unsecured, transfers = stakes.gain, stakes.unsecured, stakes.transfers
     pieces = allocation.user_pieces(instance, gain, unsecured, transfers=transfers, widths=widths)
     short = allocation.shortage(pieces, amount)
     if short > tolerances.rounding(pieces.user.size) * amount:
-        reason, shortfall = _why_short(instance, level, amount, pieces, kept)
+        reason, shortfall = _why_short(instance, level, amount, pieces, stakes)
         return LevelAnswer(level, None, None, quantity, reason, shortfall)
     upper: FloatArray = instance.capacity
     if not transfers:
@@ -163,14 +163,14 @@ def _why_short(
     level: int,
     amount: float,
     pieces: Pieces,
-    kept: Kept,
+    stakes: Stakes,
 ) -> tuple[str, dict[str, Any]]:
     """How far the threshold is, and the payment that would close the gap."""
     reach, unit = allocation.reachable(pieces), instance.units.data
     short = amount - reach
     capacity = arrays.exact_sum(instance.capacity)
     shortfall: dict[str, Any] = {"constraint": "capacity", "data": short, "reachable": reach}
-    if kept.transfers or capacity < amount:
+    if stakes.transfers or capacity < amount:
         missing = amount - capacity
         needed, there = numbers.apart(amount * unit, capacity * unit)
         return (
@@ -178,7 +178,7 @@ def _why_short(
             f"only {there}: short by {missing * unit:g} (A1, A2)",
             {"constraint": "capacity", "data": missing, "reachable": capacity},
         )
-    paid = allocation.user_pieces(instance, kept.gain, kept.unsecured)
+    paid = allocation.user_pieces(instance, stakes.gain, stakes.unsecured)
     least = allocation.cheapest(paid, amount, instance.capacity, first="pay").value
     shortfall.update(constraint="participation", payment=least)
     needed, there = numbers.apart(amount * unit, reach * unit)

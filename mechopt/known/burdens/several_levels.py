@@ -20,7 +20,7 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import IntArray, exact_sum
 from mechopt.errors import NotSupported
 from mechopt.known.burdens import exact_edge
-from mechopt.known.burdens.separable import Kept, one_level
+from mechopt.known.burdens.separable import Stakes, one_level
 from mechopt.known.burdens.simultaneous_level import over_budget, solve_level
 from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.problem.aims import MINIMISED, as_noticed
@@ -115,7 +115,7 @@ def _solve_level(
     if wanted.protocol != "sequential":
         return found
     # Of a part nobody takes anything back in any order; the bound that holds in any order is (A3).
-    freely = Kept(instance.value * instance.share_at(level), np.zeros(instance.n))
+    freely = Stakes(instance.value * instance.share_at(level), np.zeros(instance.n))
     free = one_level(instance, level, quantity, wanted, freely)
     if free.allocation is None:
         return replace(free, nodes=found.nodes)

@@ -19,7 +19,7 @@ from mechopt.arrays import BoolArray
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.known.burdens import exact_edge
 from mechopt.known.burdens.committed import on_top
-from mechopt.known.burdens.separable import Kept, one_level, unsecured_share
+from mechopt.known.burdens.separable import Stakes, one_level, unsecured_share
 from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.known.natural import in_natural_units
 from mechopt.problem.instance import Instance
@@ -155,9 +155,9 @@ def _one_at_a_time(instance: Instance, wanted: Wanted) -> Callable[[int, str], L
         gain = instance.value * instance.share_at(level)
         if protocol == "reassign":
             gain = np.where(replaced, instance.exclusion * gain, gain)
-        kept = Kept(gain, unsecured_share(instance, protocol))
+        stakes = Stakes(gain, unsecured_share(instance, protocol))
         needed = protocol != "none"
-        found = one_level(instance, level, quantity, wanted, kept, needed=needed)
+        found = one_level(instance, level, quantity, wanted, stakes, needed=needed)
         if protocol == "reassign":
             return _too_many_replaced(instance, found, replaced)
         return exact_edge.decided(instance, found, wanted)

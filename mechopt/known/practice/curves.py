@@ -104,7 +104,7 @@ class Terms:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class AskedCurves:
     """Curves of what may be asked, burdens in units of `scale` (data), fixed ones taken out.
 
     :borne: C_i at the points, money (the curves' cost has the contact in it where that is charged)
@@ -147,10 +147,10 @@ class Focus:
         return np.where(most < 0, number - count, 0), count
 
 
-def asked_curves(terms: Terms, excess: float, focus: Focus | None = None) -> Asked:
+def asked_curves(terms: Terms, excess: float, focus: Focus | None = None) -> AskedCurves:
     """The curves if the total is the goal and `excess`; a lower bound if it is more.
 
-    `focus`: which units are looked at, where not all can be (see `Asked.coarse`).
+    `focus`: which units are looked at, where not all can be (see `AskedCurves.coarse`).
     """
     instance, practice = terms.instance, terms.practice
     base = _base(terms, excess)
@@ -180,7 +180,7 @@ def asked_curves(terms: Terms, excess: float, focus: Focus | None = None) -> Ask
     cost = curves.cost + contact if terms.charged else curves.cost
     borne = curves.cost
     curves = replace(curves, cost=cost, need=curves.need + contact)
-    return Asked(curves, terms.unit or 1.0, borne, coarse)
+    return AskedCurves(curves, terms.unit or 1.0, borne, coarse)
 
 
 Points = tuple[IntArray, FloatArray, FloatArray, FloatArray, BoolArray]

@@ -26,7 +26,7 @@ from mechopt.known.burdens.simultaneous_level import over_budget
 from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.known.practice.curves import Terms
 from mechopt.known.practice.few import Few, Found, few_plans
-from mechopt.known.practice.search import Search
+from mechopt.known.practice.search import ExcessSearch
 from mechopt.problem.instance import Instance
 
 _PROOF = 2e-10  # of the value: when it stops if little of the money is at stake
@@ -50,7 +50,7 @@ def solve_level(
         wanted.transfers or subsidy,
         wanted.objective == "welfare",
     )
-    search = Search(terms, quantity, deadline, seed)
+    search = ExcessSearch(terms, quantity, deadline, seed)
     plans = few_plans(terms, search.low, search.high, search.widest(everything=True))
     if plans is not None:
         listed = _listed(search, plans, wanted)
@@ -58,7 +58,7 @@ def solve_level(
             return listed
     search.run()
     if search.value - search.bound > 2 * _PROOF * search.value and not search.whole_steps:
-        again = Search(terms, quantity, deadline, seed)
+        again = ExcessSearch(terms, quantity, deadline, seed)
         again.accuracy, again.tie = min(again.accuracy, _PROOF * search.value), 0.0
         again.run()
         if again.value <= search.value:
@@ -68,7 +68,7 @@ def solve_level(
         return _nothing(search)
     bound = search.bound
     if wanted.protocol == "sequential":
-        relaxed = Search(replace(terms, rights="participation"), quantity, deadline, seed)
+        relaxed = ExcessSearch(replace(terms, rights="participation"), quantity, deadline, seed)
         relaxed.run()
         bound = min(bound, relaxed.bound)
     burden, payment, value = search.burden, search.payment, search.value
@@ -76,7 +76,7 @@ def solve_level(
     if quantity == "pay" and terms.practice.has_groups and perf_counter() < deadline:
         # among equal payments the least cost
         limit = value + tolerances.REACH * max(value, exact_sum(instance.cost_of(burden)))
-        second = Search(terms, "cost", deadline, seed, limit)
+        second = ExcessSearch(terms, "cost", deadline, seed, limit)
         second.run()
         if second.burden is not None and second.payment is not None:
             burden, payment = second.burden, second.payment
@@ -87,7 +87,7 @@ def solve_level(
     return LevelAnswer(level, final, payment, quantity, nodes=search.nodes, found_by=found_by)
 
 
-def _listed(search: Search, plans: Few, wanted: Wanted) -> LevelAnswer | None:
+def _listed(search: ExcessSearch, plans: Few, wanted: Wanted) -> LevelAnswer | None:
     """The best of all plans; None if they are too many for this protocol."""
     quantity, limit = search.quantity, search.limit
     found: Found | None = plans.best(quantity, limit)
@@ -105,7 +105,7 @@ def _listed(search: Search, plans: Few, wanted: Wanted) -> LevelAnswer | None:
     return replace(answer, nodes=found.plans, order=found.order, found_by="every plan")
 
 
-def _nothing(search: Search) -> LevelAnswer:
+def _nothing(search: ExcessSearch) -> LevelAnswer:
     """Why there is no plan: what is short, or that it was not decided."""
     terms = search.terms
     instance, level, quantity = terms.instance, terms.level, search.quantity

@@ -15,7 +15,7 @@ from mechopt.arrays import FloatArray, exact_sum
 from mechopt.known.burdens.knapsack_relaxation import Knapsack
 from mechopt.known.burdens.multiple_choice_knapsack import Choice, minimise
 from mechopt.known.practice.curves import (
-    Asked,
+    AskedCurves,
     Focus,
     Terms,
     asked_curves,
@@ -34,7 +34,7 @@ _SPREADS = (0.01, 0.08, 0.5)  # around the price of data: where units in steps a
 _MOST_ROWS = 50_000  # users of a MILP; beyond, a budget on whole units is priced
 
 
-class Search:
+class ExcessSearch:
     """Best first over intervals of the excess; the best plan so far, and what is proved."""
 
     def __init__(
@@ -175,7 +175,7 @@ class Search:
             found = replace(found, bound=max(0.0, found.bound - self._dust()))
         return replace(found, burden=self._askable(burden, scaled))
 
-    def _asked(self, excess: float, focus: Focus | None) -> Asked:
+    def _asked(self, excess: float, focus: Focus | None) -> AskedCurves:
         asked = asked_curves(self.terms, excess, focus)
         if self.quantity != "pay":
             return asked
@@ -205,13 +205,13 @@ class Search:
         # L(prices) holds for all units; what is left out is more than the width above it.
         value = focus.cost * curves.cost + priced[1] * curves.need
         reduced = np.minimum.reduceat(value - priced[0] * curves.burden, curves.start[:-1])
-        floor = exact_sum(reduced) + priced[0] * (low + room)
-        floor -= 0.0 if pays else priced[1] * self.limit
+        proved = exact_sum(reduced) + priced[0] * (low + room)
+        proved -= 0.0 if pays else priced[1] * self.limit
         if found.burden is None:  # none with these units, or not within the budget
-            return replace(found, bound=min(found.bound, floor + focus.width))
-        return replace(found, bound=max(floor, min(found.bound, floor + focus.width)))
+            return replace(found, bound=min(found.bound, proved + focus.width))
+        return replace(found, bound=max(proved, min(found.bound, proved + focus.width)))
 
-    def _minimise(self, asked: Asked, least: float, room: float) -> Choice:
+    def _minimise(self, asked: AskedCurves, least: float, room: float) -> Choice:
         """Knapsack, or rows where groups (or a budget on whole units) tie users together."""
         terms, curves = self.terms, asked.curves
         budget = self.limit
@@ -232,7 +232,7 @@ class Search:
             return self._rows(asked, least, room, budget)
         return minimise(Knapsack(wider, least + room, "cost", budget), **control)
 
-    def _rows(self, asked: Asked, least: float, room: float, budget: float) -> Choice:
+    def _rows(self, asked: AskedCurves, least: float, room: float, budget: float) -> Choice:
         practice, curves, cost = self.terms.practice, asked.curves, asked.borne
         if practice.has_shares:
             curves, source = split_at_bends(curves)

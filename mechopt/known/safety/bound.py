@@ -38,9 +38,9 @@ from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.known import allocation
 from mechopt.known.safety import nearby
+from mechopt.known.safety.aim import CONFIDENT, SafeAim
 from mechopt.known.safety.nearby import reference
 from mechopt.known.safety.relied import SCALES, Relied, free, relied
-from mechopt.known.safety.task import CONFIDENT, Task
 
 _MULTIPLIERS = 24
 _TURNS = 20
@@ -51,7 +51,7 @@ _BERRY_ESSEEN = 0.5583
 
 
 def least(
-    task: Task,
+    aim: SafeAim,
     quantity: str,
     spread: float,
     burden: FloatArray | None = None,
@@ -62,40 +62,40 @@ def least(
     :spread: s, the standard deviation of what is lost in a good plan, data
     :burden: of a good plan, (n,), near which more is known
     """
-    everybody = np.ones(task.instance.n)
-    rows = [_data_row(task, spread), (everybody, task.threshold), *_tail_rows(task)]
-    best = max(_selected(free(task), 0.0, quantity, row)[0] for row in rows)
+    everybody = np.ones(aim.instance.n)
+    rows = [_data_row(aim, spread), (everybody, aim.threshold), *_tail_rows(aim)]
+    best = max(_selected(free(aim), 0.0, quantity, row)[0] for row in rows)
     if best == np.inf:
         return best
     # what holds nobody shows which row is the strongest, where all is free with everybody held
-    nobody = replace(free(task), least=np.zeros(task.instance.n))
+    nobody = replace(free(aim), least=np.zeros(aim.instance.n))
     row = max(rows, key=lambda one: _selected(nobody, 0.0, quantity, one)[0])
-    best = max(best, _spread_held(task, quantity, row), _best(task, quantity, row, deadline).value)
-    near = None if burden is None else reference(task, burden)
+    best = max(best, _spread_held(aim, quantity, row), _best(aim, quantity, row, deadline).value)
+    near = None if burden is None else reference(aim, burden)
     if near is None:
         return best
-    found = _best(task, quantity, (everybody, near.total(near.top)), deadline)
+    found = _best(aim, quantity, (everybody, near.total(near.top)), deadline)
     start = found.price, found.charge
     below = nearby.least(near, quantity, found.curves, start, deadline)
     return max(best, min(found.value, below))
 
 
-def least_total(task: Task, spread: float) -> float:
+def least_total(aim: SafeAim, spread: float) -> float:
     """No safe plan asks for less data in all."""
-    rows = [_data_row(task, spread), *_tail_rows(task)]
-    return max(task.threshold, *(amount / float(weights.max()) for weights, amount in rows))
+    rows = [_data_row(aim, spread), *_tail_rows(aim)]
+    return max(aim.threshold, *(amount / float(weights.max()) for weights, amount in rows))
 
 
-def _spread_held(task: Task, quantity: str, row: Row) -> float:
+def _spread_held(aim: SafeAim, quantity: str, row: Row) -> float:
     """The best bound from R5, which many users need no search for."""
-    ceiling, squares = _pivotal_row(task)
-    largest = float(np.max(task.gain / np.maximum(2 * squares, tolerances.TINY), initial=0.0))
+    ceiling, squares = _pivotal_row(aim)
+    largest = float(np.max(aim.gain / np.maximum(2 * squares, tolerances.TINY), initial=0.0))
     best = 0.0
-    if quantity == "cost" or not task.rights or task.order is not None:
+    if quantity == "cost" or not aim.rights or aim.order is not None:
         return best
     if ceiling < np.inf and largest > 0:
         for multiplier in (largest * np.logspace(-6, 1, _MULTIPLIERS)).tolist():
-            held = replace(free(task), least=_held_at_most(task, multiplier, squares))
+            held = replace(free(aim), least=_held_at_most(aim, multiplier, squares))
             value, _, _ = _selected(held, 0.0, quantity, row)
             best = max(best, value - multiplier * ceiling)
     return best
@@ -111,21 +111,21 @@ class _Bound:
     charge: float
 
 
-def _best(task: Task, quantity: str, row: Row, deadline: float) -> _Bound:
+def _best(aim: SafeAim, quantity: str, row: Row, deadline: float) -> _Bound:
     """The best bound from Σ weights_i x_i ≥ amount and R2.
 
     Its weights are raised where users rely on more than they decide, and lowered where on less.
     """
-    value, price, _ = _selected(free(task), 0.0, quantity, row)
-    best = _Bound(value, price, free(task), 0.0)
-    if quantity == "cost" or not task.rights or task.order is not None or value == np.inf:
+    value, price, _ = _selected(free(aim), 0.0, quantity, row)
+    best = _Bound(value, price, free(aim), 0.0)
+    if quantity == "cost" or not aim.rights or aim.order is not None or value == np.inf:
         return best
-    states = [chance for chance, _ in task.hazards.states]
+    states = [chance for chance, _ in aim.hazards.states]
     for scales in SCALES if len(states) > 1 and min(states) > 0 else SCALES[:1]:
-        weight = task.instance.value * task.most_share * (1 - task.instance.exclusion)
-        step, before = np.ones(task.instance.n), np.zeros(task.instance.n)
+        weight = aim.instance.value * aim.most_share * (1 - aim.instance.exclusion)
+        step, before = np.ones(aim.instance.n), np.zeros(aim.instance.n)
         for turn in range(_TURNS):
-            curves = relied(task, weight, scales)
+            curves = relied(aim, weight, scales)
             if curves is None or (turn > 0 and perf_counter() > deadline):
                 break
             value, price, burden = _selected(curves, 1.0, quantity, row)
@@ -155,7 +155,7 @@ def _selected(
     )
     if not allocation.can_reach(pieces, amount):
         return np.inf, 0.0, 0 * weights
-    upper = curves.task.instance.capacity * weights
+    upper = curves.aim.instance.capacity * weights
     found = allocation.cheapest(pieces, amount, upper, first=quantity)
     return (
         max(0.0, found.bound - charge * curves.ceiling),
@@ -164,52 +164,52 @@ def _selected(
     )
 
 
-def _data_row(task: Task, spread: float) -> tuple[FloatArray, float]:
+def _data_row(aim: SafeAim, spread: float) -> tuple[FloatArray, float]:
     """R1 as Σ weights_i x_i ≥ amount."""
-    instance, delta = task.instance, task.instance.removable
-    alpha = 1 - task.confidence + CONFIDENT
-    hazard = task.hazards.states[0][1]
-    if len(task.hazards.states) > 1:
-        chance, hit = task.hazards.states[1]
+    instance, delta = aim.instance, aim.instance.removable
+    alpha = 1 - aim.confidence + CONFIDENT
+    hazard = aim.hazards.states[0][1]
+    if len(aim.hazards.states) > 1:
+        chance, hit = aim.hazards.states[1]
         # each state fails with probability at most α / (its probability); both bind, the worse
         # one that is still below 1/2 is taken
-        calm = task.hazards.states[0][0]
+        calm = aim.hazards.states[0][0]
         if chance > 0 and alpha / chance < 0.5 and (hit >= hazard).all():
             alpha, hazard = alpha / chance, hit
         elif calm > 0:
             alpha = min(alpha / calm, 1.0)
     if alpha >= 0.5 or spread <= 0:
-        return np.ones(instance.n), task.threshold
+        return np.ones(instance.n), aim.threshold
     k = sqrt(alpha / (1 - alpha))
     room = hazard * (1 - hazard) * delta**2 * instance.capacity
     weights = 1 - hazard * delta + k * room / (2 * spread)
-    return weights, task.threshold - k * spread / 2
+    return weights, aim.threshold - k * spread / 2
 
 
-def _tail_rows(task: Task) -> list[tuple[FloatArray, float]]:
+def _tail_rows(aim: SafeAim) -> list[tuple[FloatArray, float]]:
     """R3 as Σ weights_i x_i ≥ amount, for some τ."""
-    removable = task.instance.removable * task.instance.capacity
-    alpha = 1 - task.confidence + CONFIDENT
+    removable = aim.instance.removable * aim.instance.capacity
+    alpha = 1 - aim.confidence + CONFIDENT
     found = []
     for share in _SMALL:
         limit = float(np.quantile(removable, share))
         small = removable <= limit
-        states = [(chance, np.where(small, hazard, 0.0)) for chance, hazard in task.hazards.states]
-        weights = 1 - states[0][1] * task.instance.removable
-        least = [_least_spread(task, small, hazard) for _, hazard in states]
+        states = [(chance, np.where(small, hazard, 0.0)) for chance, hazard in aim.hazards.states]
+        weights = 1 - states[0][1] * aim.instance.removable
+        least = [_least_spread(aim, small, hazard) for _, hazard in states]
         if limit > 0 and min(least) > 0:
-            amount = _least_mean(task, states, weights, least, limit, alpha)
-            if amount > task.threshold:
+            amount = _least_mean(aim, states, weights, least, limit, alpha)
+            if amount > aim.threshold:
                 found.append((weights, amount))
     return found
 
 
-def _least_spread(task: Task, small: BoolArray, hazard: FloatArray) -> float:
+def _least_spread(aim: SafeAim, small: BoolArray, hazard: FloatArray) -> float:
     """The least standard deviation of what `small` users lose, if all give what is needed, data."""
-    instance = task.instance
+    instance = aim.instance
     square = (hazard * (1 - hazard) * instance.removable**2)[small]
     cap = instance.capacity[small]
-    needed = task.threshold - float(instance.capacity[~small].sum())
+    needed = aim.threshold - float(instance.capacity[~small].sum())
     if needed <= 0 or not (square > 0).any():
         return 0.0
     free = square <= 0  # they give all they have
@@ -223,7 +223,7 @@ def _least_spread(task: Task, small: BoolArray, hazard: FloatArray) -> float:
 
 
 def _least_mean(
-    task: Task,
+    aim: SafeAim,
     states: list[tuple[float, FloatArray]],
     weights: FloatArray,
     least: list[float],
@@ -231,16 +231,16 @@ def _least_mean(
     alpha: float,
 ) -> float:
     """M: the least mean left in the calm state with which P(X < T) can be at most α, data."""
-    ratios = [float(((1 - h * task.instance.removable) / weights).max()) for _, h in states]
+    ratios = [float(((1 - h * aim.instance.removable) / weights).max()) for _, h in states]
 
     def fails(mean: float) -> float:
         chance = 0.0
         for (prior, _), ratio, spread in zip(states, ratios, least):
-            beyond = max(ratio * mean - task.threshold, 0.0) / spread
+            beyond = max(ratio * mean - aim.threshold, 0.0) / spread
             chance += prior * max(0.5 * erfc(beyond / sqrt(2)) - _BERRY_ESSEEN * limit / spread, 0)
         return chance
 
-    low, high = task.threshold, 2 * task.threshold
+    low, high = aim.threshold, 2 * aim.threshold
     if fails(low) <= alpha:
         return low
     for _ in range(60):
@@ -249,14 +249,14 @@ def _least_mean(
     return low
 
 
-def _pivotal_row(task: Task) -> tuple[float, FloatArray]:
+def _pivotal_row(aim: SafeAim) -> tuple[float, FloatArray]:
     """R5 as Σ squares_i π_i² ≤ ceiling; the ceiling is inf if it says nothing."""
-    alpha = 1 - task.confidence + CONFIDENT
-    kept = np.maximum(1 - task.hazards.mean, tolerances.TINY)
-    squares = np.full(task.instance.n, np.inf)
+    alpha = 1 - aim.confidence + CONFIDENT
+    kept = np.maximum(1 - aim.hazards.mean, tolerances.TINY)
+    squares = np.full(aim.instance.n, np.inf)
     ceiling = 0.0
-    sure = task.instance.share_at(task.level) / task.most_share
-    for chance, hazard in task.hazards.states:
+    sure = aim.instance.share_at(aim.level) / aim.most_share
+    for chance, hazard in aim.hazards.states:
         if chance == 0:
             continue
         fails = min(alpha / chance, 0.5)
@@ -266,12 +266,12 @@ def _pivotal_row(task: Task) -> tuple[float, FloatArray]:
     return (ceiling, squares) if (squares > 0).any() else (np.inf, squares)
 
 
-def _held_at_most(task: Task, multiplier: float, squares: FloatArray) -> FloatArray:
+def _held_at_most(aim: SafeAim, multiplier: float, squares: FloatArray) -> FloatArray:
     """max over 0 ≤ π ≤ 1 of v b_top (η + (1 − η) π) − λ squares π², at most v b_k, money, (n,)."""
-    most = task.instance.value * task.most_share
-    excluded = task.instance.exclusion * most
+    most = aim.instance.value * aim.most_share
+    excluded = aim.instance.exclusion * most
     pivotal = most - excluded
     curve = multiplier * squares
     with np.errstate(divide="ignore"):
         peak = np.minimum(np.where(curve > 0, pivotal / (2 * np.where(curve > 0, curve, 1)), 1), 1)
-    return np.minimum(excluded + pivotal * peak - curve * peak * peak, task.gain)
+    return np.minimum(excluded + pivotal * peak - curve * peak * peak, aim.gain)

@@ -21,7 +21,7 @@ from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.dropouts.laws import laws_of_loss
 from mechopt.known.practice.few import groups_hold
-from mechopt.known.safety.task import CONFIDENT, Safe, Task
+from mechopt.known.safety.aim import CONFIDENT, Safe, SafeAim
 from mechopt.problem.practice import Practice, counted, multiples
 from mechopt.solver import highs
 from mechopt.solver.builder import Builder
@@ -37,45 +37,45 @@ _STRICT = 1e-6  # of v b or what he gives: by how much whoever leaves must prefe
 _Entries = list[tuple[int, float]]
 
 
-def small_enough(task: Task) -> bool:
+def small_enough(aim: SafeAim) -> bool:
     """Whether all sets of users can be told apart."""
-    most = _MOST_SETS[task.order is not None]
-    return task.instance.n <= _MOST_USERS and 2**task.instance.n * task.instance.levels <= most
+    most = _MOST_SETS[aim.order is not None]
+    return aim.instance.n <= _MOST_USERS and 2**aim.instance.n * aim.instance.levels <= most
 
 
 def solve(
-    task: Task, quantity: str, budget: float, deadline: float
+    aim: SafeAim, quantity: str, budget: float, deadline: float
 ) -> tuple[Safe | None, float, bool]:
     """(best plan or None, lower bound in money, whether the search ended by itself)."""
     best: Safe | None = None
     least, ended = inf, True
-    for order in _orders(task):
-        found, bound, alone = _solve_order(task, order, quantity, budget, deadline)
+    for order in _orders(aim):
+        found, bound, alone = _solve_order(aim, order, quantity, budget, deadline)
         if found is not None and (best is None or found.value < best.value):
             best = found
         least, ended = min(least, bound), ended and alone
     return best, least, ended
 
 
-def _orders(task: Task) -> Iterable[IntArray | None]:
+def _orders(aim: SafeAim) -> Iterable[IntArray | None]:
     """None if users decide at once; else every order that burdens may bring about."""
-    if task.order is None:
+    if aim.order is None:
         return [None]
-    if not isinstance(task.order, str):
-        return [np.asarray(task.order)]
-    if task.order == "cost":
-        return [np.argsort(task.instance.cost, kind="stable")]
-    return map(np.array, permutations(range(task.instance.n)))
+    if not isinstance(aim.order, str):
+        return [np.asarray(aim.order)]
+    if aim.order == "cost":
+        return [np.argsort(aim.instance.cost, kind="stable")]
+    return map(np.array, permutations(range(aim.instance.n)))
 
 
 def _solve_order(
-    task: Task, order: IntArray | None, quantity: str, budget: float, deadline: float
+    aim: SafeAim, order: IntArray | None, quantity: str, budget: float, deadline: float
 ) -> tuple[Safe | None, float, bool]:
-    ask, strict = task.confidence, 0.0
+    ask, strict = aim.confidence, 0.0
     least = -inf
     for _ in range(3):
         limit = max(deadline - perf_counter(), 0.1)
-        model = _Model(task, order, strict)
+        model = _Model(aim, order, strict)
         found = highs.solve(
             model.program(quantity, budget, ask - model.rest()),
             time_limit=limit,
@@ -98,24 +98,24 @@ def _solve_order(
 
 
 def likely(
-    task: Task, quantity: str, budget: float, seconds: float
+    aim: SafeAim, quantity: str, budget: float, seconds: float
 ) -> tuple[Safe | None, float] | None:
     """(plan or None, lower bound in money) for more users, if all decide at once; else None.
 
     Only sets without a few users are told apart. For the bound all others reach every threshold
     and nobody who leaves reaches one in them; for the plan they fail. `seconds` for each.
     """
-    n, lost = task.instance.n, 1
-    if n > _MOST_USERS or task.order is not None:
+    n, lost = aim.instance.n, 1
+    if n > _MOST_USERS or aim.order is not None:
         return None
-    while lost == 1 or _more_than(task, lost) > _TENTH * (1 - task.confidence):
+    while lost == 1 or _more_than(aim, lost) > _TENTH * (1 - aim.confidence):
         lost += 1
-        if sum(comb(n, k) for k in range(lost + 1)) * task.instance.levels > _LIKELY:
+        if sum(comb(n, k) for k in range(lost + 1)) * aim.instance.levels > _LIKELY:
             return None
     least, best = 0.0, None
     for hopeful in (True, False):
-        model = _Model(task, None, 0.0, lost)
-        ask = task.confidence - (model.rest() + CONFIDENT if hopeful else 0.0)
+        model = _Model(aim, None, 0.0, lost)
+        ask = aim.confidence - (model.rest() + CONFIDENT if hopeful else 0.0)
         program = model.program(quantity, budget, ask)
         found = highs.solve(program, time_limit=seconds, mip_rel_gap=1e-4)
         if hopeful and found.status is Status.INFEASIBLE:
@@ -124,7 +124,7 @@ def likely(
             least = 0.0 if found.bound is None else found.bound
         elif found.x is not None:
             best, _ = model.plan(found.x, quantity)
-            if best is not None and task.over(best.burden, best.payment, budget) > 0:
+            if best is not None and aim.over(best.burden, best.payment, budget) > 0:
                 best = None
     return best, least
 
@@ -136,10 +136,10 @@ class _Model:
     """
 
     def __init__(
-        self, task: Task, order: IntArray | None, strict: float, lost: int | None = None
+        self, aim: SafeAim, order: IntArray | None, strict: float, lost: int | None = None
     ) -> None:
-        self.task, self.order, self.strict = task, order, strict
-        self.instance = instance = task.instance
+        self.aim, self.order, self.strict = aim, order, strict
+        self.instance = instance = aim.instance
         n = instance.n
         self.build = Builder()
         everyone = 2**n - 1
@@ -148,10 +148,10 @@ class _Model:
         self.bits = list(range(2**n)) if lost is None else bits
         self.place = {one: at for at, one in enumerate(self.bits)}
         self.inside = (np.array(self.bits)[:, None] >> np.arange(n)) & 1 == 1  # (sets, n)
-        widths = instance.widths / task.threshold
-        self.rates = instance.cost[:, None] * instance.slopes * task.threshold
+        widths = instance.widths / aim.threshold
+        self.rates = instance.cost[:, None] * instance.slopes * aim.threshold
         self.give = [[self.build.column(0, 0, w) for w in row] for row in widths.tolist()]
-        self.pay = [self.build.column(0, 0, inf if task.transfers else 0) for _ in range(n)]
+        self.pay = [self.build.column(0, 0, inf if aim.transfers else 0) for _ in range(n)]
         self.asked = [] if instance.practice is None else self._asked(instance.practice)
         self.wins = self._levels()
         self._participation()
@@ -178,11 +178,11 @@ class _Model:
         """w_Sm, one list of levels per set."""
         build, instance = self.build, self.instance
         share = np.where(self.inside, 1.0, 1 - instance.removable)
-        reach = share @ (instance.capacity / self.task.threshold)
+        reach = share @ (instance.capacity / self.aim.threshold)
         wins: list[list[int]] = []
         for one, most in zip(share, reach.tolist()):
             columns: list[int] = []
-            for goal in (instance.thresholds / self.task.threshold).tolist():
+            for goal in (instance.thresholds / self.aim.threshold).tolist():
                 within = most >= goal * (1 - tolerances.DATA)  # everything may be just enough
                 column = build.column(0, 0, 1.0 if within else 0.0, whole=True)
                 if within:
@@ -204,9 +204,9 @@ class _Model:
 
     def _asked(self, practice: Practice) -> list[int]:
         """Section 11; columns that say who is asked."""
-        build, T = self.build, self.task.threshold
+        build, T = self.build, self.aim.threshold
         found = []
-        for user, (low, high) in enumerate(zip(*(end.tolist() for end in self.task.range))):
+        for user, (low, high) in enumerate(zip(*(end.tolist() for end in self.aim.range))):
             given = not practice.free[user]
             must = practice.required[user] or (given and high > 0)
             asked = build.column(0, 1 if must else 0, 0 if given and not must else 1, whole=True)
@@ -233,7 +233,7 @@ class _Model:
         for place in range(len(practice.labels)):
             member = practice.group == place
             for least, most in ((practice.data_least[place], inf), (0, practice.data_most[place])):
-                row = self.build.row(least / self.task.threshold, most / self.task.threshold)
+                row = self.build.row(least / self.aim.threshold, most / self.aim.threshold)
                 self._data(row, member * np.where(loose & (most < inf), 1 + _LIFT, 1.0))
             for part, row in (
                 (practice.share_least[place], self.build.row(0, inf)),
@@ -248,16 +248,16 @@ class _Model:
         self.build.entry(row, other, -1)
 
     def _participation(self) -> None:
-        for user, gain in enumerate(self.task.gain.tolist()):
+        for user, gain in enumerate(self.aim.gain.tolist()):
             row = self.build.row(-gain, inf)
             self.build.entry(row, self.pay[user], 1)
             self._cost(row, user, -1)
 
     def _by_burden(self) -> None:
-        if not isinstance(self.task.order, str) or self.task.order == "cost":
+        if not isinstance(self.aim.order, str) or self.aim.order == "cost":
             return
         assert self.order is not None
-        sign = 1.0 if self.task.order == "small-first" else -1.0
+        sign = 1.0 if self.aim.order == "small-first" else -1.0
         order = self.order.tolist()
         for first, second in pairwise(order):
             row = self.build.row(self.strict if first > second else 0, inf)
@@ -269,7 +269,7 @@ class _Model:
 
     def _leaf(self, stay: int, user: int) -> _Entries:
         """E[B | `stay` (a set, in bits) decide to stay, `user` is not lost], linear in w."""
-        chance = _chances(self.task, self.inside, stay, user)
+        chance = _chances(self.aim, self.inside, stay, user)
         steps = np.diff(self.instance.shares, prepend=0.0).tolist()
         return [
             (column, step * float(chance[s]))
@@ -287,7 +287,7 @@ class _Model:
         leaves = self._outcome(stay - (1 << mover), place + 1, (*asked, mover))
         decides = build.column(0, 0, 1, whole=True)
         self._prefers(mover, decides, stays[mover], leaves[mover])
-        most = self.task.most_share
+        most = self.aim.most_share
         found: dict[int, _Entries] = {}
         for user in asked:
             column = build.column(0, 0, most)
@@ -310,16 +310,16 @@ class _Model:
         self._add(row, stays, value)
         self._add(row, leaves, -value * (1 - float(self.instance.exclusion[user])))
         self.build.entry(row, self.pay[user], 1)
-        self._cost(row, user, -float(self.task.reversible[user]))
+        self._cost(row, user, -float(self.aim.reversible[user]))
 
     def _stays(self, user: int, stays: _Entries, leaves: _Entries) -> None:
-        if self.task.reversible[user] > 0:
-            most = float(self.instance.value[user]) * self.task.most_share
+        if self.aim.reversible[user] > 0:
+            most = float(self.instance.value[user]) * self.aim.most_share
             self._gain(self.build.row(-self.rest(user) * most, inf), user, stays, leaves)
 
     def _prefers(self, user: int, decides: int, stays: _Entries, leaves: _Entries) -> None:
         instance = self.instance
-        top = float(instance.value[user]) * self.task.most_share
+        top = float(instance.value[user]) * self.aim.most_share
         borne = float(instance.cost_of(instance.capacity)[user])
         most = top + 2 * borne
         wants = self.build.row(-most, inf)
@@ -330,7 +330,7 @@ class _Model:
 
     def rest(self, user: int | None = None) -> float:
         """The chance of the sets that no row counts, if `user` is not lost."""
-        chance = _chances(self.task, self.inside, 2**self.instance.n - 1, user)
+        chance = _chances(self.aim, self.inside, 2**self.instance.n - 1, user)
         return max(1 - float(chance[chance >= _SMALL].sum()), 0.0)
 
     # -- the program and its plan -----------------------------------------------------------------
@@ -338,17 +338,17 @@ class _Model:
     def program(self, quantity: str, budget: float, confidence: float) -> Any:
         build = self.build
         safe = build.row(confidence, inf)
-        chance = _chances(self.task, self.inside, 2**self.instance.n - 1, None)
+        chance = _chances(self.aim, self.inside, 2**self.instance.n - 1, None)
         for s, columns in enumerate(self.wins):
             if chance[s] >= _SMALL:
-                build.entry(safe, columns[self.task.level - 1], float(chance[s]))
+                build.entry(safe, columns[self.aim.level - 1], float(chance[s]))
         practice = self.instance.practice
         contact = [] if practice is None else list(zip(self.asked, practice.contact.tolist()))
         if budget < inf:
             row = build.row(-inf, budget)
             for column, money in (*((pay, 1.0) for pay in self.pay), *contact):
                 build.entry(row, column, money)
-        if quantity == "pay" or self.task.charged:
+        if quantity == "pay" or self.aim.charged:
             for column, money in contact:
                 build.cost[column] = money
         if quantity == "pay":
@@ -362,49 +362,49 @@ class _Model:
 
     def plan(self, x: FloatArray, quantity: str) -> tuple[Safe | None, str]:
         """(the plan of a solution, "") or (None, what of it does not hold)."""
-        task, practice = self.task, self.instance.practice
-        burden = np.array([sum(x[at] for at in columns) for columns in self.give]) * task.threshold
+        aim, practice = self.aim, self.instance.practice
+        burden = np.array([sum(x[at] for at in columns) for columns in self.give]) * aim.threshold
         lifted = self._lifted(burden)
-        crossing = task.crossing(lifted)
-        if not task.is_safe(crossing):
+        crossing = aim.crossing(lifted)
+        if not aim.is_safe(crossing):
             return None, "crossing"
-        payment = task.payments(lifted, task.held_by(crossing))
+        payment = aim.payments(lifted, aim.held_by(crossing))
         if self.order is not None:
             # no more than what the model pays: the game that follows holds them
             paid = np.array([x[column] for column in self.pay])
             cost = self.instance.cost_of(lifted)
-            least = task.payments(lifted, task.gain)
-            slack = tolerances.MONEY * np.maximum(cost, task.gain) + 2 * _LIFT * cost
+            least = aim.payments(lifted, aim.gain)
+            slack = tolerances.MONEY * np.maximum(cost, aim.gain) + 2 * _LIFT * cost
             payment = np.minimum(payment, np.maximum(paid + slack, least))
             if practice is not None and practice.step > 0:
                 near = multiples(np.rint(payment / practice.step), practice.step)
                 payment = np.where(near >= payment - 2 * slack, near, near + practice.step)
-            if not task.stable(lifted, payment):
+            if not aim.stable(lifted, payment):
                 return None, "game"
         if practice is not None:
             data, cost = lifted[None, :], self.instance.cost_of(lifted)[None, :]
             if not groups_hold(practice, data, cost).all():
                 return None, "groups"
-        found = Safe(lifted, payment, task.worth(quantity, lifted, payment), crossing)
+        found = Safe(lifted, payment, aim.worth(quantity, lifted, payment), crossing)
         return (found if self.order is not None else self._undusted(found, quantity)), ""
 
     def _undusted(self, safe: Safe, quantity: str) -> Safe:
         """Nobody is paid for what his burden was raised by, where it is safe without."""
-        task = self.task
-        cost, held_by = self.instance.cost_of(safe.burden), task.held_by(safe.crossing)
+        aim = self.aim
+        cost, held_by = self.instance.cost_of(safe.burden), aim.held_by(safe.crossing)
         dust = (safe.payment > 0) & (safe.payment <= 4 * _LIFT * cost)
         if not dust.any() or self.asked:
             return safe
-        rho = np.maximum(task.reversible, tolerances.TINY)
-        free = self.instance.affordable(np.minimum(task.gain, held_by / rho))
-        found = task.priced(np.where(dust, np.minimum(safe.burden, free), safe.burden), quantity)
-        return found if task.is_safe(found.crossing) and found.value < safe.value else safe
+        rho = np.maximum(aim.reversible, tolerances.TINY)
+        free = self.instance.affordable(np.minimum(aim.gain, held_by / rho))
+        found = aim.priced(np.where(dust, np.minimum(safe.burden, free), safe.burden), quantity)
+        return found if aim.is_safe(found.crossing) and found.value < safe.value else safe
 
     def _lifted(self, burden: FloatArray) -> FloatArray:
         """Burdens (n,) of a solver a little raised, so that no row is short; as may be asked."""
-        practice, (low, high) = self.instance.practice, self.task.range
+        practice, (low, high) = self.instance.practice, self.aim.range
         lifted = np.minimum(burden * (1 + _LIFT), high)
-        lifted[burden <= tolerances.DATA * self.task.threshold] = 0.0
+        lifted[burden <= tolerances.DATA * self.aim.threshold] = 0.0
         if practice is None:
             return lifted
         lifted = np.where(lifted > 0, np.maximum(lifted, low), 0.0)
@@ -412,22 +412,20 @@ class _Model:
         return np.where(practice.free, whole, practice.fixed)
 
 
-def _more_than(task: Task, lost: int) -> float:
+def _more_than(aim: SafeAim, lost: int) -> float:
     """The chance that more than so many users are lost."""
-    ones = np.ones(task.instance.n)
-    states = [
-        (p, laws_of_loss(ones, h, np.array([float(lost)]))[0]) for p, h in task.hazards.states
-    ]
+    ones = np.ones(aim.instance.n)
+    states = [(p, laws_of_loss(ones, h, np.array([float(lost)]))[0]) for p, h in aim.hazards.states]
     return sum(p * (1 - float(law.bounds(np.array([float(lost)]))[0][0])) for p, law in states)
 
 
-def _chances(task: Task, inside: Any, stay: int, user: int | None) -> FloatArray:
+def _chances(aim: SafeAim, inside: Any, stay: int, user: int | None) -> FloatArray:
     """P(exactly S is left | `stay` decide to stay, `user` is not lost), shape (sets,)."""
     n = inside.shape[1]
     there = (stay >> np.arange(n)) & 1 == 1
     found = np.zeros(len(inside))
-    kept = 1.0 if user is None else max(1 - float(task.hazards.mean[user]), tolerances.TINY)
-    for prior, hazard in task.hazards.states:
+    kept = 1.0 if user is None else max(1 - float(aim.hazards.mean[user]), tolerances.TINY)
+    for prior, hazard in aim.hazards.states:
         left = np.where(there, 1 - hazard, 0.0)
         weight = prior
         if user is not None:

@@ -24,8 +24,8 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.dropouts.laws import at_most, laws_of_loss
+from mechopt.known.safety.aim import CONFIDENT, SafeAim
 from mechopt.known.safety.relied import Relied
-from mechopt.known.safety.task import CONFIDENT, Task
 from mechopt.solver import highs
 from mechopt.solver.builder import Builder
 
@@ -42,27 +42,27 @@ _MOST = 30  # intervals that are halved
 class Reference:
     """w on a lattice: `unit` data, `size` (n,) in units, per state the chances of every loss."""
 
-    task: Task
+    aim: SafeAim
     unit: float
     size: FloatArray
     masses: tuple[FloatArray, ...]
 
     def total(self, place: int) -> float:
         """T + r, data: what is given in all if r may be lost."""
-        return self.task.threshold + max(place - 0.5, 0.0) * self.unit
+        return self.aim.threshold + max(place - 0.5, 0.0) * self.unit
 
     @property
     def fails(self) -> FloatArray:
         """P(L_w > r) at least, r = (place − 1/2) units, for every place from 0 on."""
         found = np.zeros(max(mass.size for mass in self.masses) + 1)
-        for (chance, _), mass in zip(self.task.hazards.states, self.masses):
+        for (chance, _), mass in zip(self.aim.hazards.states, self.masses):
             found[: mass.size] += chance * np.cumsum(mass[::-1])[::-1]
         return found - _DOUBT
 
     @property
     def top(self) -> int:
         """Of plans with a total beyond that at this place R4 says nothing."""
-        return int(np.argmax(self.fails <= 1 - self.task.confidence + CONFIDENT)) - 1
+        return int(np.argmax(self.fails <= 1 - self.aim.confidence + CONFIDENT)) - 1
 
     def slopes(self, place: int) -> FloatArray:
         """Slopes of majorants of G_i from every kink on, 1/data, (kinks, n); r as in `fails`.
@@ -73,7 +73,7 @@ class Reference:
         at = np.multiply.outer(np.array(_KINKS), sizes) - 0.5
         first = np.maximum(np.floor(at).astype(int) + 1, 0)  # places beyond a kink
         found = np.zeros((len(_KINKS), self.size.size))
-        for (chance, hazard), mass in zip(self.task.hazards.states, self.masses):
+        for (chance, hazard), mass in zip(self.aim.hazards.states, self.masses):
             room = np.arange(mass.size + int(sizes[-1])).astype(np.float64) + 0.5
             lost = np.empty(first.shape)
             for column, size in enumerate(sizes.astype(int).tolist()):
@@ -93,10 +93,10 @@ def _beyond(mass: FloatArray, room: FloatArray, place: int, first: IntArray) -> 
     return np.append(tails, 0.0)[at]
 
 
-def reference(task: Task, burden: FloatArray) -> Reference | None:
+def reference(aim: SafeAim, burden: FloatArray) -> Reference | None:
     """Losses just below those of a plan (n,); None if their law takes too long."""
-    removed = task.instance.removable * burden
-    states = task.hazards.states
+    removed = aim.instance.removable * burden
+    states = aim.hazards.states
     spread = max(float(np.sqrt((h * (1 - h) * removed**2).sum())) for _, h in states)
     lost = max(float(h[removed > 0].sum()) for _, h in states)
     if spread <= 0 or lost <= 0:
@@ -114,7 +114,7 @@ def reference(task: Task, burden: FloatArray) -> Reference | None:
         if float((high - low).max()) > _DOUBT / 10:
             return None
         masses.append(np.diff((low + high) / 2, prepend=0.0))
-    return Reference(task, unit, size, tuple(masses))
+    return Reference(aim, unit, size, tuple(masses))
 
 
 def least(
@@ -124,7 +124,7 @@ def least(
 
     :start: multipliers on the total, money/data, and on what users are held by
     """
-    alpha = 1 - near.task.confidence + CONFIDENT
+    alpha = 1 - near.aim.confidence + CONFIDENT
     tails, place = near.fails, near.top
     point, step = (start[0], 0.0, start[1]), 1
     open_: list[tuple[float, int, int, tuple[float, float, float]]] = []
@@ -169,7 +169,7 @@ def _highest(
     """(the highest Lagrangian bound found, its multipliers), by cutting planes."""
     steep = rows.slopes[0]
     least = float(np.min(steep, where=steep > 0, initial=1 / tolerances.TINY))
-    price = start[0] or float(near.task.instance.cost.max())
+    price = start[0] or float(near.aim.instance.cost.max())
     most = [8 * price, 100 * price / least, 1.0 if relied.ceiling > 0 else 0.0]
     best, at = -inf, start
     cuts: list[tuple[float, FloatArray, FloatArray]] = []
@@ -199,7 +199,7 @@ def _lagrangian(
 ) -> tuple[float, FloatArray]:
     """(the bound at multipliers on the total, R4 and what users are held by, its gradient)."""
     price, worth, charge = point.tolist()
-    instance, n = near.task.instance, near.task.instance.n
+    instance, n = near.aim.instance, near.aim.instance.n
     pieces = relied.pieces(charge)
     length = pieces.length.reshape(-1, n)
     rate = (pieces.pay if quantity == "pay" else pieces.cost).reshape(-1, n)
@@ -211,7 +211,7 @@ def _lagrangian(
     ends = np.append(kinks[1:], [near.size * near.unit], axis=0)
     at = np.concatenate((np.zeros((1, n)), start + length, np.clip(turns, 0, instance.capacity)))
     at = np.minimum(at, instance.capacity)
-    if quantity == "pay" and not near.task.rights:
+    if quantity == "pay" and not near.aim.rights:
         at = np.maximum(at, np.where(rate > 0, 0.0, length).sum(axis=0))  # free data are welcome
     money = sum(np.clip(at - s, 0, w) * r for s, w, r in zip(start, length, rate))
     less = np.maximum(near.size * near.unit - delta * at, 0.0)

@@ -21,7 +21,7 @@ from mechopt import tolerances
 from mechopt.arrays import FloatArray
 from mechopt.dropouts.laws import at_most, laws_of_loss
 from mechopt.known.allocation import Pieces
-from mechopt.known.safety.task import CONFIDENT, Task
+from mechopt.known.safety.aim import CONFIDENT, SafeAim
 
 _PLACES = 2000
 _DOUBT = 1e-9
@@ -37,7 +37,7 @@ class Relied:
         a multiplier κ on R2 he is held by what he has not paid κ · weight_i / more_i of
     """
 
-    task: Task
+    aim: SafeAim
     weight: FloatArray
     ceiling: float
     decides: FloatArray
@@ -51,45 +51,45 @@ class Relied:
 
     def pieces(self, multiplier: float) -> Pieces:
         """The users' curves at a multiplier κ ≥ 0 on R2."""
-        return self.task.pieces(self.least, self.part(multiplier))
+        return self.aim.pieces(self.least, self.part(multiplier))
 
     def charged(self, multiplier: float, cost: FloatArray) -> FloatArray:
         """Σ weight_i π_i where costs (n,) are paid in the best way at κ, by user, (n,)."""
-        task, part = self.task, self.part(multiplier)
-        due = task.reversible * cost
-        saved = np.clip(due - self.least, 0.0, task.gain - self.least)
-        paid = part * saved + np.maximum(due - task.gain, 0.0)
-        decides = (part < 1) & (paid >= cost - task.gain) & (self.more > 0)
+        aim, part = self.aim, self.part(multiplier)
+        due = aim.reversible * cost
+        saved = np.clip(due - self.least, 0.0, aim.gain - self.least)
+        paid = part * saved + np.maximum(due - aim.gain, 0.0)
+        decides = (part < 1) & (paid >= cost - aim.gain) & (self.more > 0)
         return np.where(decides, self.weight * saved / np.where(decides, self.more, 1.0), 0.0)
 
     def leant(self, multiplier: float, burden: FloatArray) -> FloatArray:
         """π_i where burdens (n,) are paid in the best way at κ; 1 where it costs nothing, (n,)."""
-        asked = self.charged(multiplier, self.task.instance.cost_of(burden))
+        asked = self.charged(multiplier, self.aim.instance.cost_of(burden))
         return np.where(self.weight > 0, asked / np.where(self.weight > 0, self.weight, 1.0), 1.0)
 
 
-def free(task: Task) -> Relied:
+def free(aim: SafeAim) -> Relied:
     """Without R2: everybody is held by everything he gains."""
-    nothing = np.zeros(task.instance.n)
-    return Relied(task, nothing, 0.0, nothing, task.gain, nothing)
+    nothing = np.zeros(aim.instance.n)
+    return Relied(aim, nothing, 0.0, nothing, aim.gain, nothing)
 
 
-def relied(task: Task, weight: FloatArray, scales: tuple[float, ...]) -> Relied | None:
+def relied(aim: SafeAim, weight: FloatArray, scales: tuple[float, ...]) -> Relied | None:
     """R2 with weights near `weight`, money, (n,), and so many times that in each state."""
-    instance = task.instance
-    most = instance.value * task.most_share
-    least = np.minimum(instance.exclusion * most, task.gain)
-    row = _row(task, weight, scales)
-    return None if row is None else Relied(task, *row, least, most - instance.exclusion * most)
+    instance = aim.instance
+    most = instance.value * aim.most_share
+    least = np.minimum(instance.exclusion * most, aim.gain)
+    row = _row(aim, weight, scales)
+    return None if row is None else Relied(aim, *row, least, most - instance.exclusion * most)
 
 
 def _row(
-    task: Task, weight: FloatArray, scales: tuple[float, ...]
+    aim: SafeAim, weight: FloatArray, scales: tuple[float, ...]
 ) -> tuple[FloatArray, float, FloatArray] | None:
     """(coefficients near `weight`, the most that Σ coefficient_i π_i can be, π_i there)."""
-    alpha = 1 - task.confidence + CONFIDENT
-    kept = np.maximum(1 - task.hazards.mean, tolerances.TINY)
-    states = [(p, h, s) for (p, h), s in zip(task.hazards.states, scales) if p > 0]
+    alpha = 1 - aim.confidence + CONFIDENT
+    kept = np.maximum(1 - aim.hazards.mean, tolerances.TINY)
+    states = [(p, h, s) for (p, h), s in zip(aim.hazards.states, scales) if p > 0]
     wanted = []
     for _, hazard, scale in states:
         risky = (hazard > 0) & (hazard < 1)
@@ -98,7 +98,7 @@ def _row(
     if reach <= 0:
         return None
     unit = reach / _PLACES
-    coefficient = np.full(task.instance.n, np.inf)
+    coefficient = np.full(aim.instance.n, np.inf)
     parts: _Parts = []
     sizes, above = [], 0.0
     for w, (chance, hazard, _) in zip(wanted, states):
@@ -117,7 +117,7 @@ def _row(
         parts.append(
             (chance, places - float((hazard * size).sum()), np.diff((low + high) / 2, prepend=0.0))
         )
-    sure = task.instance.share_at(task.level) / task.most_share
+    sure = aim.instance.share_at(aim.level) / aim.most_share
     place, worst = _worst(alpha, parts)
     ceiling = sure * worst + (1 - sure) * _beyond(0.0, parts) + above
     coefficient = np.where(np.isfinite(coefficient), coefficient, 0.0)

@@ -20,7 +20,7 @@ from mechopt.dropouts.crossing import Crossing
 from mechopt.known import allocation
 from mechopt.known.allocation import Pieces
 from mechopt.known.safety import asked
-from mechopt.known.safety.task import Safe, Task
+from mechopt.known.safety.aim import Safe, SafeAim
 
 _TURNS = 2  # plans that rely on what held users in the plan before
 _HALVINGS = 10
@@ -29,48 +29,48 @@ _MARGIN = 7e-4  # how much more than asked, where the probability is bracketed o
 _TRIES = 4
 
 
-def search(task: Task, quantity: str, budget: float, deadline: float) -> Safe | None:
+def search(aim: SafeAim, quantity: str, budget: float, deadline: float) -> Safe | None:
     """The best safe plan found within `budget`; None if none was.
 
     Plans are compared by coarse bounds; only the best is then found once more with fine ones.
     """
     best: tuple[Safe, FloatArray] | None = None
-    tried = [task.gain, np.zeros(task.instance.n)] if task.rights else [task.gain]
+    tried = [aim.gain, np.zeros(aim.instance.n)] if aim.rights else [aim.gain]
     turns = 0
     while tried:
         held_by = tried.pop(0)
-        found = _least_safe(task, held_by, quantity, budget, deadline, fine=False)
+        found = _least_safe(aim, held_by, quantity, budget, deadline, fine=False)
         if found is not None:
-            if best is None or _rank(task, found, budget) < _rank(task, best[0], budget):
+            if best is None or _rank(aim, found, budget) < _rank(aim, best[0], budget):
                 best = found, held_by
-            if not tried and turns < _TURNS and task.rights:
+            if not tried and turns < _TURNS and aim.rights:
                 turns += 1
-                tried.append(task.held_by(found.crossing))
+                tried.append(aim.held_by(found.crossing))
         if perf_counter() > deadline:
             break
     if best is None:
         return None
     safe = best[0]
     if not safe.crossing.exact:
-        refined = _least_safe(task, best[1], quantity, budget, deadline, fine=True)
+        refined = _least_safe(aim, best[1], quantity, budget, deadline, fine=True)
         if refined is None:
             return None
         safe = refined
-        if task.rights and perf_counter() < deadline:  # coarse bounds say too little of who is held
-            seen = task.held_by(safe.crossing)
-            again = _least_safe(task, seen, quantity, budget, deadline, fine=True)
-            if again is not None and _rank(task, again, budget) < _rank(task, safe, budget):
+        if aim.rights and perf_counter() < deadline:  # coarse bounds say too little of who is held
+            seen = aim.held_by(safe.crossing)
+            again = _least_safe(aim, seen, quantity, budget, deadline, fine=True)
+            if again is not None and _rank(aim, again, budget) < _rank(aim, safe, budget):
                 safe = again
-    return safe if task.over(safe.burden, safe.payment, budget) == 0 else None
+    return safe if aim.over(safe.burden, safe.payment, budget) == 0 else None
 
 
-def _rank(task: Task, safe: Safe, budget: float) -> tuple[float, float]:
+def _rank(aim: SafeAim, safe: Safe, budget: float) -> tuple[float, float]:
     """Within the budget first, then by what it takes."""
-    return task.over(safe.burden, safe.payment, budget), safe.value
+    return aim.over(safe.burden, safe.payment, budget), safe.value
 
 
 def _least_safe(
-    task: Task,
+    aim: SafeAim,
     held_by: FloatArray,
     quantity: str,
     budget: float,
@@ -79,40 +79,40 @@ def _least_safe(
     fine: bool,
 ) -> Safe | None:
     """The plan of least total that is safe among the cheapest of each total."""
-    threshold, most = task.threshold, arrays.exact_sum(task.range[1])
-    pieces = task.pieces(held_by) if task.instance.practice is None else None
+    threshold, most = aim.threshold, arrays.exact_sum(aim.range[1])
+    pieces = aim.pieces(held_by) if aim.instance.practice is None else None
     if pieces is not None:
         most = min(most, allocation.reachable(pieces))
 
     def at(total: float, fine: bool) -> tuple[FloatArray, Crossing]:
         if pieces is None:
-            burden = asked.burdens(task, held_by, total, quantity, budget, deadline)
+            burden = asked.burdens(aim, held_by, total, quantity, budget, deadline)
         else:
-            burden = _cheapest(pieces, total, task.instance.capacity, quantity, budget)
-        return burden, task.crossing(burden, fine=fine)
+            burden = _cheapest(pieces, total, aim.instance.capacity, quantity, budget)
+        return burden, aim.crossing(burden, fine=fine)
 
     low, high = threshold, most
     if high < threshold:
         return None
     burden, found = at(low, fine)
-    if task.is_safe(found):
-        return task.priced(burden, quantity, found)
+    if aim.is_safe(found):
+        return aim.priced(burden, quantity, found)
     margin = 0.0 if found.exact or not fine else _MARGIN
     for _ in range(_TRIES):
-        total = _least_total(task, burden, lambda t: at(t, False)[1], (low, high), margin, deadline)
+        total = _least_total(aim, burden, lambda t: at(t, False)[1], (low, high), margin, deadline)
         burden, found = at(total, fine)
-        enough = not (fine or found.exact) and found.probability >= task.confidence
-        if enough or task.is_safe(found):
-            return task.priced(burden, quantity, found)
+        enough = not (fine or found.exact) and found.probability >= aim.confidence
+        if enough or aim.is_safe(found):
+            return aim.priced(burden, quantity, found)
         if total >= high:
             return None
         low, margin = total, 2 * max(margin, found.high - found.low, tolerances.SOLVER)
     burden, found = at(high, fine)
-    return task.priced(burden, quantity, found) if task.is_safe(found) else None
+    return aim.priced(burden, quantity, found) if aim.is_safe(found) else None
 
 
 def _least_total(
-    task: Task,
+    aim: SafeAim,
     burden: FloatArray,
     crossing: Callable[[float], Crossing],
     ends: tuple[float, float],
@@ -124,11 +124,11 @@ def _least_total(
     `burden` : of a plan like those in question, whose losses tell where to look first
     """
     low, high = ends
-    goal = min(task.confidence + margin, 1.0)
-    guess = _normal_total(task, burden, low, high, goal)
+    goal = min(aim.confidence + margin, 1.0)
+    guess = _normal_total(aim, burden, low, high, goal)
     for step in range(_HALVINGS):
         late = step >= 3 and perf_counter() > deadline  # sooner there would be no answer
-        if high - low <= _CLOSE * task.threshold or late:
+        if high - low <= _CLOSE * aim.threshold or late:
             break
         total = min(max(guess, low), high)
         found = crossing(total)
@@ -140,7 +140,7 @@ def _least_total(
         else:
             low = total
         turn = (
-            beyond * max(found.spread, tolerances.DATA * task.threshold) / _density(task.confidence)
+            beyond * max(found.spread, tolerances.DATA * aim.threshold) / _density(aim.confidence)
         )
         guess = total - turn if step < 3 else (low + high) / 2
         if not low < guess < high:
@@ -158,17 +158,17 @@ def _cheapest(
     return allocation.cheapest(pieces, total, upper, first=quantity).burden
 
 
-def _normal_total(task: Task, burden: FloatArray, low: float, high: float, goal: float) -> float:
+def _normal_total(aim: SafeAim, burden: FloatArray, low: float, high: float, goal: float) -> float:
     """The total at which losses like those of `burden` are safe, by Edgeworth's first two terms."""
-    removed = task.instance.removable * burden / max(arrays.exact_sum(burden), tolerances.TINY)
+    removed = aim.instance.removable * burden / max(arrays.exact_sum(burden), tolerances.TINY)
     states = []
-    for chance, hazard in task.hazards.states:
+    for chance, hazard in aim.hazards.states:
         spread = sqrt(float((hazard * (1 - hazard) * removed**2).sum())) + tolerances.REACH
         third = float((hazard * (1 - hazard) * (1 - 2 * hazard) * removed**3).sum())
         states.append((chance, float((hazard * removed).sum()), spread, third / spread**3))
     for _ in range(50):
         total = (low + high) / 2
-        room = (total - task.threshold) / total
+        room = (total - aim.threshold) / total
         safe = 0.0
         for chance, mean, spread, skew in states:
             z = (room - mean) / spread

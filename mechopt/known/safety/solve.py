@@ -16,8 +16,8 @@ from mechopt.errors import InvalidOption, NotSupported
 from mechopt.known.allocation import Allocation
 from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.known.safety import asked, bound, exact
+from mechopt.known.safety.aim import Safe, SafeAim
 from mechopt.known.safety.search import search
-from mechopt.known.safety.task import Safe, Task
 from mechopt.problem.aims import MINIMISED, objective_value
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
@@ -39,7 +39,7 @@ def solve(
     hazards, rights = hazards_of(instance, dropout, shock), wanted.protocol != "none"
     column = hazards.states[0][1] if isinstance(dropout, str) else dropout
     charged = wanted.objective == "welfare"
-    task = Task(instance, hazards, float(confidence), rights, 1, order, wanted.transfers, charged)
+    aim = SafeAim(instance, hazards, float(confidence), rights, 1, order, wanted.transfers, charged)
     patience = _PATIENCE if wanted.time_limit is None else wanted.time_limit
     start = perf_counter()
     nothing = instance.practice is None and not wanted.transfers
@@ -49,7 +49,7 @@ def solve(
 
     def solve_level(level: int, quantity: str) -> LevelAnswer:
         part = (instance.levels - level + 1) / instance.levels
-        one, deadline = replace(task, level=level), start + patience * part
+        one, deadline = replace(aim, level=level), start + patience * part
         found, answer = _solve_level(one, quantity, budget, deadline)
         if found is not None:
             made[level] = found
@@ -64,21 +64,21 @@ def solve(
         solver="safety search",
         details={"dropout": terms(column, shock, confidence)},
     )
-    plan = _with_aim(plan, task, made)
+    plan = _with_aim(plan, aim, made)
     return _undecided(plan, wanted.objective, open_) if open_ else plan
 
 
-def _with_aim(plan: Plan, task: Task, made: dict[int, Safe]) -> Plan:
+def _with_aim(plan: Plan, aim: SafeAim, made: dict[int, Safe]) -> Plan:
     """The plan with the level it aims at, and how safe that is."""
     chosen = [level for level, safe in made.items() if safe.burden is plan.burden]
     if not chosen:
         return plan
     (level,) = chosen
-    found, one = made[level].crossing, replace(task, level=level)
+    found, one = made[level].crossing, replace(aim, level=level)
     details = dict(plan.details)
     details["dropout"] = {**details["dropout"], "level": level}
     details["crossing"] = {"probability": found.probability, "low": found.low}
-    details["relied_on"] = int((one.held_by(found) > 0).sum()) if task.rights else 0
+    details["relied_on"] = int((one.held_by(found) > 0).sum()) if aim.rights else 0
     return plan.replace(details=details)
 
 
@@ -135,78 +135,78 @@ def _check(instance: Instance, dropout: Any, confidence: Any, wanted: Wanted) ->
 
 
 def _solve_level(
-    task: Task, quantity: str, budget: float, deadline: float
+    aim: SafeAim, quantity: str, budget: float, deadline: float
 ) -> tuple[Safe | None, LevelAnswer]:
-    everything = np.asarray(task.range[1])
-    top = task.crossing(everything, fine=False)
-    if top.low < task.confidence <= top.high:
-        top = task.crossing(everything)
-    if top.high < task.confidence - tolerances.PROBABILITY:
+    everything = np.asarray(aim.range[1])
+    top = aim.crossing(everything, fine=False)
+    if top.low < aim.confidence <= top.high:
+        top = aim.crossing(everything)
+    if top.high < aim.confidence - tolerances.PROBABILITY:
         return None, _refused(
-            task,
+            aim,
             quantity,
-            f"a crossing probability of {task.confidence:g} is out of reach: with everything that "
+            f"a crossing probability of {aim.confidence:g} is out of reach: with everything that "
             f"users can give it is {top.probability:.6g}",
             {"constraint": "confidence", "probability": top.probability},
         )
-    proof = _counted(task, quantity, budget, deadline)
+    proof = _counted(aim, quantity, budget, deadline)
     closed = proof is not None and proof[0] is not None and proof[0].value <= proof[1]
-    found = None if closed else search(task, quantity, budget, deadline)
+    found = None if closed else search(aim, quantity, budget, deadline)
     if proof is None:
-        proof = _by_sets(task, quantity, budget, deadline)
+        proof = _by_sets(aim, quantity, budget, deadline)
     if proof is not None:
         best, least, ended = proof
         # The plan of the search has no traces of the solver's tolerances.
-        if best is not None and (found is None or best.value < found.value - _doubt(task, found)):
+        if best is not None and (found is None or best.value < found.value - _doubt(aim, found)):
             found = best
         if ended and least == inf and found is None:
-            return None, _over_budget(task, quantity, budget, deadline)
+            return None, _over_budget(aim, quantity, budget, deadline)
         if found is not None and ended:
             # HiGHS proves to its tolerances: within them the bound is the value
-            least = found.value if found.value - least <= 2 * _doubt(task, found) else least
+            least = found.value if found.value - least <= 2 * _doubt(aim, found) else least
     else:
-        least = _bound(task, quantity, found, deadline)
+        least = _bound(aim, quantity, found, deadline)
         seconds = min((deadline - perf_counter()) / 2, _PATIENCE / 12)
         open_ = seconds > 0 and (found is None or least < found.value)
-        more = exact.likely(task, quantity, budget, seconds) if open_ else None
+        more = exact.likely(aim, quantity, budget, seconds) if open_ else None
         if more is not None:
             best, least = more[0], max(least, more[1])
             if best is not None and (found is None or best.value < found.value):
                 found = best
     if found is None:
-        needed = _bound(task, "pay", None, deadline)
+        needed = _bound(aim, "pay", None, deadline)
         if needed > budget * (1 + tolerances.REACH):
-            return None, _over_budget(task, quantity, budget, deadline, needed)
+            return None, _over_budget(aim, quantity, budget, deadline, needed)
         reason = f"no plan within the budget of {budget:g} was found, and none excluded"
         numbers = {"constraint": "time", "payment": needed, "least": max(0.0, least)}
-        return None, _refused(task, quantity, reason, numbers)
+        return None, _refused(aim, quantity, reason, numbers)
     value, burden = found.value, arrays.freeze(found.burden)
     answer = Allocation(burden, value, max(0.0, min(value, least)), 0.0, 0.0)
     found = replace(found, burden=burden)
-    return found, LevelAnswer(task.level, answer, arrays.freeze(found.payment), quantity)
+    return found, LevelAnswer(aim.level, answer, arrays.freeze(found.payment), quantity)
 
 
 def _counted(
-    task: Task, quantity: str, budget: float, deadline: float
+    aim: SafeAim, quantity: str, budget: float, deadline: float
 ) -> tuple[Safe | None, float, bool] | None:
     """The best of all plans, if they can be counted, as `exact.solve`; else None.
 
     In sequence that leaves a bound open, so not where `exact` has an answer.
     """
-    if task.instance.practice is None or (task.order is not None and exact.small_enough(task)):
+    if aim.instance.practice is None or (aim.order is not None and exact.small_enough(aim)):
         return None
-    return asked.every_plan(task, quantity, budget, deadline)
+    return asked.every_plan(aim, quantity, budget, deadline)
 
 
 def _by_sets(
-    task: Task, quantity: str, budget: float, deadline: float
+    aim: SafeAim, quantity: str, budget: float, deadline: float
 ) -> tuple[Safe | None, float, bool] | None:
     """`exact.solve`, if users are few. In sequence, if they are not quite so few, the best plan
     that holds in every order, and the bound of participation alone.
     """
-    if exact.small_enough(task):
-        return exact.solve(task, quantity, budget, deadline)
-    at_once, freely = replace(task, order=None), replace(task, order=None, rights=False)
+    if exact.small_enough(aim):
+        return exact.solve(aim, quantity, budget, deadline)
+    at_once, freely = replace(aim, order=None), replace(aim, order=None, rights=False)
     if not exact.small_enough(at_once):
         return None
     middle = (perf_counter() + deadline) / 2
@@ -215,22 +215,22 @@ def _by_sets(
     return best, least, ended
 
 
-def _bound(task: Task, quantity: str, found: Safe | None, deadline: float) -> float:
+def _bound(aim: SafeAim, quantity: str, found: Safe | None, deadline: float) -> float:
     """What no safe plan can do without, money; seen from the plan found, if there is one."""
-    spread = 0.0 if found is None else _spread(task.hazards, task, found)
+    spread = 0.0 if found is None else _spread(aim.hazards, aim, found)
     near = None if found is None else found.burden
-    least = bound.least(task, quantity, spread, near, deadline)
-    if task.instance.practice is None:
+    least = bound.least(aim, quantity, spread, near, deadline)
+    if aim.instance.practice is None:
         return least
-    total = bound.least_total(task, spread)
-    return max(least, asked.least(task, quantity, total, deadline))
+    total = bound.least_total(aim, spread)
+    return max(least, asked.least(aim, quantity, total, deadline))
 
 
 def _over_budget(
-    task: Task, quantity: str, budget: float, deadline: float, needed: float | None = None
+    aim: SafeAim, quantity: str, budget: float, deadline: float, needed: float | None = None
 ) -> LevelAnswer:
     if needed is None:
-        free = replace(task, transfers=True)
+        free = replace(aim, transfers=True)
         needed = max(
             proof[1]
             for way in (_counted, _by_sets)
@@ -239,33 +239,33 @@ def _over_budget(
     if needed == inf:
         reason = (
             "no burdens that may be asked (least amounts, units, fixed burdens, groups) have a "
-            f"crossing probability of {task.confidence:g} (B1–B6)"
+            f"crossing probability of {aim.confidence:g} (B1–B6)"
         )
-        return _refused(task, quantity, reason, {"constraint": "practice"})
+        return _refused(aim, quantity, reason, {"constraint": "practice"})
     short = needed - budget
     most = f"{budget:g} may be spent: short by {short:g} (A4)"
     if short <= 0:
         most = "nobody may be paid"
     return _refused(
-        task,
+        aim,
         quantity,
-        f"a crossing probability of {task.confidence:g} takes payments of at least {needed:g}, "
+        f"a crossing probability of {aim.confidence:g} takes payments of at least {needed:g}, "
         f"but {most}",
         {"constraint": "budget", "payment": needed, "money": max(short, 0.0)},
     )
 
 
-def _refused(task: Task, quantity: str, reason: str, numbers: dict[str, Any]) -> LevelAnswer:
-    return LevelAnswer(task.level, None, None, quantity, reason, numbers)
+def _refused(aim: SafeAim, quantity: str, reason: str, numbers: dict[str, Any]) -> LevelAnswer:
+    return LevelAnswer(aim.level, None, None, quantity, reason, numbers)
 
 
-def _doubt(task: Task, found: Safe) -> float:
+def _doubt(aim: SafeAim, found: Safe) -> float:
     """What HiGHS' tolerances may move the money of a plan by."""
-    scale = arrays.exact_sum(task.instance.cost_of(found.burden))
+    scale = arrays.exact_sum(aim.instance.cost_of(found.burden))
     return 2 * tolerances.SOLVER * max(scale, abs(found.value))
 
 
-def _spread(hazards: Hazards, task: Task, found: Safe) -> float:
+def _spread(hazards: Hazards, aim: SafeAim, found: Safe) -> float:
     """The largest standard deviation of the loss in a state of the world, data."""
-    removed = task.instance.removable * found.burden
+    removed = aim.instance.removable * found.burden
     return max(float(np.sqrt((h * (1 - h) * removed**2).sum())) for _, h in hazards.states)

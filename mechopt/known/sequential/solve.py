@@ -28,7 +28,7 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.arrays import exact_sum
 from mechopt.known.burdens import level_curves, simultaneous_level
-from mechopt.known.burdens.separable import Kept, one_level, unsecured_share
+from mechopt.known.burdens.separable import Stakes, one_level, unsecured_share
 from mechopt.known.levels import LevelAnswer, Wanted
 from mechopt.known.sequential.cases import by_cases, small_enough
 from mechopt.known.sequential.keys import key_users
@@ -73,7 +73,7 @@ def solve_level(
     if refusal is not None:
         return refusal
     unsecured = np.where(instance.exclusion > 0, 0.0, unsecured_share(instance, "sequential"))
-    relaxed = one_level(instance, level, quantity, wanted, Kept(task.gain, unsecured))
+    relaxed = one_level(instance, level, quantity, wanted, Stakes(task.gain, unsecured))
     if relaxed.allocation is None:
         return relaxed
     bound = relaxed.allocation.bound if quantity == "cost" or transfers else 0.0

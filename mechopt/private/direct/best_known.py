@@ -21,7 +21,7 @@ from mechopt.private.large.bracket import OBJECTIVES, rules
 from mechopt.private.large.cutoff import OBJECTIVES as CUT_OFF
 from mechopt.private.large.cutoff import best_cutoff, from_mixture
 from mechopt.private.large.fluid_bound import upper_bound
-from mechopt.private.large.interim_bound import Asked, Interim
+from mechopt.private.large.interim_bound import Asked, InterimBound
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
 from mechopt.status import Status
@@ -64,7 +64,7 @@ def best_known(
         found = upper_bound(population, objective=terms.objective, transfers=terms.transfers)
         bound = min(bound, found)
         if seconds > 0 and not _met(bound, reached):
-            interim = Interim(population, _asked(population, terms))
+            interim = InterimBound(population, _asked(population, terms))
             found = interim.bound(reached=reached, time_limit=seconds)
             bound = min(bound, found)
             if not _met(bound, reached):
@@ -129,7 +129,7 @@ def _asked(population: Population, terms: DirectTerms) -> Asked:
 
 
 def _from_interim(
-    population: Population, terms: DirectTerms, interim: Interim, bound: float, seconds: float
+    population: Population, terms: DirectTerms, interim: InterimBound, bound: float, seconds: float
 ) -> DirectMechanism | None:
     """A mechanism made from the bound's own answer, audited; None if none passes."""
     if not terms.randomized or not terms.transfers:

@@ -14,7 +14,7 @@ from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.checker.mechanisms import MechanismProblem
 from mechopt.errors import NotSupported, SolverError
-from mechopt.exact.mechanisms import Search, exact_terms
+from mechopt.exact.mechanisms import ExactOptimum, exact_terms
 from mechopt.private.direct.extract import AUDIT, audited, objective_of
 from mechopt.problem.direct_size import predict_size
 from mechopt.problem.exact_data import population_data, spelled
@@ -37,7 +37,7 @@ def in_fractions(answer: DirectMechanism, seconds: float | None) -> DirectMechan
     ):
         return answer
     problem = MechanismProblem(population_data(population), spelled(exact_terms(answer)))
-    search = Search(problem, answer, MOST_NODES, deadline)
+    search = ExactOptimum(problem, answer, MOST_NODES, deadline)
     try:
         search.solve()
         if search.best is None or search.remark:

@@ -71,10 +71,10 @@ def interim_bound(
 
     Needs one threshold, linear costs and enumerable states.
     """
-    return Interim(population, Asked(objective, transfers)).bound(time_limit=time_limit)
+    return InterimBound(population, Asked(objective, transfers)).bound(time_limit=time_limit)
 
 
-class Interim:
+class InterimBound:
     """The bound for what is `asked`, and the states' worth at the multipliers that give it."""
 
     def __init__(self, population: Population, asked: Asked) -> None:

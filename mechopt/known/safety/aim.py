@@ -44,7 +44,7 @@ class Safe:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class SafeAim:
     """An instance, its hazards, the level aimed at and the crossing probability asked for.
 
     :rights: whether users may withdraw (A5); order : in sequence, in which order; None: at once
