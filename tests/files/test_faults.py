@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt import checker
+from mechopt import checker, cli
 from tests.problems import random_instance
 
 ALLOWED = 1.0  # seconds beyond 110 % of a time limit
@@ -283,7 +283,10 @@ def test_a_certificate_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_solve_exact_and_verify_on_the_command_line(tmp_path: Path) -> None:
+def test_solve_exact_and_verify_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     problem = {
         "schema_version": 1,
         "kind": "population",
@@ -297,11 +300,7 @@ def test_solve_exact_and_verify_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(json.dumps(problem))
 
     def run(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "mechopt.cli", *arguments],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout
+        return cli.main(list(arguments)), capfd.readouterr().out
 
     options = ("--objective", "improvement", "--incentive", "bic", "--participation", "interim")
     more = ("--no-withdrawal-rights", "--no-transfers", "--exact", "--out", "m.json")

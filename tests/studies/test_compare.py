@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from math import inf, isclose
 from pathlib import Path
 
@@ -38,16 +40,6 @@ def fail_on_three_users(problem, *, protocol: str = "simultaneous"):
     if problem.n == 3:
         raise ArithmeticError("three is too many")
     return mo.Plan.null(problem, protocol=protocol)
-
-
-def square_or_die(number: int) -> int:
-    if number == 3:
-        os._exit(9)
-    return number * number
-
-
-def say_lost(number: int, why: str) -> str:
-    return f"{number}: {why}"
 
 
 def without_seconds(table: Table) -> list[dict]:
@@ -162,10 +154,12 @@ def test_two_processes_give_the_same_table() -> None:
 
 
 def test_a_dying_process_costs_only_its_own_task() -> None:
-    found = list(run(square_or_die, range(6), say_lost, jobs=2))
+    tasks = [partial(pow, number, 2) for number in range(6)]  # workers import nothing of ours
+    tasks[3] = partial(os._exit, 9)
+    found = list(run(operator.call, tasks, lambda task, why: f"{task.args}: {why}", jobs=2))
     assert {it for it in found if isinstance(it, int)} == {0, 1, 4, 16, 25}
     assert [it for it in found if isinstance(it, str)] == [
-        "3: its process died (killed, or out of memory)"
+        "(9,): its process died (killed, or out of memory)"
     ]
 
 
@@ -200,40 +194,50 @@ def test_an_unreachable_scheduler_is_named(monkeypatch) -> None:
 
 
 KILLED = """
-import sys, mechopt as mo
+import os, sys, mechopt as mo
 problems = {f"uniform/{seed}": mo.generate("uniform", 60, seed=seed) for seed in range(20)}
-print("go", flush=True)
-mo.compare(problems, ["posted-price", "burdens"], out=sys.argv[1], resume=True)
+mo.compare(problems, ["posted-price", "burdens"], out=sys.argv[1])
+for line in sys.stdin:  # a child of all that is loaded now: told its number, then how it ended
+    child = os.fork()
+    if not child:
+        mo.compare(problems, ["posted-price", "burdens"], out=sys.argv[2], resume=True)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 def test_killed_ten_times_and_resumed_gives_the_same_table(tmp_path) -> None:
     rng = random.Random(20)
-    whole = tmp_path / "whole.parquet"
-    subprocess.run([sys.executable, "-c", KILLED, str(whole)], check=True, stdout=subprocess.PIPE)
-    out = tmp_path / "killed.parquet"
+    whole, out = tmp_path / "whole.parquet", tmp_path / "killed.parquet"
     parts = tmp_path / "killed.parquet.parts"
+    command = [sys.executable, "-c", KILLED, str(whole), str(out)]
     kept = []
-    while len(kept) < 10:
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        before = len(list(parts.glob("*.parquet")))
-        wanted = before + rng.randint(0, 7)
-        while process.poll() is None and len(list(parts.glob("*.parquet"))) < wanted:
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.004))  # somewhere within a row or its writing
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        kept.append(len(list(parts.glob("*.parquet"))))
-        assert kept[-1] >= before
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        for attempt in range(11):
+            parent.stdin.write("go\n")
+            parent.stdin.flush()
+            child = int(parent.stdout.readline())
+            if attempt == 10:  # the last one may end
+                assert int(parent.stdout.readline()) == 0
+                break
+            before = len(list(parts.glob("*.parquet")))
+            wanted = before + rng.randint(0, 7)
+            while not out.exists() and len(list(parts.glob("*.parquet"))) < wanted:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.004))  # somewhere within a row or its writing
+            os.kill(child, signal.SIGKILL)
+            assert int(parent.stdout.readline()) == -signal.SIGKILL
+            kept.append(len(list(parts.glob("*.parquet"))))
+            assert kept[-1] >= before
+        parent.stdin.close()
     assert kept[-1] > 0
-    subprocess.run([sys.executable, "-c", KILLED, str(out)], check=True, stdout=subprocess.PIPE)
     assert without_seconds(read_table(out)) == without_seconds(read_table(whole))
-    assert not (tmp_path / "killed.parquet.parts").exists()
+    assert not parts.exists()
 
 
 def test_resuming_computes_only_what_is_missing(tmp_path, monkeypatch) -> None:
