@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import product
+from math import prod
 from random import Random
 from typing import Any
 
@@ -107,6 +110,17 @@ def random_population(
         budget=random.choice([None, None, 0.5, 2.0]) if budgets else None,
         expected_budget=random.choice([None, None, 0.4]) if budgets else None,
     )
+
+
+def profiles(population: mo.Population) -> Iterator[tuple[float, list[int]]]:
+    """(probability, type column per user) of every profile of types."""
+    laws = [population.groups[g].probabilities for g in population.group_of_user]
+    first = [population.first_type[g] for g in population.group_of_user]
+    for profile in product(*(range(law.size) for law in laws)):
+        yield (
+            prod(law[k] for law, k in zip(laws, profile)),
+            [start + k for start, k in zip(first, profile)],
+        )
 
 
 def small_game(

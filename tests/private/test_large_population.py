@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import cache
 from itertools import product
 from math import inf
 
@@ -18,6 +18,7 @@ from mechopt.private.large.fluid_bound import upper_bound
 from mechopt.private.large.interim_bound import interim_bound
 from mechopt.private.large.supply_law import shortfall
 from mechopt.problem.direct_terms import DirectTerms
+from tests.problems import profiles
 from tests.problems import random_population as draw
 
 
@@ -46,26 +47,6 @@ def random_population(rng: np.random.Generator, valued: bool) -> mo.Population:
     )
 
 
-def profiles(population: mo.Population) -> Iterator[tuple[tuple[int, ...], float]]:
-    """Every profile of types with its probability."""
-    choices, laws = [], []
-    for group, first in zip(population.groups, population.first_type):
-        for _ in range(group.size):
-            choices.append([first + k for k in range(group.types)])
-            laws.append(group.probabilities)
-    for picks in product(*[range(len(one)) for one in choices]):
-        chance = float(np.prod([law[k] for law, k in zip(laws, picks)]))
-        yield tuple(one[k] for one, k in zip(choices, picks)), chance
-
-
-def outcome(
-    population: mo.Population, rule: Rule, profile: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    counts = np.bincount(profile, minlength=population.type_costs.size)
-    runs, burden, payment = rule_outcome(population, rule, counts[None])
-    return (burden[0], payment[0]) if runs[0] else None
-
-
 def check_rule(population: mo.Population, rule: Rule, objective: str) -> float:
     """The rule's expected value by enumeration; asserts D1–D6 in every profile."""
     threshold = float(population.thresholds[0])
@@ -75,17 +56,25 @@ def check_rule(population: mo.Population, rule: Rule, objective: str) -> float:
     rho = np.array([group.reversibility for group in population.groups])[of]
     expected, spent = 0.0, 0.0
 
+    @cache
+    def outcome(counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+        runs, burden, payment = rule_outcome(population, rule, np.array([counts]))
+        return (burden[0], payment[0]) if runs[0] else None
+
+    def found_at(profile: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+        return outcome(tuple(map(profile.count, range(theta.size))))
+
     def utility(profile: tuple[int, ...], user: int, true: int) -> float:
-        found = outcome(population, rule, profile)
+        found = found_at(profile)
         if found is None:
             return 0.0
         told = profile[user]
         stay = value[true] + found[1][told] - theta[true] * found[0][told]
         return max(stay, -(1 - rho[true]) * theta[true] * found[0][told])
 
-    for profile, chance in profiles(population):
-        found = outcome(population, rule, profile)
-        kinds = list(profile)
+    for chance, kinds in profiles(population):
+        profile = tuple(kinds)
+        found = found_at(profile)
         for user, true in enumerate(profile):
             honest = utility(profile, user, true)
             group = population.groups[of[true]]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import product
-from math import prod
 
 import numpy as np
 import pytest
@@ -15,18 +13,7 @@ from mechopt.private.benchmarks import contract_amounts, price_amounts, supply_l
 from mechopt.private.rule_regret import rule_regret
 from mechopt.private.rules import RULES
 from tests.private.test_direct import population_of
-from tests.problems import random_population
-
-
-def profiles(population):
-    """(probability, type column per user) of every profile of types."""
-    laws = [population.groups[g].probabilities for g in population.group_of_user]
-    first = [population.first_type[g] for g in population.group_of_user]
-    for profile in product(*(range(law.size) for law in laws)):
-        yield (
-            prod(law[k] for law, k in zip(laws, profile)),
-            [start + k for start, k in zip(first, profile)],
-        )
+from tests.problems import profiles, random_population
 
 
 def test_posted_price_known_answers(shared_data):
