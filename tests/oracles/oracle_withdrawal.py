@@ -6,7 +6,9 @@ exclusion eta and committed data y, section 10) and T, b, f.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -90,11 +92,16 @@ def right(game: Game, name: str, i: int) -> Fraction:
     return game[name][i] if name in game else Fraction(0)
 
 
-def total(game: Game, stay: Any) -> Fraction:
-    left = [
+def left_behind(game: Game) -> list[Fraction]:
+    """What of everybody's data stays if he leaves."""
+    return [
         right(game, "y", i) + (1 - d) * (x - right(game, "y", i))
         for i, (x, d) in enumerate(zip(game["x"], game["delta"]))
     ]
+
+
+def total(game: Game, stay: Any) -> Fraction:
+    left = left_behind(game)
     return sum((x if s else rest for x, rest, s in zip(game["x"], left, stay)), Fraction(0))
 
 
@@ -104,15 +111,31 @@ def level(game: Game, amount: Fraction) -> int:
 
 def payoff(game: Game, i: int, stay: Any) -> Fraction:
     """Section 2, word for word, with section 10's exclusion and committed data."""
-    reached = level(game, total(game, stay))
+    return payoff_at(game, i, stay[i], level(game, total(game, stay)))
+
+
+def payoff_at(game: Game, i: int, stays: bool, reached: int) -> Fraction:
+    """What i gets, staying or not, where this level is reached."""
     share = game["b"][reached - 1] if reached else Fraction(0)
     cost = game["theta"][i] * game["x"][i]
     sunk = sunk_cost(game, i)
-    if not stay[i]:
+    if not stays:
         return (1 - right(game, "eta", i)) * game["v"][i] * share - sunk
     if reached:
         return game["v"][i] * share + game["t"][i] - cost
     return (game["t"][i] if game["unconditional"] else 0) + game["f"] - sunk
+
+
+def payoffs(game: Game) -> Callable[[int, tuple[bool, ...]], Fraction]:
+    """`payoff` of this game as a function of i and stay, for many calls: nothing twice."""
+    at = cache(partial(payoff_at, game))
+    pairs = list(zip(left_behind(game), game["x"]))
+
+    @cache
+    def reached(stay: tuple[bool, ...]) -> int:
+        return level(game, sum((pair[s] for pair, s in zip(pairs, stay)), Fraction(0)))
+
+    return lambda i, stay: at(i, stay[i], reached(stay))
 
 
 def sunk_cost(game: Game, i: int) -> Fraction:
@@ -130,16 +153,18 @@ def stay_sets(game: Game) -> list[tuple[bool, ...]]:
     return list(product(*((False, True) if i in able else (True,) for i in range(len(game["x"])))))
 
 
-def is_nash(game: Game, stay: tuple[bool, ...]) -> bool:
+def is_nash(game: Game, stay: tuple[bool, ...], pay: Any = None) -> bool:
+    pay = pay or payoffs(game)
     for i in movers(game):
         other = (*stay[:i], not stay[i], *stay[i + 1 :])
-        if payoff(game, i, other) > payoff(game, i, stay):
+        if pay(i, other) > pay(i, stay):
             return False
     return True
 
 
 def equilibria(game: Game) -> list[tuple[bool, ...]]:
-    return [stay for stay in stay_sets(game) if is_nash(game, stay)]
+    pay = payoffs(game)
+    return [stay for stay in stay_sets(game) if is_nash(game, stay, pay)]
 
 
 def everyone(game: Game) -> tuple[bool, ...]:
@@ -156,7 +181,8 @@ def stable(game: Game) -> bool:
 
 def subgame_perfect(game: Game, order: list[int]) -> tuple[bool, ...]:
     """Backward induction on the full tree; an indifferent user stays."""
-    sequence = [i for i in order if i in movers(game)]
+    able, pay = movers(game), payoffs(game)
+    sequence = [i for i in order if i in able]
 
     def play(position: int, stay: tuple[bool, ...]) -> tuple[bool, ...]:
         if position == len(sequence):
@@ -164,7 +190,7 @@ def subgame_perfect(game: Game, order: list[int]) -> tuple[bool, ...]:
         i = sequence[position]
         keep = play(position + 1, stay)
         leave = play(position + 1, (*stay[:i], False, *stay[i + 1 :]))
-        return keep if payoff(game, i, keep) >= payoff(game, i, leave) else leave
+        return keep if pay(i, keep) >= pay(i, leave) else leave
 
     return play(0, everyone(game))
 
@@ -182,10 +208,10 @@ def social_cost(game: Game, stay: tuple[bool, ...]) -> Fraction:
 
 def blocking_coalitions(game: Game, stay: tuple[bool, ...]) -> list[tuple[int, ...]]:
     """All sets of users who all gain strictly when they change their decisions together."""
-    found = []
+    found, able, pay = [], movers(game), payoffs(game)
     for other in stay_sets(game):
-        changed = [i for i in movers(game) if other[i] != stay[i]]
-        if changed and all(payoff(game, i, other) > payoff(game, i, stay) for i in changed):
+        changed = [i for i in able if other[i] != stay[i]]
+        if changed and all(pay(i, other) > pay(i, stay) for i in changed):
             found.append(tuple(changed))
     return found
 
