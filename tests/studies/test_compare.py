@@ -356,13 +356,12 @@ list(run(slow, [1, 2], None, jobs=2))
 
 
 def test_workers_end_when_their_parent_was_killed() -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    workers = [int(process.stdout.readline()) for _ in range(2)]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    ) as process:
+        assert process.stdout is not None
+        workers = [int(process.stdout.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGKILL)
     ends = time.monotonic() + 15
     while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < ends:
         time.sleep(0.1)
