@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import mechopt
@@ -59,6 +60,7 @@ IN_SYMBOLS = {
 }
 
 
+@cache
 def modules() -> dict[str, Path]:
     found = {}
     for path in ROOT.rglob("*.py"):
@@ -76,13 +78,24 @@ def floor(module: str) -> int:
     return 1 + FOLDERS.index(first)
 
 
-def imported(path: Path, known: dict[str, Path]) -> set[str]:
-    return imported_by(ast.parse(path.read_text()), known)
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
-def imported_by(tree: ast.Module, known: dict[str, Path]) -> set[str]:
-    found = set()
-    for node in ast.walk(tree):
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(parsed(path)))
+
+
+@cache
+def imported(path: Path) -> set[str]:
+    return imported_by(nodes(path))
+
+
+def imported_by(tree: Iterable[ast.AST]) -> set[str]:
+    known, found = modules(), set()
+    for node in tree:
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -97,7 +110,7 @@ def test_every_import_points_down() -> None:
     upward = [
         f"{module} imports {target}"
         for module, path in known.items()
-        for target in imported(path, known)
+        for target in imported(path)
         if module not in ("mechopt", "mechopt.doors", "mechopt.__main__")
         and target not in ("mechopt", module)
         and floor(target) > floor(module)
@@ -117,7 +130,7 @@ def test_only_doors_and_registers_name_functions_in_strings() -> None:
 
 def test_the_checker_stands_alone() -> None:
     for path in (ROOT / "checker").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.ImportFrom) and node.level == 0:
                 assert node.module is not None
                 assert not node.module.startswith(("mechopt", "numpy")), path
@@ -127,7 +140,7 @@ def test_every_folder_says_what_lives_there() -> None:
     silent = [
         path.parent.name
         for path in ROOT.rglob("__init__.py")
-        if not (ast.get_docstring(ast.parse(path.read_text())) or "").strip()
+        if not (ast.get_docstring(parsed(path)) or "").strip()
     ]
     assert not silent
 
@@ -160,7 +173,7 @@ def test_modules_and_folders_are_small_enough_to_know() -> None:
 def test_no_circle_of_imports() -> None:
     """Imports for type checkers alone do not count; `doors` and the registers' strings do not."""
     known = modules()
-    imports = {module: running(path, known) - {module} for module, path in known.items()}
+    imports = {module: running(path) - {module} for module, path in known.items()}
     reached = {module: reachable(module, imports) for module in known}
     circles = {
         frozenset({module} | {other for other in reached[module] if module in reached[other]})
@@ -169,13 +182,13 @@ def test_no_circle_of_imports() -> None:
     assert not [sorted(circle) for circle in circles if len(circle) > 1]
 
 
-def running(path: Path, known: dict[str, Path]) -> set[str]:
+def running(path: Path) -> set[str]:
     """What a module imports when it runs, its functions included."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = [ast.Pass()]
-    return imported_by(tree, known)
+    hidden: set[ast.AST] = set()
+    for node in nodes(path):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            hidden.update(inner for part in node.body for inner in ast.walk(part))
+    return imported_by(node for node in nodes(path) if node not in hidden)
 
 
 def reachable(module: str, imports: dict[str, set[str]]) -> set[str]:
@@ -191,7 +204,7 @@ def reachable(module: str, imports: dict[str, set[str]]) -> set[str]:
 def functions() -> Iterator[tuple[str, str, ast.FunctionDef]]:
     """(module, where, function) of every function and method."""
     for module, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef):
                 yield module, f"{module}: {node.name}, line {node.lineno}", node
 
@@ -232,7 +245,7 @@ def test_tolerances_have_names() -> None:
     for module, path in modules().items():
         if module in ("mechopt.draws",) or module.startswith("mechopt.checker"):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef):
                 bare += [
                     f"{module}, line {one.lineno}: {one.value}"
@@ -249,7 +262,7 @@ def test_a_class_has_a_name_of_its_own() -> None:
     found: dict[str, set[str]] = {}
     for module, path in modules().items():
         if not module.startswith(("mechopt.checker", "mechopt.files.schema")):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in nodes(path):
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     found.setdefault(node.name, set()).add(module)
     again = {name: sorted(where) for name, where in found.items() if len(where) > 1}
