@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -32,6 +33,13 @@ def shared_data() -> Path:
         pytest.skip(f"needs the real data in {folder}")
     assert folder.is_dir(), f"the real data are missing: expected them in {folder}"
     return folder
+
+
+@pytest.fixture
+def worked() -> Any:
+    from tests.problems import worked
+
+    return worked()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -123,6 +123,29 @@ def profiles(population: mo.Population) -> Iterator[tuple[float, list[int]]]:
         )
 
 
+def worked(**more: Any) -> mo.Instance:
+    """The worked example 1 of the model: T = 8, and a provider to whom it is worth 100."""
+    given = {"thresholds": [8], "provider_value": 100, **more}
+    return mo.Instance(cost=[1, 2, 4], value=6, capacity=10, **given)
+
+
+SHOCK = {"worlds": [[[0.8, 0.2]], [[0.1, 0.9]]], "probabilities": [0.5, 0.5]}
+
+
+def shocked(n: int = 3, **changes: Any) -> mo.Population:
+    """Users alike whose costs are high or low together."""
+    group = mo.Group(n, [1, 2], [0.45, 0.55], value=1.0, capacity=2.0)
+    return mo.Population([group], [2.0], **{"provider_value": 3.0, "law": SHOCK, **changes})
+
+
+def without_rights(population: mo.Population, *kept: str, **more: Any) -> mo.Population:
+    """The same where all is recovered and removed and nobody excluded, but for rights `kept`."""
+    plain = {"reversibility": 1, "removable": 1, "exclusion": 0}
+    changes = {name: number for name, number in plain.items() if name not in kept}
+    groups = [group.replace(**changes) for group in population.groups]
+    return population.replace(groups=groups, **more)
+
+
 def small_game(
     rng: Random,
     *,

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 import mechopt as mo
+from tests import problems
 from tests.oracles import brute_force
 from tests.problems import random_instance
 
 
 @pytest.fixture
 def worked() -> mo.Instance:
-    return mo.Instance(
-        cost=[1, 2, 4], value=6, capacity=10, thresholds=[8], provider_value=100, ids=list("abc")
-    )
+    return problems.worked(ids=list("abc"))
 
 
 def test_metrics_by_definition() -> None:

@@ -12,27 +12,15 @@ import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt import checker
 from mechopt.checker.__main__ import main
 from mechopt.exact import basis as exact_basis
 from mechopt.exact import lp as exact_lp
+from tests.certificates.checked import certified
 from tests.oracles import brute_force
 from tests.oracles.known_answers import direct_cases
 from tests.problems import random_instance, random_population
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
-
-
-def certified(problem: Any, answer: Any) -> mo.Certificate:
-    """The certificate, checked once more as the text a third party would read."""
-    certificate = mo.certify(problem, answer)
-    assert checker.verify(json.loads(json.dumps(dict(certificate.document))))
-    return certificate
-
-
-@pytest.fixture
-def worked() -> mo.Instance:
-    return mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[8], provider_value=100)
 
 
 def test_every_lp_of_the_known_answers_as_its_exact_fraction(shared_data: Path) -> None:
@@ -63,7 +51,6 @@ def test_least_subsidy_of_the_known_answers(shared_data: Path) -> None:
 def test_worked_numbers_of_the_formulation(worked: mo.Instance) -> None:
     def exact(instance: mo.Instance, **options: Any) -> Any:
         certificate = certified(instance, mo.solve(instance, "burdens", **options))
-        assert certificate.agrees, certificate.remark
         return certificate.status, certificate.optimum
 
     far = worked.replace(thresholds=[11])
@@ -88,7 +75,6 @@ def test_one_threshold_is_certified_at_the_brute_force_optimum(
             instance, "burdens", objective=objective, transfers=transfers, protocol=protocol
         )
         certificate = certified(instance, plan)
-        assert certificate.agrees, certificate.remark
         best = brute_force.burdens(instance, objective, transfers, protocol)
         assert certificate.status == ("null" if best is None else "optimal")
         assert best is None or certificate.optimum == best[0]
@@ -103,7 +89,6 @@ def test_several_thresholds_agree_with_the_solver(protocol: str) -> None:
         objective = OBJECTIVES[rng.integers(5)]
         plan = mo.solve(instance, "burdens", objective=objective, protocol=protocol)
         certificate = certified(instance, plan)
-        assert certificate.agrees, certificate.remark
         closed += certificate.status != "feasible"
     assert closed >= 36
 
@@ -120,8 +105,7 @@ def test_random_direct_mechanisms_agree_with_the_solver() -> None:
             participation=("ex-post", "interim")[rng.integers(2)],
             transfers=bool(rng.integers(2)),
         )
-        certificate = certified(population, mechanism)
-        assert certificate.agrees, certificate.remark
+        certified(population, mechanism)
 
 
 def test_a_deterministic_mechanism_by_an_exact_tree() -> None:

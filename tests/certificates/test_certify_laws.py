@@ -14,14 +14,9 @@ from mechopt import checker
 from mechopt.checker.laws import Ball, halves, least
 from mechopt.private.worst_law import Ball as FloatBall
 from mechopt.private.worst_law import distance_of
+from tests.certificates.checked import sealed
 from tests.problems import random_population as draw
-
-SHOCK = {"worlds": [[[0.8, 0.2]], [[0.1, 0.9]]], "probabilities": [0.5, 0.5]}
-
-
-def shocked(**more):
-    group = mo.Group(3, [1, 2], [0.45, 0.55], value=1.0, capacity=2.0)
-    return mo.Population([group], [2.0], provider_value=3.0, law=SHOCK, **more)
+from tests.problems import shocked, without_rights
 
 
 @pytest.mark.parametrize("incentive", ["dsic", "bic"])
@@ -44,22 +39,15 @@ def test_correlated_optima_are_proved(incentive, participation):
     assert found[0] == pytest.approx(found[1], abs=1e-9)
 
 
-def robust_population(random):
-    """One threshold, linear costs, a few users; at most three types."""
-    drawn = draw(random, users=3, types=3, segments=False)
-    return drawn.replace(
-        groups=[g.replace(removable=1, reversibility=1, exclusion=0) for g in drawn.groups],
-        thresholds=drawn.thresholds[-1:],
-        shares=None,
-        expected_budget=None,
-    )
-
-
 @pytest.mark.parametrize("part", range(2))
 def test_robust_guarantees_are_proved(part):
     random = np.random.default_rng(60 + part)
     for trial in range(6):
-        population = robust_population(random)
+        # one threshold, linear costs, a few users; at most three types
+        population = draw(random, users=3, types=3, segments=False)
+        population = without_rights(
+            population, thresholds=population.thresholds[-1:], shares=None, expected_budget=None
+        )
         options = {
             "objective": ("provider-surplus", "welfare", "improvement")[trial % 3],
             "transfers": bool(random.integers(2)),
@@ -136,11 +124,6 @@ def document():
     population = mo.Population(groups, [2.0], provider_value=3.0)
     answer = mo.solve(population, "direct", robust="total-variation", radius=0.1)
     return dict(mo.certify(population, answer).document)
-
-
-def sealed(document):
-    document["seal"] = checker.seal_of(document)
-    return document
 
 
 def test_more_than_is_guaranteed_is_refuted(document):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -15,23 +14,11 @@ import pytest
 import mechopt as mo
 from mechopt import checker
 from mechopt.cli import main
+from tests.certificates.checked import certified as proved
+from tests.certificates.checked import forged
 from tests.practice_cases import case_in_sequence, certified, random_case
 
 F = Fraction
-
-
-def proved(instance: mo.Instance, plan: mo.Plan) -> mo.Certificate:
-    certificate = mo.certify(instance, plan)
-    assert certificate.agrees, certificate.remark
-    checker.verify(json.loads(json.dumps(certificate.document)))
-    return certificate
-
-
-def forged(document: Any, change: Any) -> dict[str, Any]:
-    other = copy.deepcopy(dict(document))
-    change(other)
-    other["seal"] = checker.seal_of(other)
-    return other
 
 
 def test_the_optimum_is_that_of_all_plans() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import checker
+from tests.certificates.checked import certified, forged
 
 F = Fraction
 
@@ -37,21 +37,6 @@ def instance_of(rng: Random, *, levels: int, **more: object) -> mo.Instance:
     return mo.Instance(**{**fields, **more})
 
 
-def agreed(instance: mo.Instance, plan: mo.Plan) -> dict:
-    certificate = mo.certify(instance, plan)
-    assert certificate.agrees, certificate.remark
-    document = json.loads(json.dumps(certificate.document))
-    checker.verify(document)
-    return document
-
-
-def forged(document: dict, **answer: object) -> dict:
-    other = copy.deepcopy(document)
-    other["answer"].update(answer)
-    other["seal"] = checker.seal_of(other)
-    return other
-
-
 OBJECTIVES = ("provider-surplus", "expenditure", "social-cost", "improvement", "welfare")
 
 
@@ -66,7 +51,7 @@ def test_parts(protocol: str) -> None:
             instance, "burdens", withdrawal="part", protocol=protocol, objective=objective,
             transfers=transfers, reserve=0.5 * (seed % 4 == 3),
         )  # fmt: skip
-        document = agreed(instance, plan)
+        document = dict(certified(instance, plan).document)
         optimal += document["claim"]["status"] == "optimal"
         paid = (document["answer"] or {}).get("payment", [])
         for i, payment in enumerate(paid):
@@ -90,7 +75,7 @@ def test_reassignment() -> None:
             instance, "burdens", protocol="reassign", objective=objective, transfers=transfers
         )
         try:
-            document = agreed(instance, plan)
+            document = dict(certified(instance, plan).document)
         except mo.NotSupported:
             assert transfers
             assert instance.budget != 0
@@ -99,7 +84,7 @@ def test_reassignment() -> None:
     assert optimal > 10
     worked = mo.Instance([1, 2, 4], 6, 10, [8])
     plan = mo.solve(worked, "burdens", objective="expenditure", protocol="reassign")
-    document = agreed(worked, plan)
+    document = dict(certified(worked, plan).document)
     assert document["claim"]["optimum"] in (8, "8")
     for payment in ([7, 0, 0], [0, 0, 0]):
         with pytest.raises(checker.Refuted, match=r"A[35]"):
@@ -117,7 +102,7 @@ def test_committed_data() -> None:
             continue
         objective, transfers = OBJECTIVES[seed % 5], seed % 3 > 0
         plan = mo.solve(instance, "burdens", objective=objective, transfers=transfers)
-        document = agreed(instance, plan)
+        document = dict(certified(instance, plan).document)
         optimal += document["claim"]["status"] == "optimal"
         less = copy.deepcopy(document)
         for user in less["problem"]["users"]:

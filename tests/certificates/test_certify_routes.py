@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from fractions import Fraction as F
 from math import inf
-from typing import Any
 
 import numpy as np
 import pytest
 
 import mechopt as mo
-from mechopt import checker
 from mechopt.certificates import plan_proofs
 from mechopt.checker import data, withdrawal
+from tests.certificates.checked import certified
 from tests.oracles import oracle_levels, oracle_posted
 from tests.problems import random_instance
 
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
-
-
-def certified(problem: Any, answer: Any) -> mo.Certificate:
-    """The certificate, checked as text; it must not contradict the answer."""
-    certificate = mo.certify(problem, answer)
-    assert checker.verify(json.loads(json.dumps(dict(certificate.document))))
-    assert certificate.agrees, certificate.remark
-    return certificate
 
 
 def value_of(certificate: mo.Certificate) -> F | None:
@@ -82,11 +72,6 @@ def test_the_only_offer_allowed(worked: mo.Instance) -> None:
     plan = mo.solve(poor, "posted-price", price=1.0)
     assert plan.status is mo.Status.INFEASIBLE
     assert certified(poor, plan).status == "infeasible"
-
-
-@pytest.fixture
-def worked() -> mo.Instance:
-    return mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[8], provider_value=100)
 
 
 def test_posted_offers_to_a_population_are_refused() -> None:

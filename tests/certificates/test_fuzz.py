@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 import mechopt as mo
 from mechopt import checker, files
+from tests.mutants import places, put
 
 FEW = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
@@ -63,26 +64,6 @@ ANYTHING = st.recursive(
     ),
     max_leaves=8,
 )
-
-
-def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place of a document, itself excluded."""
-    items = node.items() if isinstance(node, dict) else enumerate(node)
-    found = []
-    for key, value in items:
-        found.append((*path, key))
-        if isinstance(value, (dict, list)):
-            found += places(value, (*path, key))
-    return found
-
-
-def put(document: Any, path: tuple[Any, ...], value: Any) -> Any:
-    mutant = json.loads(json.dumps(document))
-    node = mutant
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = value
-    return mutant
 
 
 def read(text: str | bytes, suffix: str) -> Any:

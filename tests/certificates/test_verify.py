@@ -25,12 +25,9 @@ from mechopt.checker.claims import problem_of
 from mechopt.checker.data import _NUMBER, Levels, User
 from mechopt.checker.withdrawal import all_stay_in_turn
 from mechopt.exact.prices import LevelProblem
+from tests.certificates.checked import sealed
 from tests.oracles import oracle_posted
 from tests.problems import random_instance
-
-
-def sealed(document: dict[str, Any]) -> dict[str, Any]:
-    return {**document, "seal": checker.seal_of(document)}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import cli
+from tests.mutants import mutated
 
 DOCUMENT: dict[str, Any] = {
     "schema_version": 1,
@@ -530,24 +531,14 @@ JUNK: list[Any] = [
 ]
 
 
-def _places(entry: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    keys = entry if isinstance(entry, dict) else range(len(entry) if isinstance(entry, list) else 0)
-    inner = [found for key in keys for found in _places(entry[key], (*place, key))]
-    return [place, *inner] if place else inner
-
-
 def _mutated(document: Any, random: Random) -> Any:
-    document = json.loads(json.dumps(document))
-    for _ in range(random.choice([1, 1, 2, 3])):
-        *path, last = random.choice(_places(document))
-        place = document
-        for key in path:
-            place = place[key]
+    def change(place: Any, key: Any) -> None:
         if random.random() < 0.2:
-            del place[last]
+            del place[key]
         else:
-            place[last] = json.loads(json.dumps(random.choice(JUNK)))
-    return document
+            place[key] = json.loads(json.dumps(random.choice(JUNK)))
+
+    return mutated(document, random, change)
 
 
 def _attempt(path: Path, **options: Any) -> tuple[Any, str]:

@@ -20,6 +20,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import cli
+from tests import mutants
 
 SLOWEST = 2.0  # seconds of one command
 LONGEST = 2600  # bytes on stderr
@@ -86,25 +87,11 @@ def documents(folder: Path) -> dict[str, Any]:
     return found
 
 
-def places(entry: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a document."""
-    inner: list[tuple[Any, ...]] = []
-    if isinstance(entry, dict):
-        inner = [spot for key in entry for spot in places(entry[key], (*path, key))]
-    elif isinstance(entry, list):
-        inner = [spot for at in range(len(entry)) for spot in places(entry[at], (*path, at))]
-    return [*([path] if path else []), *inner]
-
-
 def mutated(document: Any, random: Random) -> bytes:
     """A document with one to three places changed, half of the time to sensible numbers."""
-    document = json.loads(json.dumps(document))
     mild = random.random() < 0.5
-    for _ in range(random.choice([1, 1, 2, 3])):
-        *path, last = random.choice(places(document))
-        spot = document
-        for key in path:
-            spot = spot[key]
+
+    def change(spot: Any, last: Any) -> None:
         roll = random.random()
         if mild:
             if isinstance(spot[last], (int, float)) and not isinstance(spot[last], bool):
@@ -115,6 +102,8 @@ def mutated(document: Any, random: Random) -> bytes:
             spot[last] = spot[last] * random.choice([2, 50])
         else:
             spot[last] = json.loads(json.dumps(random.choice(random.choice([NUMBERS, OTHERS]))))
+
+    document = mutants.mutated(document, random, change)
     return json.dumps(document, ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
 
 

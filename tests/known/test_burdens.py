@@ -18,11 +18,6 @@ from tests.problems import random_instance
 OBJECTIVES = ("provider-surplus", "welfare", "expenditure", "social-cost", "improvement")
 
 
-@pytest.fixture
-def worked() -> mo.Instance:
-    return mo.Instance(cost=[1, 2, 4], value=6, capacity=10, thresholds=[8], provider_value=100)
-
-
 def test_worked_example_without_payments(worked: mo.Instance) -> None:
     plan = mo.solve(worked, "burdens", objective="social-cost", transfers=False)
     assert plan.status is mo.Status.OPTIMAL

@@ -13,15 +13,12 @@ from mechopt.private.large.interim_bound import Asked, InterimBound
 from mechopt.private.large.pools import marginal_pools, purchase
 from mechopt.problem.direct_terms import DirectTerms
 from tests.problems import random_population as draw
+from tests.problems import without_rights
 
 
 def drawn(random: np.random.Generator, trial: int) -> mo.Population:
     population = draw(random, users=5, types=3, values=trial % 4 != 0, segments=False)
-    return population.replace(
-        groups=[g.replace(exclusion=0, removable=1, reversibility=1) for g in population.groups],
-        thresholds=population.thresholds[-1:],
-        shares=None,
-    )
+    return without_rights(population, thresholds=population.thresholds[-1:], shares=None)
 
 
 def one_group(n: int, types: int, need: float, worth: float) -> mo.Population:

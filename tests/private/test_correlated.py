@@ -10,14 +10,7 @@ import pytest
 import mechopt as mo
 from mechopt.formulations.direct import build
 from mechopt.solver import highs
-
-SHOCK = {"worlds": [[[0.8, 0.2]], [[0.1, 0.9]]], "probabilities": [0.5, 0.5]}
-
-
-def shocked(n=3, **changes):
-    group = mo.Group(n, [1, 2], [0.45, 0.55], value=1.0, capacity=2.0)
-    given = {"provider_value": 3.0, "law": SHOCK, **changes}
-    return mo.Population([group], [2.0], **given)
+from tests.problems import SHOCK, shocked
 
 
 def as_table(population):

@@ -11,27 +11,16 @@ import mechopt as mo
 from mechopt.private.worst_law import Ball, distance_of, probability
 from mechopt.problem.direct_terms import payment_bounds
 from tests.oracles import oracle_robust
-from tests.problems import random_population
+from tests.problems import random_population, without_rights
 
 DISTANCES = ("total-variation", "wasserstein")
 OBJECTIVES = ("provider-surplus", "welfare", "improvement", "social-cost", "expenditure")
 
 
-def spread(random, population):
-    """A population like this one without the rights that other tests are about."""
-    return population.replace(
-        groups=[group.replace(removable=1, reversibility=1) for group in population.groups]
-    )
-
-
 def individuals(random):
     """Two or three users, each with a law of her own: the worst laws are vertices of the balls."""
-    while True:
-        population = spread(
-            random, random_population(random, users=3, types=3, segments=False)
-        ).individual()
-        if population.n >= 1:
-            return population
+    population = random_population(random, users=3, types=3, segments=False)
+    return without_rights(population, "exclusion").individual()
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -11,31 +10,12 @@ import pytest
 import mechopt as mo
 from mechopt import cli
 from mechopt.studies.plan_page import plan_page
-
-VOID = ("meta", "link", "br", "line", "rect", "path", "circle", "polyline")
-
-
-class _Balance(HTMLParser):
-    """Every element that is opened is closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
+from tests.pages import Page
 
 
 def page_of(plan: mo.Plan) -> str:
     text = plan_page(plan)
-    balance = _Balance()
-    balance.feed(text)
-    assert not balance.open
+    assert not Page(text).open
     assert not re.search(r"<script|src=|url[(]|https?://", text)
     return text
 

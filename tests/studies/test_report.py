@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from math import inf
 
 import pytest
@@ -17,36 +16,7 @@ from mechopt.studies.claims import CLAIMS
 from mechopt.studies.figures import write_figures
 from mechopt.studies.report_html import curves_of, report_html, short_names, styles_of, write_report
 from mechopt.studies.results import Table
-
-VOID = {"meta", "link", "br", "hr", "img", "input"}
-
-
-class Page(HTMLParser):
-    """Open tags, ids, links and the text of table cells."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.tags: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes) -> None:
-        given = dict(attributes)
-        self.tags.append(tag)
-        if "id" in given:
-            self.ids.append(given["id"])
-        if tag == "a":
-            self.links.append(given["href"])
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag) -> None:
-        assert self.open.pop() == tag
+from tests.pages import Page
 
 
 @pytest.fixture(scope="module")
