@@ -88,7 +88,7 @@ def headline(answer: Any) -> str:
     return said
 
 
-_HEADER = (
+HEADER = (
     "mechanism",
     "status",
     "objective_name",
@@ -104,7 +104,7 @@ _HEADER = (
 
 def header(answer: Any, kind: str) -> dict[str, Any]:
     """The first entries of every answer's JSON document; infinities are None."""
-    said = {name: getattr(answer, name) for name in _HEADER}
+    said = {name: getattr(answer, name) for name in HEADER}
     for name in ("objective", "bound", "gap"):
         if said[name] is not None and not isfinite(said[name]):
             said[name] = None
@@ -126,7 +126,7 @@ def read_header(
     if data.get("schema_version", 1) != 1:
         raise InvalidFile(f"schema_version: this version reads 1, got {data['schema_version']}")
     skipped = {"status", "gap", *unknown}
-    found = {name: data[name] for name in _HEADER if name in data and name not in skipped}
+    found = {name: data[name] for name in HEADER if name in data and name not in skipped}
     finite({name: found.get(name) for name in ("objective", "bound", "seconds")})
     try:
         return {**found, "status": Status(data["status"])}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mechopt import tolerances
+from mechopt.answer.common import HEADER
 from mechopt.answer.plan import Plan
 from mechopt.atomic import STANDARD
 from mechopt.errors import InvalidPlan
@@ -75,7 +76,9 @@ def _check_hash(path: Path, stated: str, instance: Instance) -> None:
 
 
 def _fields(path: Path, found: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {name: found[name] for name in HEAD if name in found and name not in DERIVED}
+    fields = {
+        name: found[name] for name in (*HEADER, *HEAD) if name in found and name not in DERIVED
+    }
     fields["status"] = Status(fields["status"])
     if "failure_bonus" in fields:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mechopt import arrays, tolerances
+from mechopt.answer.common import header
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.atomic import STANDARD
@@ -27,30 +28,10 @@ COLUMNS = tables.ColumnLayout(
 )
 # Up to this many users a JSON plan carries its instance; larger ones name its file.
 INLINE = 1000
+# beside what every answer says of itself
 HEAD = (
-    "status",
-    "mechanism",
-    "protocol",
-    "order",
-    "objective_name",
-    "objective",
-    "bound",
-    "gap",
-    "level",
-    "share",
-    "total",
-    "reserve",
-    "right",
-    "failure_bonus",
-    "unconditional",
-    "reason",
-    "shortfall",
-    "metrics",
-    "details",
-    "options",
-    "solver",
-    "seconds",
-    "seed",
+    *("protocol", "order", "level", "share", "total", "reserve", "right", "failure_bonus"),
+    *("unconditional", "shortfall", "metrics", "details", "options"),
 )
 DERIVED = ("gap", "level", "share", "total", "metrics")
 
@@ -206,8 +187,7 @@ def head(plan: Plan) -> dict[str, Any]:
         known["failure_bonus"] = numbers.spelled(plan.exact("failure_bonus").item())
     order = plan.order
     return {
-        "schema_version": documents.SCHEMA_VERSION,
-        "kind": "plan",
+        **header(plan, "plan"),
         **known,
         "order": order if isinstance(order, str) else np.asarray(order).tolist(),
         "instance_hash": plan.instance.hash,

@@ -121,23 +121,34 @@ class PlanUsers(_Part):
     )
 
 
-class PlanFile(_Part):
-    """Burdens and payments for an instance, and how they came about."""
+class _Answer(_Part):
+    """What every answer says of itself."""
 
     schema_version: Literal[1]
-    kind: Literal["plan"]
+    mechanism: str
     status: Literal["optimal", "feasible", "null", "infeasible", "unknown"]
-    mechanism: str = "given"
-    protocol: Literal["simultaneous", "sequential", "coalition", "none", "reassign"] = (
-        "simultaneous"
-    )
-    order: str | list[int] = "small-first"
     objective_name: (
         Literal["provider-surplus", "welfare", "expenditure", "social-cost", "improvement"] | None
     ) = None
     objective: float | int | None = None
     bound: float | int | None = None
     gap: float | int | None = None
+    reason: str = ""
+    solver: str = ""
+    seconds: float | int = 0
+    seed: int = 0
+    metrics: dict[str, Any] = {}
+
+
+class PlanFile(_Answer):
+    """Burdens and payments for an instance, and how they came about."""
+
+    kind: Literal["plan"]
+    mechanism: str = "given"
+    protocol: Literal["simultaneous", "sequential", "coalition", "none", "reassign"] = (
+        "simultaneous"
+    )
+    order: str | list[int] = "small-first"
     level: int | None = None
     share: float | int | None = None
     total: float | int | None = None
@@ -145,14 +156,9 @@ class PlanFile(_Part):
     right: Literal["whole", "part"] = "whole"
     failure_bonus: Number = 0.0
     unconditional: bool = False
-    reason: str = ""
     shortfall: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
     details: dict[str, Any] = {}
     options: dict[str, Any] = {}
-    solver: str = ""
-    seconds: float | int = 0
-    seed: int = 0
     withdrawal: dict[str, Any] = {}
     benchmark: dict[str, Any] | None = None
     instance_hash: str = Field(pattern="^[0-9a-f]{64}$")
@@ -219,25 +225,12 @@ class States(_Part):
     )
 
 
-class AnswerFile(_Part):
-    """What every answer to a population says of itself."""
+class AnswerFile(_Answer):
+    """An answer to a population."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
-    schema_version: Literal[1]
     mechanism: str = "direct"
-    status: Literal["optimal", "feasible", "null", "infeasible", "unknown"]
-    objective_name: (
-        Literal["provider-surplus", "welfare", "expenditure", "social-cost", "improvement"] | None
-    ) = None
-    objective: float | int | None = None
-    bound: float | int | None = None
-    gap: float | int | None = None
-    reason: str = ""
-    solver: str = ""
-    seconds: float | int = 0
-    seed: int = 0
-    metrics: dict[str, Any] = {}
     population: PopulationFile
 
 
