@@ -22,10 +22,9 @@ from mechopt.memory import paused_gc as paused_gc
 from mechopt.solver import runs
 from mechopt.solver.linear_program import LinearProgram as LinearProgram
 from mechopt.solver.linear_program import balanced
-from mechopt.solver.linear_rows import LinearRows, read_rows
+from mechopt.solver.linear_rows import Compiled as Compiled
+from mechopt.solver.linear_rows import from_pyomo as from_pyomo
 from mechopt.status import Status
-
-IntVector = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,117 +307,6 @@ def _supported(verdicts: list[Solution], program: LinearProgram) -> Solution:
         best,
         status=Status.OPTIMAL if proved else Status.FEASIBLE,
         bound=sign * bound,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Compiled:
-    """A Pyomo model as a linear program, with the Pyomo objects of its columns and rows."""
-
-    program: LinearProgram
-    variables: list[Any]
-    constraints: list[Any]
-
-    def load(self, solution: Solution) -> None:
-        """Write a solution's values into the Pyomo variables (integers rounded)."""
-        if solution.x is None:
-            raise SolverError(f"there are no values to load: {solution.termination}")
-        values = solution.x
-        if self.program.integer is not None:
-            values = np.where(self.program.integer, np.round(values), values)
-        for variable, value in zip(self.variables, values.tolist()):
-            variable.set_value(value, skip_validation=True)
-
-    def column_names(self) -> list[str]:
-        return [variable.name for variable in self.variables]
-
-    def row_names(self) -> list[str]:
-        return [constraint.name for constraint in self.constraints]
-
-
-def from_pyomo(model: Any) -> Compiled:
-    """Compile a linear Pyomo model. One row per constraint.
-
-    The simple kind is read directly (`read_rows`); the rest goes through Pyomo's standard form.
-    """
-    with paused_gc():
-        rows = read_rows(model)
-        return _from_standard_form(model) if rows is None else _from_rows(rows)
-
-
-def _from_rows(rows: LinearRows) -> Compiled:
-    # Not through SciPy: once Pyomo is there, importing it brings in all of scipy.stats, a second.
-    start, index = np.array(rows.start, dtype=np.int32), np.array(rows.index, dtype=np.int32)
-    order = np.lexsort((index, np.repeat(np.arange(start.size - 1), np.diff(start))))
-    program = _program(
-        (start, index[order], np.array(rows.value, dtype=np.float64)[order]),
-        np.array(rows.lower, dtype=np.float64),
-        np.array(rows.upper, dtype=np.float64),
-        rows.variables,
-        cost=np.array(rows.cost, dtype=np.float64),
-        offset=float(rows.offset),
-        maximize=rows.maximize,
-    )
-    return Compiled(program, rows.variables, rows.constraints)
-
-
-def _from_standard_form(model: Any) -> Compiled:
-    from pyomo.core import maximize
-    from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
-
-    form = LinearStandardFormCompiler().write(model, mixed_form=True, set_sense=None)
-    matrix = form.A.tocsr()
-    rhs = np.asarray(form.rhs, dtype=np.float64)
-    kinds = np.array([row.bound_type for row in form.rows], dtype=np.int64)
-    lower = np.where(kinds <= 0, rhs, -inf)
-    upper = np.where(kinds >= 0, rhs, inf)
-    # A two-sided constraint comes as two adjacent rows with the same coefficients: merge them.
-    constraints = [row.constraint for row in form.rows]
-    keep = np.ones(len(constraints), dtype=bool)
-    for position in range(1, len(constraints)):
-        if constraints[position] is constraints[position - 1]:
-            lower[position - 1] = max(lower[position - 1], lower[position])
-            upper[position - 1] = min(upper[position - 1], upper[position])
-            keep[position] = False
-    if not keep.all():
-        matrix = matrix[keep]
-        lower, upper = lower[keep], upper[keep]
-        constraints = [row for row, kept in zip(constraints, keep) if kept]
-    variables = list(form.columns)
-    costs = form.c.toarray() if form.objectives else np.zeros((1, len(variables)))
-    matrix.sort_indices()
-    program = _program(
-        (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data),
-        lower,
-        upper,
-        variables,
-        cost=np.asarray(costs, dtype=np.float64).reshape(-1),
-        offset=float(form.c_offset[0]) if form.objectives else 0.0,
-        maximize=bool(form.objectives) and form.objectives[0].sense == maximize,
-    )
-    return Compiled(program, variables, constraints)
-
-
-def _program(
-    matrix: tuple[IntVector, IntVector, FloatArray],
-    row_lower: FloatArray,
-    row_upper: FloatArray,
-    variables: list[Any],
-    **rest: Any,
-) -> LinearProgram:
-    start, index, value = matrix
-    bounds = [variable.bounds for variable in variables]
-    integer = np.array([not variable.is_continuous() for variable in variables], dtype=bool)
-    return LinearProgram(
-        start=start,
-        index=index,
-        value=value,
-        row_lower=row_lower,
-        row_upper=row_upper,
-        lower=np.array([-inf if low is None else low for low, _ in bounds], dtype=np.float64),
-        upper=np.array([inf if up is None else up for _, up in bounds], dtype=np.float64),
-        integer=integer if integer.any() else None,
-        **rest,
     )
 
 

@@ -1,4 +1,4 @@
-"""Rows read directly are those of Pyomo's standard form; what is not simple is left to it."""
+"""What is read of a Pyomo model is what Pyomo's standard form says."""
 
 from __future__ import annotations
 
@@ -7,34 +7,54 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 import pytest
+from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
 import mechopt as mo
 from mechopt.solver import highs
-from mechopt.solver.linear_rows import read_rows
 from mechopt.studies import catalogue
 
 
 def assert_same(model: Any) -> None:
-    assert read_rows(model) is not None
-    mine, pyomos = highs.from_pyomo(model), highs._from_standard_form(model)
-    assert mine.column_names() == pyomos.column_names()
-    assert mine.row_names() == pyomos.row_names()
-    one, other = mine.program, pyomos.program
-    assert (one.offset, one.maximize) == (other.offset, other.maximize)
-    for field in ("start", "index", "lower", "upper"):
-        assert (getattr(one, field) == getattr(other, field)).all(), field
-    for field in ("cost", "value", "row_lower", "row_upper"):
-        assert getattr(one, field) == pytest.approx(getattr(other, field), rel=1e-15), field
-    assert np.array_equal(one.integer, other.integer) or one.integer is other.integer is None
+    mine = highs.from_pyomo(model)
+    form = LinearStandardFormCompiler().write(model, mixed_form=True, set_sense=None)
+    # There a two-sided constraint is two adjacent rows with the same coefficients.
+    rows = [row.constraint for row in form.rows]
+    fresh = [place for place, row in enumerate(rows) if place == 0 or row is not rows[place - 1]]
+    lower, upper = np.full(len(rows), -np.inf), np.full(len(rows), np.inf)
+    for place, row in enumerate(form.rows):
+        first = max(one for one in fresh if one <= place)
+        if row.bound_type <= 0:
+            lower[first] = form.rhs[place]
+        if row.bound_type >= 0:
+            upper[first] = form.rhs[place]
+    matrix = form.A.tocsr()[fresh]
+    matrix.sort_indices()
+    program = mine.program
+    assert mine.column_names() == [one.name for one in form.columns]
+    assert mine.row_names() == [rows[place].name for place in fresh]
+    assert (program.start == matrix.indptr).all()
+    assert (program.index == matrix.indices).all()
+    assert program.value == pytest.approx(matrix.data, rel=1e-15)
+    assert program.row_lower == pytest.approx(lower[fresh], rel=1e-15)
+    assert program.row_upper == pytest.approx(upper[fresh], rel=1e-15)
+    for one, low, high in zip(form.columns, program.lower, program.upper):
+        assert (low, high) == (
+            -np.inf if one.lb is None else one.lb,
+            np.inf if one.ub is None else one.ub,
+        )
+    whole = [not one.is_continuous() for one in form.columns]
+    assert whole == (program.integer.tolist() if program.is_mip else [False] * len(whole))
+    if form.objectives:
+        assert program.cost == pytest.approx(form.c.toarray().reshape(-1), rel=1e-15)
+        assert program.offset == form.c_offset[0]
+        assert program.maximize == (form.objectives[0].sense == pyo.maximize)
+    else:
+        assert (not program.cost.any(), program.offset, program.maximize) == (True, 0.0, False)
 
 
 @pytest.mark.parametrize("name", catalogue.names())
 def test_every_formulation(name: str) -> None:
-    model = catalogue.entry(name).model()
-    if any(one.fixed for one in model.component_data_objects(pyo.Var)):
-        assert read_rows(model) is None
-    else:
-        assert_same(model)
+    assert_same(catalogue.entry(name).model())
 
 
 def test_random_models() -> None:
@@ -69,19 +89,30 @@ def test_duplicates_constants_and_named_expressions() -> None:
     assert_same(model)
 
 
-def test_left_to_pyomo() -> None:
+def test_fixed_variables_and_parameters_are_numbers() -> None:
     fixed = simple()
     fixed.x[2].fix(1.0)
-    assert read_rows(fixed) is None
+    fixed.limit = pyo.Param(initialize=2.0, mutable=True)
+    fixed.within = pyo.Constraint(expr=fixed.x[0] + fixed.x[2] <= fixed.limit)
+    fixed.goal.set_value(fixed.limit * fixed.x[0])
+    assert_same(fixed)
+    fixed.free = pyo.Constraint(expr=fixed.x[2] <= 4)  # no variable is left in it
+    assert "free" not in highs.from_pyomo(fixed).row_names()
     assert highs.solve_model(fixed).status is mo.Status.OPTIMAL
-    parameter = simple()
-    parameter.p = pyo.Param(initialize=2.0, mutable=True)
-    parameter.goal.set_value(parameter.p * parameter.x[0])
-    assert read_rows(parameter) is None
+    fixed.broken = pyo.Constraint(expr=fixed.x[2] >= 4)
+    assert highs.solve_model(fixed).status is mo.Status.INFEASIBLE
+
+
+def test_what_highs_is_not_given() -> None:
     curved = simple()
     curved.goal.set_value(curved.x[0] * curved.x[1])
-    assert read_rows(curved) is None
+    with pytest.raises(mo.SolverError, match="goal: is not linear"):
+        highs.from_pyomo(curved)
     special = simple()
-    special.goal.set_value(special.x[0])
     special.sos = pyo.SOSConstraint(var=special.x, sos=1)
-    assert read_rows(special) is None
+    with pytest.raises(mo.SolverError, match="SOSConstraint"):
+        highs.from_pyomo(special)
+    two = simple()
+    two.other = pyo.Objective(expr=two.z)
+    with pytest.raises(mo.SolverError, match="second objective"):
+        highs.from_pyomo(two)
