@@ -12,12 +12,14 @@ import numpy as np
 
 from mechopt import arrays, doors, tolerances
 from mechopt.answer.common import Answer, header, read_header
+from mechopt.answer.lottery import Draw, read_draws
 from mechopt.answer.plan import Plan
 from mechopt.answer.reports import types_of
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidFile, InvalidPlan
 from mechopt.problem.arguments import LARGEST, SMALLEST
 from mechopt.problem.direct_terms import DirectTerms
+from mechopt.problem.instance import Instance
 from mechopt.problem.population import Population
 from mechopt.status import Status
 
@@ -48,6 +50,8 @@ class DirectMechanism(Answer):
     :payment: t, money, same shape
     :access: a, of a user of type j to level k, same shape, in [(1 − η) p, p]; None if nobody can be
         excluded: a = p
+    :plans: the plans drawn, where users who said the same may be asked for different things; the
+        three arrays are then their means. None: everybody of a type is treated alike
     :objective, bound: as in `Plan`; both are of the cleaned mechanism held here
     """
 
@@ -58,6 +62,7 @@ class DirectMechanism(Answer):
     burden: FloatArray | None = field(default=None, repr=False)
     payment: FloatArray | None = field(default=None, repr=False)
     access: FloatArray | None = field(default=None, repr=False)
+    plans: tuple[Draw, ...] | None = field(default=None, repr=False)
     objective: float | None = None
     bound: float | None = None
     mechanism: str = "direct"
@@ -194,7 +199,8 @@ class DirectMechanism(Answer):
 
         A randomized mechanism draws whether (and at which level) it runs from `seed`; if not run
         the plan is the null outcome. Raises InvalidPlan on a report that is no possible cost of
-        the user's group.
+        the user's group. Where plans are drawn (`plans`), users of a type get its places at random
+        and `details["order"]` is the order in which they move: by burden, equals by place.
         """
         run, burden, payment = self._answer()
         population, space = self.population, self.population.states
@@ -204,8 +210,10 @@ class DirectMechanism(Answer):
         instance = population.instance(population.type_costs[types])
         draw = np.random.default_rng(seed).random()
         chances = np.cumsum(run[state])
-        level = int(np.searchsorted(chances, draw, side="right"))
         details = {"run_probability": float(chances[-1]), "draw": draw, "state": counts.tolist()}
+        if self.plans is not None and draw < chances[-1]:
+            return self._drawn(instance, state, types, details, seed)
+        level = int(np.searchsorted(chances, draw, side="right"))
         same: dict[str, Any] = {"mechanism": self.mechanism, "seed": seed, "details": details}
         if level >= population.levels:
             return Plan.null(
@@ -226,6 +234,34 @@ class DirectMechanism(Answer):
             payment=payment[state, level, types] / chance,
             status=Status.FEASIBLE,
             **same,
+        )
+
+    def _drawn(
+        self,
+        instance: Instance,
+        state: int,
+        types: IntArray,
+        details: dict[str, Any],
+        seed: int,
+    ) -> Plan:
+        """The plan drawn, its places given to the users of each type at random."""
+        random = np.random.default_rng([seed, 1])
+        plans = [one for one in self.plans or () if one.state == state]
+        number = np.searchsorted(np.cumsum([one.chance for one in plans]), details["draw"], "right")
+        plan = plans[min(int(number), len(plans) - 1)]
+        place = np.empty(types.size, dtype=np.int64)
+        for kind in np.unique(types):
+            place[types == kind] = random.permutation(np.flatnonzero(plan.kind == kind))
+        given = np.minimum(plan.burden[place], instance.capacity)
+        details["order"] = np.lexsort((place, given)).tolist()
+        return Plan.from_arrays(
+            instance,
+            burden=given,
+            payment=plan.payment[place],
+            status=Status.FEASIBLE,
+            mechanism=self.mechanism,
+            seed=seed,
+            details=details,
         )
 
     # -- words and files ------------------------------------------------------------------------
@@ -273,6 +309,7 @@ class DirectMechanism(Answer):
                 "burden": burden.tolist(),
                 "payment": payment.tolist(),
                 **({} if self.access is None else {"access": self.access.tolist()}),
+                **({} if self.plans is None else {"plans": [one.to_dict() for one in self.plans]}),
             },
         }
 
@@ -311,6 +348,11 @@ class DirectMechanism(Answer):
                 f"states.run[{row}][{level}]: a probability must be 0 or at least {SMALLEST:g}, "
                 f"got {table['run'][row, level]:g}"
             )
+        if "plans" in data["states"]:
+            if terms.protocol != "sequential" or any(g.widths.size > 1 for g in population.groups):
+                raise InvalidFile("states.plans: only in sequence, and with linear costs")
+            counted = population.states.counts
+            table["plans"] = read_draws(data["states"]["plans"], counted, population.levels)
         return cls(population=population, terms=terms, **table, **fields)
 
     def table(self) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from mechopt import tolerances
+from mechopt.answer.lottery import Draw, totals
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.audits.verdict import Audit, Violation
 from mechopt.errors import InvalidPlan
 from mechopt.problem.population import Population
 from mechopt.problem.states import StateSpace
 from mechopt.problem.units import natural_population
-from mechopt.withdrawal.mechanisms import small_first
+from mechopt.withdrawal.mechanisms import misreporting, small_first
 
 if TYPE_CHECKING:
     from mechopt.answer.mechanism import DirectMechanism
@@ -118,6 +119,7 @@ class _Numbers:
         self.g = self._shape()
         self.eta = np.array([of[g].exclusion for g in self.group])
         self.access = mechanism.access
+        self.lottery = None if mechanism.plans is None else mechanism
         gain = self.value * (self.b * self.p)[:, :, None]
         if self.access is not None:
             gain = self.value * self.b[:, None] * self.access
@@ -225,6 +227,8 @@ def families(mechanism: DirectMechanism) -> Iterator[Family]:
     numbers = _Numbers(mechanism)
     yield from _outcome_rows(numbers)
     yield from _budget_rows(numbers)
+    if mechanism.plans is not None:
+        yield from _plan_rows(numbers, mechanism.plans)
     if not numbers.terms.randomized:
         fraction = np.minimum(numbers.p, 1 - numbers.p).ravel()
         where = np.repeat(np.arange(numbers.p.shape[0]), numbers.p.shape[1])
@@ -295,6 +299,33 @@ def _budget_rows(numbers: _Numbers) -> Iterator[Family]:
         yield Family("target", np.array([short]), np.ones(1), np.array([-1]), "target missed")
 
 
+def _plan_rows(numbers: _Numbers, plans: tuple[Draw, ...]) -> Iterator[Family]:
+    """The rows of every plan that is drawn, and that the tables are their means."""
+    population, chance = numbers.population, np.array([draw.chance for draw in plans])
+    where = np.array([draw.state for draw in plans], dtype=np.int64)
+    top = population.thresholds[[draw.level for draw in plans]]
+    total = np.array([draw.burden.sum() for draw in plans])
+    yield Family("D1", chance * np.abs(total - top), top, where, "Σ x of a plan is not T")
+    over, loss, spent = np.zeros(chance.size), np.zeros(chance.size), np.zeros(chance.size)
+    for row, draw in enumerate(plans):
+        kind = draw.kind
+        over[row] = (draw.burden - numbers.cap[kind]).max()
+        cost = numbers.theta[kind] * draw.burden
+        enjoyed = numbers.value[kind] * numbers.b[draw.level]
+        loss[row] = (cost - enjoyed - draw.payment).max()
+        spent[row] = draw.payment.sum() - population.budget
+    yield Family("D2", chance * over, top, where, "x > cap in a plan")
+    unit = np.full(chance.size, max(numbers.unit, float(numbers.value.max())))
+    if numbers.terms.participation == "ex-post":
+        yield Family("D4", chance * loss, unit, where, "a user loses by a plan")
+    if np.isfinite(population.budget):
+        yield Family("D2", chance * spent, unit, where, "a plan's payments exceed the budget")
+    tables = zip((numbers.p, numbers.x, numbers.t), totals(plans, numbers.x.shape))
+    off = [np.abs(table - mean).max(initial=0.0) for table, mean in tables]
+    scale = np.array([1.0, float(population.thresholds[-1]), float(unit[0]) if unit.size else 1.0])
+    yield Family("D2", np.array(off), scale, np.full(3, -1), "a table is not the plans' mean")
+
+
 def _money(numbers: _Numbers) -> FloatArray:
     """The money that occurs in a user's rows, a natural unit at least: value, payment, cost."""
     money = np.maximum(numbers.value, numbers.t)
@@ -350,7 +381,10 @@ def _incentive_rows(numbers: _Numbers) -> Iterator[Family]:
             asked: BoolArray = numbers.x[moved, :, told] > 0
             stay = np.where(asked, np.maximum(stay, leave), stay)
             tag = "D6"
-        gain = stay.sum(axis=1) - numbers.u[states, :, true].sum(axis=1)
+        told_so = stay.sum(axis=1)
+        if numbers.lottery is not None:
+            told_so = misreporting(numbers.lottery, true, told)[moved]
+        gain = told_so - numbers.u[states, :, true].sum(axis=1)
         money = np.maximum(scale[states, true], scale[moved, told])
         names = numbers.population.type_name(true), numbers.population.type_name(told)
         words = f"{names[0]} gains by reporting {names[1]}"

@@ -20,7 +20,7 @@ from mechopt.answer.plan import Plan
 from mechopt.certificates import mechanism_proofs, plan_proofs
 from mechopt.certificates.draft import Draft
 from mechopt.errors import InvalidOption, NotSupported, SolverError
-from mechopt.private.direct.sequential import coincide
+from mechopt.private.direct.sequential import one_protocol
 from mechopt.problem.aims import MARGIN, as_noticed
 from mechopt.problem.exact_data import decimal, reading, spelled
 from mechopt.problem.instance import Instance
@@ -90,8 +90,7 @@ def certify(problem: Instance | Population, answer: Plan | DirectMechanism) -> C
     elif isinstance(problem, Population) and isinstance(answer, DirectMechanism):
         if answer.population != problem and answer.population != problem.individual():
             raise InvalidOption("certify: the mechanism is one of another population")
-        one_protocol = problem.levels == 1 or coincide(problem)  # F2, F11
-        if answer.terms.protocol == "sequential" and not one_protocol:
+        if answer.terms.protocol == "sequential" and not one_protocol(problem):
             raise NotSupported(
                 "certify: in sequence with several thresholds there is a proof only where returns "
                 "diminish (F11); the mechanism's own bound holds"

@@ -213,6 +213,17 @@ class PopulationFile(_Part):
     )
 
 
+class Drawn(_Part):
+    """One plan of a lottery: what each place is asked and paid if it is drawn."""
+
+    state: int = Field(description="row of counts, from 0")
+    level: int = Field(description="from 0")
+    chance: float | int = Field(description="probability in that state")
+    type: list[int] = Field(description="type column of each place, from 0, in the order of moves")
+    burden: list[float | int] = Field(description="data of each place")
+    payment: list[float | int] = Field(description="money of each place")
+
+
 class States(_Part):
     """A direct mechanism by state: reports of each type, and what happens (over the lottery)."""
 
@@ -222,6 +233,10 @@ class States(_Part):
     payment: list[list[list[float | int]]] = Field(description="money, by state, level and type")
     access: list[list[list[float | int]]] | None = Field(
         default=None, description="times the run probability; only where users can be excluded"
+    )
+    plans: list[Drawn] | None = Field(
+        default=None,
+        description="the plans drawn, where users of a type may be asked for different things",
     )
 
 

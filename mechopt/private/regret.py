@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mechopt.arrays import FloatArray, IntArray
+from mechopt.withdrawal.mechanisms import misreporting
 
 if TYPE_CHECKING:
     from mechopt.answer.mechanism import DirectMechanism
@@ -45,6 +46,9 @@ def gains(
     population = mechanism.population
     _, burden, _ = mechanism._answer()
     honest, lying = states
+    if mechanism.plans is not None:
+        told_so = misreporting(mechanism, true, told)[lying]
+        return told_so - mechanism.utility[honest, :, true].sum(axis=1)
     theta, effort = population.type_costs, mechanism.effort[lying, :, told]
     own_cost = theta[true] * effort
     stay = mechanism.utility[lying, :, told] + (theta[told] - theta[true]) * effort

@@ -12,6 +12,7 @@ total; `("order", i, j)`, x_j − x_i for i < j. By the game itself:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -132,6 +133,17 @@ class Reasons:
             if still < fewest:
                 found, fewest = why, still
         return found
+
+    def kept(self, point: Point, bounds: Bounds) -> Iterator[tuple[int, int, list[Fact]]]:
+        """(user, level, what forces that at least this level is left when he goes on his turn)."""
+        order = self._set(point, bounds)
+        self._play(order)
+        for place, user in enumerate(order):
+            gone, rest = 1 << user, tuple(order[place + 1 :])
+            level = self._outcome(gone, rest)
+            if level and self.x[user] > 0:
+                why = [*self._lower(gone, rest, level), *self._order_facts(order, place)]
+                yield user, level, list(dict.fromkeys(why))
 
     def order(self, point: Point, bounds: Bounds) -> IntArray:
         """The order (n,) in which users decide at this point."""

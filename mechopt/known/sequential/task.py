@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
-from mechopt.formulations.burdens_sequential_steps import Step, steps
 from mechopt.known import allocation
 from mechopt.problem.instance import Instance
 from mechopt.withdrawal.stage import Stage
+
+if TYPE_CHECKING:
+    from mechopt.formulations.burdens_sequential_steps import Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,8 @@ class SequentialTask:
 
     def steps(self, threats: str) -> list[Step]:
         """The levels that a withdrawal can collapse."""
+        from mechopt.formulations.burdens_sequential_steps import steps  # brings in Pyomo
+
         return steps(self.below, reserve=self.reserve, threats=threats)
 
 

@@ -272,12 +272,13 @@ def implied_bounds(layout: Layout, program: LinearProgram) -> tuple[FloatArray, 
 
 @dataclass(frozen=True, eq=False)
 class DirectProgram:
-    """The linear program, its layout, and how many rows each family has."""
+    """The linear program, its layout, how many rows each family has, and where they are."""
 
     program: LinearProgram
     layout: Layout
     families: dict[str, int]
     floor_row: int | None
+    names: list[tuple[str, int, int]]
 
 
 def build(
@@ -334,4 +335,4 @@ def build(
         integer=integer if integer.any() else None,
         maximize=terms.maximise,
     )
-    return DirectProgram(program, layout, rows.families, floor_row)
+    return DirectProgram(program, layout, rows.families, floor_row, rows.names)

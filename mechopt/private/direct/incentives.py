@@ -112,8 +112,9 @@ def _add_double_deviation(layout: Layout, rows: Rows, g: int, true: int, told: i
     sunk = (1 - layout.rho[honest[0]]) * layout.theta[honest[0]]
     size = honest.size
     at = np.arange(size)
-    first = layout.columns
+    first, column = layout.columns, layout.population.first_type[g]
     layout.columns += layout.K * size
+    layout.deviations.append((first, lying, int(column) + true, int(column) + told))
     for k in range(layout.K):
         best = [(at, first + k * size + at, np.ones(size))]
         stay = utility_terms(layout, k, at, lying, -1.0)

@@ -77,6 +77,8 @@ class Layout:
         # level -> column of run probability with stretch m, (k + 1, C), −1 where the safe loss is
         # the loss (see add_stretches)
         self.stretch: dict[int, IntArray] = {}
+        # first column of w, cells of the report, true type and report as type columns (see D6)
+        self.deviations: list[tuple[int, IntArray, int, int]] = []
 
     def p(self, k: int, states: IntArray) -> IntArray:
         return k * self.S + states
@@ -108,6 +110,7 @@ class Rows:
     lower: list[FloatArray] = field(default_factory=list)
     upper: list[FloatArray] = field(default_factory=list)
     families: dict[str, int] = field(default_factory=dict)
+    names: list[tuple[str, int, int]] = field(default_factory=list)  # family, first row, rows
 
     def add(self, name: str, size: int, low: Any, high: Any, terms: Iterable[Term]) -> None:
         """`size` rows low ≤ Σ terms ≤ high; terms count their rows from 0."""
@@ -119,6 +122,7 @@ class Rows:
         for side, sides in ((low, self.lower), (high, self.upper)):
             given = isinstance(side, np.ndarray) and side.ndim
             sides.append(side if given else np.full(size, side, dtype=np.float64))
+        self.names.append((name, self.count, size))
         self.count += size
         self.families[name] = self.families.get(name, 0) + size
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mechopt import tolerances
+from mechopt.answer.lottery import Draw
 from mechopt.private.direct.expectations import expectations
+from mechopt.withdrawal.mechanisms import play, stage_of
 
 if TYPE_CHECKING:
     from mechopt.answer.mechanism import DirectMechanism
@@ -18,9 +20,15 @@ def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
     """All metrics, if users report truthfully and, where it is stable, stay.
 
     `stable`: obedience (D5, which is W1) of truthful users after the lottery. It implies the
-    sequential protocol (F1); for K > 1 False is only "not shown" for that one.
+    sequential protocol (F1); for K > 1 False is only "not shown" for that one, unless the mechanism
+    draws from plans, which are played.
     """
     margin, stays = obedience(mechanism)
+    margins = {"simultaneous": margin, "sequential": margin}
+    if mechanism.plans is not None:
+        margins = of_plans(mechanism, mechanism.plans)
+        margin = margins["sequential"]
+        stays = float(margin >= -_room(mechanism) and (mechanism._answer()[1] > 0).any())
     return {
         **expectations(mechanism),
         "participation": stays,
@@ -28,7 +36,7 @@ def direct_metrics(mechanism: DirectMechanism) -> dict[str, Any]:
         **_regret(mechanism),
         "stable": {
             protocol: {"stable": bool(margin >= -_room(mechanism)), "margin": margin}
-            for protocol in ("simultaneous", "sequential")
+            for protocol, margin in margins.items()
         },
     }
 
@@ -66,6 +74,20 @@ def _room(mechanism: DirectMechanism) -> float:
     values = [group.value for group in mechanism.population.groups]
     _, _, payment = mechanism._answer()
     return tolerances.MONEY * max(1.0, *values, float(payment.max(initial=0.0)))
+
+
+def of_plans(mechanism: DirectMechanism, plans: tuple[Draw, ...]) -> dict[str, float]:
+    """The least that anybody loses by leaving a plan that is drawn, times its chance, money."""
+    population, least = mechanism.population, {"simultaneous": inf, "sequential": inf}
+    for draw in plans:
+        stage, played = stage_of(population, draw), play(population, draw)
+        now, movers = draw.level + 1, stage.movers
+        after = stage.level_of(stage.without(movers))
+        slack = stage.loss(movers, now, after) - stage.r[movers]
+        alone = float(np.min(slack, initial=inf))
+        for protocol, loss in (("simultaneous", alone), ("sequential", played.slack)):
+            least[protocol] = min(least[protocol], draw.chance * loss)
+    return {protocol: 0.0 if loss == inf else loss for protocol, loss in least.items()}
 
 
 def obedience(mechanism: DirectMechanism) -> tuple[float, float]:

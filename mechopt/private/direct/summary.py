@@ -34,6 +34,11 @@ def summary(mechanism: DirectMechanism) -> str:
     if not mechanism.has_answer:
         return "\n".join(lines)
     lines += [_what_it_does(mechanism), *_by_type(mechanism)]
+    if mechanism.plans is not None:
+        lines.append(
+            f"draws from {len(mechanism.plans)} plans, whose places users of a type get at random; "
+            "everybody stays because of what a withdrawal would set off, small-first"
+        )
     if terms.robust is not None and "worst" in mechanism.details:
         lines.append(_guarantee(mechanism))
     if mechanism.details.get("payment_bound_binds"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,8 +27,14 @@ def in_units(
     def back(array: np.ndarray | None, unit: float) -> np.ndarray | None:
         return None if array is None else array * unit
 
+    plans = answer.plans
+    if plans is not None:
+        plans = tuple(
+            replace(one, burden=one.burden * data, payment=one.payment * money) for one in plans
+        )
     return answer.replace(
         population=population,
+        plans=plans,
         burden=back(answer.burden, data),
         payment=back(answer.payment, money),
         objective=None if answer.objective is None else answer.objective * factor,

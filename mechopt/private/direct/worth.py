@@ -12,6 +12,7 @@ from mechopt.answer.mechanism import DirectMechanism
 from mechopt.errors import NotSupported
 from mechopt.private.direct.expectations import state_values
 from mechopt.private.direct.optimise import optimise
+from mechopt.private.direct.sequential import one_protocol
 from mechopt.problem.population import Population
 from mechopt.status import Status
 
@@ -33,6 +34,8 @@ def worth(mechanism: DirectMechanism) -> dict[str, Any]:
         raise NotSupported(f"worth: needs an optimal mechanism, this one is {mechanism.status}")
     if mechanism.terms.robust is not None or mechanism.population.law is not None:
         raise NotSupported("worth: only for independent types with a known law")
+    if mechanism.terms.protocol == "sequential" and not one_protocol(mechanism.population):
+        raise NotSupported("worth: in sequence only where both protocols are the same (F11)")
     population, now = mechanism.population, mechanism.objective
 
     def gain(changed: Population) -> float | None:
