@@ -23,7 +23,7 @@ from mechopt.answer.lottery import Draw
 from mechopt.arrays import FloatArray
 from mechopt.errors import SolverError
 from mechopt.known.sequential.reasons import Bounds, Key, Point, Reasons, scale_of, split, within
-from mechopt.known.sequential.task import Task
+from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.direct_terms import DirectTerms, payment_bounds
 from mechopt.problem.population import Population
 from mechopt.solver import highs
@@ -68,7 +68,7 @@ class Pricing:
         self.value, self.rho = of("value")[self.kind], of("reversibility")[self.kind]
         self.removable = of("removable")[self.kind]
         self.top = float(population.thresholds[k])
-        task = Task(
+        task = SequentialTask(
             population.instance(self.theta),
             k + 1,
             "cost",
