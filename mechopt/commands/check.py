@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Argument
@@ -15,14 +16,13 @@ def check(
         Path,
         Argument(metavar="PLAN", help="A plan or a mechanism: .json, .csv, .xlsx, .parquet."),
     ],
-    terms: cli.FileTerms,
-    instance: cli.InstanceOption = None,
+    terms: cli.PlanTerms,
     protocol: cli.Protocol = None,
     order: cli.Order = None,
     withdrawal: cli.Withdrawal = None,
     out: cli.Out = None,
-    format: cli.FormatOption = cli.Format.TABLE,
-    quiet: cli.Quiet = False,
+    *,
+    shown: cli.Shown,
 ) -> None:
     """Recompute every constraint of a plan and its withdrawal check under both protocols.
 
@@ -33,17 +33,16 @@ def check(
     import mechopt as mo
     from mechopt.commands.show import answer_check_text, audit_dict, check_dict, check_text
     from mechopt.errors import InvalidFile
-    from mechopt.files.documents import dumps
 
-    check_out(out, plan, instance)
+    check_out(out, plan, terms.whose)
     if cli.is_users(plan):
         raise InvalidFile(
             f"{plan}: is a table of users, not a plan: it has no column `burden`; "
             "`mechopt solve` makes a plan of it"
         )
-    found = terms.answer(plan, instance, quiet=quiet)
+    found = terms.answer(plan, quiet=shown.quiet)
     for line in getattr(found, "notes", ()):
-        note(f"mechopt: {plan}: {line}", quiet=quiet)
+        note(f"mechopt: {plan}: {line}", quiet=shown.quiet)
     if isinstance(found, (mo.Instance, mo.Population)):
         raise InvalidFile(f"{plan}: is {cli.kind_of(found)}; expected a plan")
     if not found.has_answer:
@@ -51,21 +50,22 @@ def check(
         raise SystemExit(3 if found.status == "infeasible" else 4)
     if not isinstance(found, mo.Plan):
         verdict = mo.audit(found.population, found)
-        _say(dumps(audit_dict(verdict)), answer_check_text(found, verdict), out, format, quiet)
+        _say(audit_dict(verdict), lambda: answer_check_text(found, verdict), out, shown)
         raise SystemExit(0 if verdict.ok else 3)
     said = {"protocol": protocol, "order": cli.positions(order), "right": withdrawal}
     found = found.replace(**cli.given(said))
     audit = mo.audit(found.instance, found)
-    _say(dumps(check_dict(found, audit)), check_text(found, audit), out, format, quiet)
+    _say(check_dict(found, audit), lambda: check_text(found, audit), out, shown)
     raise SystemExit(0 if audit.ok else 3)
 
 
-def _say(document: str, page: str, out: Path | None, format: cli.Format, quiet: bool) -> None:
+def _say(
+    document: dict[str, Any], page: Callable[[], str], out: Path | None, shown: cli.Shown
+) -> None:
     """The document to `out`, if given, and document or page to standard output."""
     if out is not None:
-        from mechopt.files import replacing
+        from mechopt.files import write_document
 
-        with replacing(out) as stream:
-            stream.write(document)
-        note(f"mechopt: wrote {out}", quiet=quiet)
-    emit(document if format is cli.Format.JSON else page)
+        write_document(document, out)
+        shown.wrote(out)
+    shown.say(document, page)

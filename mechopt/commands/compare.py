@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Argument, Option
-from mechopt.commands.output import Page, check_out, columns_of_terminal, emit, note
+from mechopt.commands.output import Page, check_out, columns_of_terminal, note
 
 if TYPE_CHECKING:
     from mechopt.studies.results import Interval, Table
@@ -55,8 +55,7 @@ def compare(
     objective: cli.Objective = None,
     *,
     running: Running,
-    format: cli.FormatOption = cli.Format.TABLE,
-    quiet: cli.Quiet = False,
+    shown: cli.Shown,
 ) -> None:
     """Run mechanisms on problems under withdrawal protocols and print their metrics.
 
@@ -68,7 +67,7 @@ def compare(
 
     out = running.out
     check_out(out, *(files or []))
-    problems = _read(files or [], terms, quiet=quiet)
+    problems = _read(files or [], terms, quiet=shown.quiet)
     problems |= _generated(family or [], draws, running.seed or 0)
     if not problems:
         raise InvalidOption("nothing to compare: name files, or families with --family")
@@ -79,7 +78,7 @@ def compare(
             problems,
             mechanism or usual,
             protocol or ["simultaneous", "sequential"],
-            progress=None if quiet else _progress,
+            progress=None if shown.quiet else _progress,
             **cli.given(asdict(running) | {"objective": objective, "seed": None}),
         )
     except KeyboardInterrupt:
@@ -87,13 +86,9 @@ def compare(
             note("mechopt: finished rows are kept; --resume goes on with them", quiet=False)
         raise
     if out is not None:
-        note(f"mechopt: wrote {out} ({len(table)} rows)", quiet=quiet)
-    if format is cli.Format.JSON:
-        from mechopt.files.documents import dumps
-
-        emit(dumps({"schema_version": 1, "kind": "comparison", "rows": table.to_dicts()}))
-    else:
-        emit(_text(table))
+        shown.wrote(out, f" ({len(table)} rows)")
+    document = {"schema_version": 1, "kind": "comparison", "rows": table.to_dicts()}
+    shown.say(document, lambda: _text(table))
 
 
 def _read(files: list[Path], terms: cli.FileTerms, *, quiet: bool) -> dict[str, Any]:

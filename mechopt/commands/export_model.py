@@ -8,7 +8,7 @@ from typing import Annotated
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Option
-from mechopt.commands.output import check_out, emit, note
+from mechopt.commands.output import check_out, note
 
 
 def export_model(
@@ -28,14 +28,14 @@ def export_model(
         str | None,
         Option("--goal", help="Equilibria: best, worst, most-data, least-data."),
     ] = None,
-    format: cli.FormatOption = cli.Format.TABLE,
+    *,
+    shown: cli.Shown,
 ) -> None:
     """Write the Pyomo formulation as .lp or .mps, with a map from its names to ours beside it.
 
     --mechanism also takes every model of `mechopt models`; those of a withdrawal stage need --plan.
     """
     from mechopt.files import read
-    from mechopt.files.documents import dumps
     from mechopt.solving import default_mechanism
     from mechopt.studies.models import export_model as export
 
@@ -50,10 +50,7 @@ def export_model(
     written = export(problem, aim.mechanism or default_mechanism(problem), out, **said)
     if written.warning:
         note(written.warning, quiet=False)
-    if format is cli.Format.JSON:
-        labels = None if written.labels is None else str(written.labels)
-        emit(dumps({**asdict(written), "path": written.path, "labels": labels}))
-        return
-    emit(f"{written.path}: {written.columns:,} columns, {written.rows:,} rows\n")
+    page = f"{written.path}: {written.columns:,} columns, {written.rows:,} rows\n"
     if written.labels is not None:
-        emit(f"{written.labels}: what the written names stand for\n")
+        page += f"{written.labels}: what the written names stand for\n"
+    shown.say(asdict(written), lambda: page)

@@ -8,7 +8,7 @@ from typing import Annotated
 from mechopt import tolerances
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Option
-from mechopt.commands.output import check_out, emit, note, working
+from mechopt.commands.output import check_out, working
 
 
 def frontier(
@@ -31,8 +31,8 @@ def frontier(
     plot: Annotated[
         Path | None, Option("--plot", metavar="FILE", help="A picture: .svg, .png, .pdf.")
     ] = None,
-    format: cli.FormatOption = cli.Format.TABLE,
-    quiet: cli.Quiet = False,
+    *,
+    shown: cli.Shown,
 ) -> None:
     """Solve for every value, find where the level reached changes, and print the table.
 
@@ -41,11 +41,10 @@ def frontier(
     confidence, with --dropout, it is the price of safety.
     """
     import mechopt as mo
-    from mechopt.files.documents import dumps
 
     check_out(out)
     check_out(plot)
-    problem = terms.instance(file, "frontier needs an instance (costs known)", quiet=quiet)
+    problem = terms.instance(file, "frontier needs an instance (costs known)", quiet=shown.quiet)
     options = aim.options() | losses.options() | cli.given({"time_limit": time_limit})
     if "objective" not in options and over == "confidence":
         options["objective"] = "expenditure"
@@ -54,7 +53,7 @@ def frontier(
     elif "objective" not in options:  # nothing to gain in money: then what the money reaches
         options["objective"] = "provider-surplus" if over == "provider_value" else "improvement"
     points = _values(values)
-    with working(f"solving for {len(points):,} values of {over} and between", quiet=quiet):
+    with working(f"solving for {len(points):,} values of {over} and between", quiet=shown.quiet):
         found = mo.frontier(
             problem,
             aim.mechanism or "burdens",
@@ -66,12 +65,9 @@ def frontier(
     for path, do in ((out, found.write), (plot, found.plot)):
         if path is not None:
             do(path)
-            note(f"mechopt: wrote {path}", quiet=quiet)
-    if format is cli.Format.JSON:
-        document = {"over": over, "breakpoints": list(found.breakpoints), "rows": list(found.rows)}
-        emit(dumps(document))
-    else:
-        emit(f"{found}\n")
+            shown.wrote(path)
+    document = {"over": over, "breakpoints": list(found.breakpoints), "rows": list(found.rows)}
+    shown.say(document, lambda: f"{found}\n")
 
 
 def _values(text: str) -> list[float]:

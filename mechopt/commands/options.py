@@ -4,12 +4,14 @@ Options that go together are a frozen group; a command has one parameter for a w
 command line sees its fields (`arguments`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 from mechopt.commands.arguments import Argument, Option
+from mechopt.commands.output import emit, note
 
 
 class Format(StrEnum):
@@ -151,7 +153,6 @@ class FileTerms:
 
         How its table was understood is printed on stderr, unless `quiet`.
         """
-        from mechopt.commands.output import note
         from mechopt.errors import InvalidFile, InvalidInstance
         from mechopt.files import read
 
@@ -176,31 +177,56 @@ class FileTerms:
             raise InvalidFile(f"{path}: is a population; {why}")
         return problem
 
-    def answer(self, path: Path, instance: Path | None, *, quiet: bool = False) -> Any:
-        """The plan or mechanism at `path`, of the instance at `instance` if one is named.
 
-        Raises InvalidOption for terms without an instance.
-        """
+@dataclass(frozen=True)
+class PlanTerms(FileTerms):
+    """The instance of a plan, if the plan has none, and what completes it."""
+
+    whose: InstanceOption = None
+
+    def answer(self, path: Path, *, quiet: bool = False) -> Any:
+        """The plan or mechanism at `path`; InvalidOption for terms without an instance."""
         from mechopt.errors import InvalidOption
         from mechopt.files import read
 
         said = None
-        if instance is not None:
-            said = self.instance(instance, "a plan needs its instance", quiet=quiet)
-        elif self != FileTerms(allow_outside=self.allow_outside):
+        if self.whose is not None:
+            said = self.instance(self.whose, "a plan needs its instance", quiet=quiet)
+        elif self != PlanTerms(allow_outside=self.allow_outside):
             raise InvalidOption(
                 "--threshold, --share, --provider-value, --budget, …: need --instance"
             )
         return read(path, instance=said, allow_outside=self.allow_outside)
 
-    def plan(self, path: Path, instance: Path | None) -> Any:
+    def plan(self, path: Path) -> Any:
         """As `answer`; InvalidFile if it is no plan."""
         from mechopt.errors import InvalidFile
 
-        found = self.answer(path, instance)
+        found = self.answer(path)
         if type(found).__name__ != "Plan":
             raise InvalidFile(f"{path}: is {kind_of(found)}; expected a plan")
         return found
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a result is printed, and whether progress is."""
+
+    format: FormatOption = Format.TABLE
+    quiet: Quiet = False
+
+    def wrote(self, path: object, more: str = "") -> None:
+        """Say that a file was written."""
+        note(f"mechopt: wrote {path}{more}", quiet=self.quiet)
+
+    def say(self, document: Any, page: Callable[[], str]) -> None:
+        """Print the document as JSON, or else the page."""
+        if self.format is Format.JSON:
+            from mechopt.files.documents import dumps
+
+            emit(dumps(document))
+        else:
+            emit(page())
 
 
 @dataclass(frozen=True)

@@ -14,30 +14,24 @@ def models(
     name: Annotated[
         str | None, Argument(metavar="[NAME]", help="Print this sheet and solve its sample.")
     ] = None,
-    format: cli.FormatOption = cli.Format.TABLE,
+    *,
+    shown: cli.Shown,
 ) -> None:
     """List the provider's problems as models; with NAME, print its sheet and solve its sample."""
-    from mechopt.files.documents import dumps
     from mechopt.studies import catalogue
 
     if name is None:
         entries = [catalogue.entry(known) for known in catalogue.names()]
-        if format is cli.Format.JSON:
-            emit(dumps([_about(entry) for entry in entries]))
-        else:
-            emit(_listing(entries))
+        shown.say([_about(entry) for entry in entries], lambda: _listing(entries))
         return
     entry = catalogue.entry(name)
     solved = _solved(entry)
-    if format is cli.Format.JSON:
-        emit(dumps({**_about(entry), "sheet": entry.sheet, "solved": solved}))
-        return
-    emit(entry.sheet)
-    emit(
-        f"\nSample solved now: {solved['status']}, {solved['objective']:.10g} "
+    page = (
+        f"{entry.sheet}\nSample solved now: {solved['status']}, {solved['objective']:.10g} "
         f"({solved['solver']}, {solved['seconds']:.2f} s); certified: {entry.value}\n"
         f"Files: {entry.folder}\n"
     )
+    shown.say({**_about(entry), "sheet": entry.sheet, "solved": solved}, lambda: page)
 
 
 def _about(entry: Any) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _plan_page(path: Path, instance: Path | None, out: Path, dropout: Any, shock
     from mechopt.errors import InvalidFile
     from mechopt.studies.plan_page import write_plan_page
 
-    plan = cli.FileTerms().answer(path, instance)
+    plan = cli.PlanTerms(whose=instance).answer(path)
     if not isinstance(plan, mo.Plan):
         raise InvalidFile(f"{path}: is {cli.kind_of(plan)}; expected a plan or results")
     write_plan_page(plan, out, dropout=dropout, shock=shock)

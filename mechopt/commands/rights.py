@@ -7,7 +7,7 @@ from typing import Annotated
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Option
-from mechopt.commands.output import check_out, emit, note, working
+from mechopt.commands.output import check_out, working
 
 
 def rights(
@@ -22,8 +22,8 @@ def rights(
     time_limit: cli.TimeLimit = None,
     plot: Annotated[Path | None, Option(help="Picture, .png, .pdf or .svg.")] = None,
     out: cli.Out = None,
-    format: cli.FormatOption = cli.Format.TABLE,
-    quiet: cli.Quiet = False,
+    *,
+    shown: cli.Shown,
 ) -> None:
     """One row per right (none, whole, part, excluded, reassign) and protocol.
 
@@ -41,19 +41,15 @@ def rights(
     }
     import mechopt as mo
 
-    with working("solving under every right", quiet=quiet):
+    with working("solving under every right", quiet=shown.quiet):
         table = mo.rights(problem, exclusion=exclusion, **cli.given(said))
     from mechopt.files import write_document
-    from mechopt.files.documents import dumps
 
     document = {"objective": table.objective, "rows": table.to_dicts()}
-    if out is not None and out.suffix == ".csv":
-        table.write(out)
-        note(f"mechopt: wrote {out}", quiet=quiet)
-    elif out is not None:
-        write_document(document, out)
-        note(f"mechopt: wrote {out}", quiet=quiet)
+    if out is not None:
+        table.write(out) if out.suffix == ".csv" else write_document(document, out)
+        shown.wrote(out)
     if plot is not None:
         table.plot(plot)
-        note(f"mechopt: wrote {plot}", quiet=quiet)
-    emit(dumps(document) if format is cli.Format.JSON else f"{table}\n")
+        shown.wrote(plot)
+    shown.say(document, lambda: f"{table}\n")

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Option
-from mechopt.commands.output import Page, emit
+from mechopt.commands.output import Page
 
 
 def simulate(
     plan: cli.PlanFile,
-    terms: cli.FileTerms,
+    terms: cli.PlanTerms,
     mistake: Annotated[
         str, Option("--mistake", metavar="P", help="Probability that a decision goes wrong.")
     ] = "0.01",
@@ -19,9 +19,9 @@ def simulate(
     protocol: cli.Protocol = None,
     order: cli.Order = None,
     withdrawal: cli.Withdrawal = None,
-    instance: cli.InstanceOption = None,
     seed: cli.Seed = None,
-    format: cli.FormatOption = cli.Format.TABLE,
+    *,
+    shown: cli.Shown,
 ) -> None:
     """Draw the withdrawal stage with mistakes and print how often each level is reached.
 
@@ -29,9 +29,8 @@ def simulate(
     probability --mistake. In sequence those who come later see the mistakes and answer them.
     """
     import mechopt as mo
-    from mechopt.files.documents import dumps
 
-    found = terms.plan(plan, instance)
+    found = terms.plan(plan)
     own = found.protocol if found.protocol != "reassign" else "simultaneous"
     result = mo.simulate_withdrawal(
         found.instance,
@@ -43,9 +42,6 @@ def simulate(
         draws=draws,
         seed=seed or 0,
     )
-    if format is cli.Format.JSON:
-        emit(dumps(result.to_dict()))
-        return
     low, high = result.interval
     lines = [
         f"{draws:,} draws, each decision wrong with probability {result.mistake:g}, "
@@ -66,4 +62,4 @@ def simulate(
     ]
     page = Page()
     page.line("\n".join(lines))
-    emit(page.text())
+    shown.say(result.to_dict(), page.text)

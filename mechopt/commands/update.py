@@ -7,14 +7,13 @@ from typing import Annotated, Any
 
 from mechopt.commands import options as cli
 from mechopt.commands.arguments import Argument, Option
-from mechopt.commands.output import Page, check_out, emit, note
+from mechopt.commands.output import Page, check_out, note
 
 
 def update(
     plan: cli.PlanFile,
     log: Annotated[Path, Argument(metavar="LOG", help="Events: .jsonl, or .sqlite.")],
-    terms: cli.FileTerms,
-    instance: cli.InstanceOption = None,
+    terms: cli.PlanTerms,
     append: Annotated[
         list[str] | None,
         Option("--append", metavar="EVENT", help="First append this event (JSON); repeat."),
@@ -33,8 +32,8 @@ def update(
         Option("--payments", metavar="FILE", help="Write what is due to whom (.csv)."),
     ] = None,
     out: cli.Out = None,
-    format: cli.FormatOption = cli.Format.TABLE,
-    quiet: cli.Quiet = False,
+    *,
+    shown: cli.Shown,
 ) -> None:
     """Replay the log of a campaign: data in hand, who is pivotal, what to ask, pay and delete.
 
@@ -42,31 +41,30 @@ def update(
     """
     import mechopt as mo
     from mechopt.files import write_document, write_rows
-    from mechopt.files.documents import dumps
 
     for path in (out, top_up, deletions, payments):
-        check_out(path, plan, log, instance)
-    found = terms.plan(plan, instance)
+        check_out(path, plan, log, terms.whose)
+    found = terms.plan(plan)
     _append(log, append or [])
     state = mo.update(found, log, days=days)
     document = {"kind": "campaign", "schema_version": 1, **state.to_dict()}
     if deletions is not None:
         rows = [one.to_dict() for one in state.deletions]
         write_rows(deletions, rows, ("id", "amount", "reason", "asked", "due", "version"))
-        note(f"mechopt: wrote {deletions}", quiet=quiet)
+        shown.wrote(deletions)
     if payments is not None:
         write_rows(payments, state.payments(), ("id", "promised", "paid", "due"))
-        note(f"mechopt: wrote {payments}", quiet=quiet)
+        shown.wrote(payments)
     if top_up is not None:
         if state.top_up is None or state.top_up.plan is None:
-            note("mechopt: there is no top-up to write", quiet=quiet)
+            note("mechopt: there is no top-up to write", quiet=shown.quiet)
         else:
             state.top_up.plan.write(top_up)
-            note(f"mechopt: wrote {top_up}", quiet=quiet)
+            shown.wrote(top_up)
     if out is not None:
         write_document(document, out)
-        note(f"mechopt: wrote {out}", quiet=quiet)
-    emit(dumps(document) if format is cli.Format.JSON else page(state))
+        shown.wrote(out)
+    shown.say(document, lambda: page(state))
 
 
 def _append(log: Path, events: list[str]) -> None:
