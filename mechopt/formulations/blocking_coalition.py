@@ -1,16 +1,8 @@
 """A largest set of users who all gain by leaving together, given a plan.
 
-L is the level if everyone stays, r_i = ρ_i C_i(x_i) − t_i, d_i = δ_i x_i. Sets: USERS (x_i > 0),
-LEVELS 0..L (the level left). Variables: leave[i] (binary), after[m] (binary).
-
-    Σ_m after_m = 1                                     one level is left            (C1)
-    leave_i ≤ Σ_{m: r_i > v_i (b_L − b_m)} after_m      every member gains           (C2)
-    X − Σ_i d_i leave_i ≥ Σ_m T_m after_m               it is really left (T_0 = 0)  (C3)
-    Σ_i leave_i ≥ 1                                     somebody leaves              (C4)
-    max Σ_i leave_i                                     as many as possible          (C5)
-
 Infeasible iff no coalition blocks, which is the case iff (W1) holds: whoever gains with others
-gains alone. `mechopt.withdrawal.blocking_coalition` has the optimum in closed form.
+gains alone. `mechopt.withdrawal.blocking_coalition` has the optimum in closed form. Equations:
+models/blocking-coalition/README.md.
 """
 
 from __future__ import annotations

@@ -1,15 +1,6 @@
 """Posted contract: q for everyone who gives at least f; even splits of a threshold.
 
-Sets: USERS, LEVELS, CONTRACTS c: f_c = T_k / m with q_c the m-th lowest C_i(f_c) among those able,
-and c = 0 for no contract. Data: accepts[i, c] = 1 iff cap_i ≥ f_c and C_i(f_c) ≤ q_c.
-Variables: choose[c], reach[k] (binary).
-
-    x_i = Σ_c f_c accepts_ic choose_c                     acceptance       (Q1)
-    Σ_c choose_c = 1                                      one contract     (Q2)
-    Σ_i x_i ≥ Σ_k T_k reach_k                             threshold        (A1)
-    Σ_c q_c N_c choose_c ≤ β                              budget           (A4)
-    Σ_k reach_k ≤ 1                                       one level        (A6)
-    Σ_{k: b_k ≥ target} reach_k = 1                       target, if any   (T1)
+Equations: models/posted-contract/README.md.
 """
 
 from __future__ import annotations

@@ -1,16 +1,7 @@
 """Posted price: one price per data unit, users answer with their floor, payment in any case.
 
-Sets: USERS, LEVELS, PRICES p = 0..P-1 (0 and every distinct θ_i · slope, ascending).
-Data: floor[i, p], the largest maximiser of s_p x − C_i(x). Variables: choose[p], reach[k] (binary).
-
-    x_i = Σ_p floor_ip choose_p                           floor response   (P1)
-    Σ_p choose_p = 1                                      one price        (P2)
-    Σ_i x_i ≥ Σ_k T_k reach_k                             threshold        (A1)
-    Σ_p s_p Σ_i floor_ip choose_p ≤ β                     budget           (A4)
-    Σ_k reach_k ≤ 1                                       one level        (A6)
-    Σ_{k: b_k ≥ target} reach_k = 1                       target, if any   (T1)
-
-Payments do not depend on `reach`: below the threshold they leak.
+The candidate prices are 0 and every distinct θ_i · slope. Payments do not depend on `reach`: below
+the threshold they leak. Equations: models/posted-price/README.md.
 """
 
 from __future__ import annotations

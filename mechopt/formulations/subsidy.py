@@ -1,9 +1,6 @@
-"""Personalized subsidies: full compensation.
+"""Personalized subsidies: full compensation (S1) instead of participation.
 
-Sets: USERS, SEGMENTS, LEVELS. Variables: give[i, j] (data), pay[i] (money), reach[k] (binary).
-Rows (A1), (A2), (A4), (A6), (T1) are those of the burdens problem; instead of participation
-
-    t_i ≥ C_i(x_i)                                        compensation     (S1)
+Equations: models/subsidy/README.md.
 """
 
 from __future__ import annotations

@@ -1,18 +1,7 @@
 """Best or worst pure equilibrium of the simultaneous withdrawal stage, at a given level.
 
-The plan (burdens x, payments t, failure bonus f) is given; r_i = ρ_i C_i(x_i) − t_i, d_i = δ_i x_i.
-Sets: USERS (x_i > 0). Variable: stay[i] (binary). X = Σ (1 − δ_i) x_i + Σ d_i stay_i.
-
-    T_m ≤ X < T_{m+1}                                    the level is m                     (E1)
-    stay_i = 1  ⇒  X − d_i < T_{a_i + 1}                 he must lose enough by leaving     (E2)
-    stay_i = 0  ⇒  X + d_i < T_{c_i + 1}                 he must not gain by returning      (E3)
-    stay_i = 0  ⇒  X + d_i ≥ T_1                         m = 0, f > 0: else he would stay   (E4)
-    stay_i fixed where only one of the two is ever possible                                 (E5)
-    min or max Σ (1 − ρ_i) C_i + Σ ρ_i C_i stay_i, or X                                     (E6)
-
-a_i is the highest level m' ≤ m with v_i (b_m − b_m') ≥ r_i and c_i the highest m'' ≥ m with
-v_i (b_m'' − b_m) ≤ r_i; without one, staying (leaving) is ruled out. Every implication is one row
-whose coefficient is tight for the range (E1) leaves for X. "<" is "≤" less `strictness`.
+Every implication is one row whose coefficient is tight for the range that (E1) leaves for X; "<" is
+"≤" less `strictness`. Equations: models/withdrawal-equilibrium/README.md.
 """
 
 from __future__ import annotations

@@ -93,31 +93,35 @@ class LevelAnswer:
         return sums
 
 
-def rank_candidates(
-    instance: Instance,
-    objective: str,
-    *,
-    level: IntArray,
-    spent: FloatArray,
-    cost: FloatArray,
-    lowest: int,
-) -> tuple[float, int] | None:
-    """(objective, place) of the best candidate offer within budget that reaches level `lowest`.
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Candidate offers, a column each: level reached; spent, social cost and contacts, money."""
 
-    Candidates are columns: level reached, payments, social cost. Ties by lower payments (for the
-    share) and lower social cost. None if no candidate qualifies; place −1 if there are none at all.
-    """
-    share = np.append(0.0, instance.shares)[level]
-    score = objective_value(instance, objective, share, spent, cost)
-    score = -score if objective in MINIMISED else score
-    within = instance.budget * (1 + tolerances.REACH)
-    allowed = np.flatnonzero((spent <= within) & (level >= lowest))
-    if allowed.size == 0:
-        return None if lowest else (0.0, -1)
-    second = spent if objective == "improvement" else cost
-    order = np.lexsort((cost[allowed], second[allowed], -score[allowed]))
-    place = int(allowed[order[0]])
-    return float(score[place]), place
+    level: IntArray
+    spent: FloatArray
+    cost: FloatArray
+    contact: FloatArray | float = 0.0
+
+    def best(self, instance: Instance, objective: str, lowest: int) -> tuple[float, int] | None:
+        """(objective, place) of the best one within budget.
+
+        Where a target is possible it reaches level `lowest`. Ties by lower payments (for the share)
+        and lower social cost. None if none qualifies; place −1 if there are none at all.
+        """
+        share = np.append(0.0, instance.shares)[self.level]
+        score = objective_value(instance, objective, share, self.spent, self.cost, self.contact)
+        if objective in MINIMISED:
+            score = -score
+        else:
+            lowest = 0
+        within = instance.budget * (1 + tolerances.REACH)
+        allowed = np.flatnonzero((self.spent <= within) & (self.level >= lowest))
+        if allowed.size == 0:
+            return None if lowest else (0.0, -1)
+        second = self.spent if objective == "improvement" else self.cost
+        order = np.lexsort((self.cost[allowed], second[allowed], -score[allowed]))
+        place = int(allowed[order[0]])
+        return float(score[place]), place
 
 
 def best_level(
@@ -141,6 +145,15 @@ def best_level(
         if objective == "improvement" and answers[-1].allocation is not None:
             break
     return _choose(instance, answers, objective, target, fields)
+
+
+def value_of(
+    instance: Instance, objective: str, share: float, burden: FloatArray, payment: FloatArray
+) -> float:
+    """The objective of a plan that reaches `share`."""
+    contact = 0.0 if instance.practice is None else instance.practice.contact_of(burden)
+    spent, cost = arrays.exact_sum(payment) + contact, arrays.exact_sum(instance.cost_of(burden))
+    return objective_value(instance, objective, share, spent, cost, contact)
 
 
 def spending(instance: Instance, burden: FloatArray, payment: FloatArray) -> float:
@@ -216,8 +229,7 @@ def _as_plan(
     spent, cost = answer.sums(instance)
     slack = allocation.value - allocation.bound  # what duality leaves open, ≥ 0
     contact = spent - arrays.exact_sum(payment) if instance.practice else 0.0
-    borne = cost + contact if objective == "welfare" else cost  # nobody receives the contact
-    amount = objective_value(instance, objective, share, spent, borne)
+    amount = objective_value(instance, objective, share, spent, cost, contact)
     if objective == "improvement":
         bound = amount
     else:

@@ -17,9 +17,9 @@ from mechopt import arrays, tolerances, words
 from mechopt.answer.plan import Plan
 from mechopt.arrays import settle
 from mechopt.formulations import FORMULATIONS
-from mechopt.known.levels import Wanted, infeasible, no_such_share
+from mechopt.known.levels import Wanted, infeasible, no_such_share, value_of
 from mechopt.known.natural import in_natural_units
-from mechopt.problem.aims import MINIMISED, objective_value, required_total
+from mechopt.problem.aims import MINIMISED, required_total
 from mechopt.problem.instance import Instance
 from mechopt.solver import highs
 from mechopt.status import Status
@@ -129,10 +129,9 @@ def _read(
     payment = np.maximum(0.0, np.maximum(cost - gain, least)) if transfers else 0.0 * cost
     payment[payment <= tolerances.REACH * cost] = 0.0
     share = instance.share_at(level)
-    spent, social = arrays.exact_sum(payment), arrays.exact_sum(cost)
-    amount = objective_value(instance, wanted.objective, share, spent, social)
+    amount = value_of(instance, wanted.objective, share, burden, payment)
     bound = first.bound if first.bound is not None and isfinite(first.bound) else None
-    near = tolerances.SOLVER * max(1.0, abs(amount), social)
+    near = tolerances.SOLVER * max(1.0, abs(amount), arrays.exact_sum(cost))
     proved = first.status is Status.OPTIMAL and bound is not None and abs(bound - amount) <= near
     return Plan(
         instance=instance,

@@ -21,10 +21,10 @@ from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.errors import InvalidOption, TooLarge
-from mechopt.known.levels import Wanted, infeasible, no_such_share, rank_candidates
+from mechopt.known.levels import Candidates, Wanted, infeasible, no_such_share
 from mechopt.known.posted_price import only_offer
 from mechopt.known.practice import contracts
-from mechopt.problem.aims import MINIMISED, check_options, objective_value, worthless
+from mechopt.problem.aims import check_options, objective_value, worthless
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -74,8 +74,7 @@ def solve(
         if not (0 < floor < np.inf and 0 <= payment < np.inf):
             raise InvalidOption(f"floor must be > 0 and payment ≥ 0, got {floor!r} and {payment!r}")
         if instance.practice is not None:
-            offered = (float(floor), float(payment))
-            return only_offer(contracts.given(instance, *offered, objective, fields))
+            return only_offer(contracts.given(instance, float(floor), float(payment), fields))
         able = instance.capacity >= floor * (1 - tolerances.REACH)
         return only_offer(_plan(instance, float(floor), float(payment), able, fields))
     if lowest > instance.levels:
@@ -84,14 +83,8 @@ def solve(
         return contracts.best(instance, objective, lowest, target, fields)
     room = Room(instance)
     found, complete = candidates(instance, room, lowest, deadline)
-    best = rank_candidates(
-        instance,
-        objective,
-        level=found.level,
-        spent=found.pay * found.accepters,
-        cost=found.cost,
-        lowest=lowest if objective in MINIMISED else 0,
-    )
+    offered = Candidates(found.level, found.pay * found.accepters, found.cost)
+    best = offered.best(instance, objective, lowest)
     cut = {} if complete else _cut_short(instance, objective)
     if best is None:
         if cut:
@@ -172,8 +165,7 @@ def _plan(
     accepts = able & (cost <= pay)
     burden: FloatArray = np.where(accepts, floor, 0.0)
     level = sum(arrays.exact_sum(burden, -threshold) >= 0 for threshold in instance.thresholds)
-    borne, offer = arrays.exact_sum(cost[accepts]), {"floor": floor, "payment": pay}
-    return contracts.accepted(instance, offer, burden, level, borne, fields)
+    return contracts.accepted(instance, {"floor": floor, "payment": pay}, burden, level, fields)
 
 
 def _nothing_reaches(

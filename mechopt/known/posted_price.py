@@ -12,8 +12,15 @@ from mechopt import arrays, tolerances
 from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption
-from mechopt.known.levels import Wanted, infeasible, no_such_share, rank_candidates, spending
-from mechopt.problem.aims import MINIMISED, check_options, objective_value
+from mechopt.known.levels import (
+    Candidates,
+    Wanted,
+    infeasible,
+    no_such_share,
+    spending,
+    value_of,
+)
+from mechopt.problem.aims import check_options
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -68,14 +75,8 @@ def solve(
     contact = np.zeros(supply.price.size)
     if instance.practice is not None:
         contact = offers.contacts_at(plain, instance.contact_cost, supply.price)
-    best = rank_candidates(
-        instance,
-        objective,
-        level=supply.level,
-        spent=supply.price * supply.total + contact,
-        cost=supply.cost + contact if objective == "welfare" else supply.cost,
-        lowest=lowest if objective in MINIMISED else 0,
-    )
+    spent = supply.price * supply.total + contact
+    best = Candidates(supply.level, spent, supply.cost, contact).best(instance, objective, lowest)
     if best is None:
         return _nothing_reaches(instance, supply, lowest, target, fields)
     place = best[1]
@@ -173,10 +174,7 @@ def _at_price(instance: Instance, price: float, objective: str, fields: dict[str
         **fields,
     )
     share = instance.share_at(level)
-    spent = arrays.exact_sum(price * burden)
-    cost = arrays.exact_sum(instance.cost_of(burden))
-    amount = objective_value(instance, objective, share, spent, cost)
-    return plan.replace(objective=amount)
+    return plan.replace(objective=value_of(instance, objective, share, burden, price * burden))
 
 
 def _nothing_reaches(

@@ -47,9 +47,17 @@ Number = TypeVar("Number", float, FloatArray)
 
 
 def objective_value(
-    instance: Instance, objective: str, share: Number, spent: Number, cost: Number
+    instance: Instance,
+    objective: str,
+    share: Number,
+    spent: Number,
+    cost: Number,
+    contact: Number | float = 0.0,
 ) -> Number:
-    """The objective of section 4 at a share b, payments and social cost (money), or at arrays."""
+    """The objective of section 4 at a share b, payments and social cost (money), or at arrays.
+
+    :contact: what asking costs, money: in `spent` already, and in welfare borne (nobody gets it)
+    """
     if objective == "improvement":
         return share
     if objective == "expenditure":
@@ -59,7 +67,7 @@ def objective_value(
     if objective == "provider-surplus":
         return instance.provider_value * share - spent
     everyone = arrays.exact_sum(instance.value)
-    return (instance.provider_value + everyone) * share - cost
+    return (instance.provider_value + everyone) * share - (cost + contact)
 
 
 def worthless(instance: Instance, objective: str, cost: float = 0.0) -> float:

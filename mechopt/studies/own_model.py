@@ -13,8 +13,8 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.known.burdens.level_curves import payment_needed
-from mechopt.known.levels import spending
-from mechopt.problem.aims import objective_value, required_total
+from mechopt.known.levels import spending, value_of
+from mechopt.problem.aims import required_total
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -143,9 +143,7 @@ def _plan(model: Any, source: Source, answer: Any, fields: dict[str, Any]) -> Pl
     spent, cost = spending(instance, burden, payment), arrays.exact_sum(instance.cost_of(burden))
     amount, near = answer.objective, _NEAR * max(1.0, cost, spent)
     if fields["objective_name"] is not None:
-        contact = spent - arrays.exact_sum(payment)
-        borne = cost + contact if fields["objective_name"] == "welfare" else cost
-        amount = objective_value(instance, fields["objective_name"], share, spent, borne)
+        amount = value_of(instance, fields["objective_name"], share, burden, payment)
     bound = answer.bound if isfinite(answer.bound) else None
     if bound is not None and abs(bound - amount) <= near:
         maximised = fields["objective_name"] in ("provider-surplus", "welfare", "improvement")

@@ -19,7 +19,7 @@ from mechopt import arrays
 from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.errors import NotSupported
-from mechopt.known.levels import Wanted
+from mechopt.known.levels import Wanted, value_of
 from mechopt.problem.aims import objective_value, required_total
 from mechopt.problem.instance import Instance
 from mechopt.problem.practice import refuse_with
@@ -104,13 +104,11 @@ def on_top(
     else:  # more than the threshold, for those who may be lost; committed data are not lost
         aim = {**plan.dropout, "level": rest.level + int(plan.dropout["level"])}
         fields["details"] = {**plan.details, "dropout": aim}
-    paid, cost = exact_sum(plan.payment), exact_sum(instance.cost_of(burden))
-    value = objective_value(instance, objective, instance.share_at(level), paid, cost)
     return Plan(
         instance,
         burden=arrays.freeze(burden),
         payment=plan.payment,
-        objective=value,
+        objective=value_of(instance, objective, instance.share_at(level), burden, plan.payment),
         bound=bound,
         **fields,
     )

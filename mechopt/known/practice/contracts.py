@@ -21,8 +21,8 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import BoolArray, FloatArray
 from mechopt.errors import InvalidOption, NotSupported, TooLarge
 from mechopt.known import subsidy
-from mechopt.known.levels import infeasible, rank_candidates, spending
-from mechopt.problem.aims import MINIMISED, objective_value, worthless
+from mechopt.known.levels import Candidates, infeasible, value_of
+from mechopt.problem.aims import worthless
 from mechopt.problem.instance import Instance
 from mechopt.problem.practice import Practice, ceiling, flooring, multiples, typed
 from mechopt.status import Status
@@ -42,16 +42,14 @@ def terms(instance: Instance) -> Practice:
     return practice
 
 
-def given(
-    instance: Instance, floor: float, payment: float, objective: str, fields: dict[str, Any]
-) -> Plan:
+def given(instance: Instance, floor: float, payment: float, fields: dict[str, Any]) -> Plan:
     """The plan of one contract. InvalidOption if the payment is not in whole steps."""
     step = terms(instance).step
     if step and not np.isclose(
         payment, round(payment / step) * step, rtol=tolerances.MONEY, atol=0
     ):
         raise InvalidOption(f"payment: is {payment:g}, no multiple of payment_step {step:g}")
-    return _plan(instance, floor, payment, objective, fields)
+    return _plan(instance, floor, payment, fields)
 
 
 def best(
@@ -65,22 +63,15 @@ def best(
         rows += _contracts(instance, practice, floor, able)
     found = np.array(rows, dtype=np.float64).reshape(-1, 6)
     floors, pay, level, spent, cost, contact = found.T
-    reaches = lowest if objective in MINIMISED else 0
-    ranked = rank_candidates(
-        instance,
-        objective,
-        level=level.astype(np.int64),
-        spent=spent,
-        cost=cost + contact if objective == "welfare" else cost,
-        lowest=reaches,
-    )
+    offered = Candidates(level.astype(np.int64), spent, cost, contact)
+    ranked = offered.best(instance, objective, lowest)
     if ranked is None:
         return _nothing(instance, spent[level >= max(lowest, 1)], lowest, target, fields)
     amount, place = ranked
     if place < 0 or amount <= worthless(instance, objective):
         plan = Plan.null(instance, reason="no contract is worth more than nothing", **fields)
     else:
-        plan = _plan(instance, float(floors[place]), float(pay[place]), objective, fields)
+        plan = _plan(instance, float(floors[place]), float(pay[place]), fields)
     users = practice.fixed != 0
     every = bool((practice.unit[users] > 0).all())
     if every or not (practice.step or (practice.contact[users] > 0).any()):
@@ -176,18 +167,14 @@ def _number(practice: Practice, floor: float, threshold: float) -> int:
     return ceil(read(threshold) / read(floor))
 
 
-def _plan(
-    instance: Instance, floor: float, pay: float, objective: str, fields: dict[str, Any]
-) -> Plan:
+def _plan(instance: Instance, floor: float, pay: float, fields: dict[str, Any]) -> Plan:
     practice = terms(instance)
     cost = instance.cost_of(np.full(instance.n, floor))
     accepts = _able(instance, practice, floor) & (cost <= pay * (1 + tolerances.REACH))
     burden: FloatArray = np.where(accepts, np.minimum(floor, instance.capacity), 0.0)
-    number, contacts = int(accepts.sum()), practice.contact_of(burden)
+    number = int(accepts.sum())
     level = sum(number >= _number(practice, floor, t) for t in instance.thresholds.tolist())
-    borne = arrays.exact_sum(cost[accepts]) + (contacts if objective == "welfare" else 0.0)
-    offer = {"floor": floor, "payment": pay}
-    return accepted(instance, offer, burden, level, borne, fields)
+    return accepted(instance, {"floor": floor, "payment": pay}, burden, level, fields)
 
 
 def accepted(
@@ -195,18 +182,17 @@ def accepted(
     offer: dict[str, float],
     burden: FloatArray,
     level: int,
-    borne: float,
     fields: dict[str, Any],
 ) -> Plan:
     """The plan in which whoever has a burden (n,) accepts the `offer`, money; not yet proved."""
     payment = np.where(burden > 0, offer["payment"], 0.0)
-    spent, share = spending(instance, burden, payment), instance.share_at(level)
+    objective, share = fields["objective_name"], instance.share_at(level)
     return Plan(
         instance=instance,
         status=Status.FEASIBLE,
         burden=arrays.freeze(burden),
         payment=arrays.freeze(payment),
-        objective=objective_value(instance, fields["objective_name"], share, spent, borne),
+        objective=value_of(instance, objective, share, burden, payment),
         unconditional=True,
         details={**offer, "accepters": int(np.count_nonzero(burden))},
         **fields,

@@ -16,9 +16,8 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray
 from mechopt.errors import NotSupported
 from mechopt.known.burdens.knapsack_relaxation import envelope
-from mechopt.known.levels import spending
+from mechopt.known.levels import spending, value_of
 from mechopt.known.practice.curves import Terms, asked_curves
-from mechopt.problem.aims import objective_value
 from mechopt.problem.instance import Instance
 from mechopt.problem.practice import multiples
 from mechopt.status import Status
@@ -81,10 +80,8 @@ def carried_out(instance: Instance, plan: Plan, bound: float | None) -> Plan:
         mine = practice.unit == size
         burden[mine] = multiples(units[mine], size)
     payment = practice.rounded_up(plan.payment)
-    spent, cost = spending(instance, burden, payment), arrays.exact_sum(instance.cost_of(burden))
-    objective = str(plan.objective_name)
-    borne = cost + practice.contact_of(burden) if objective == "welfare" else cost
-    amount = objective_value(instance, objective, plan.share or 0.0, spent, borne)
+    spent = spending(instance, burden, payment)
+    amount = value_of(instance, str(plan.objective_name), plan.share or 0.0, burden, payment)
     proved = bound is None or abs(bound - amount) <= tolerances.MONEY * max(1.0, abs(amount), spent)
     return plan.replace(
         instance=instance,
