@@ -179,3 +179,21 @@ def test_few_users_are_proved() -> None:
         assert plan.status is mo.Status.OPTIMAL
         report = mo.check_withdrawal(instance, plan, protocol="sequential", order=plan.order)
         assert report.stable
+
+
+def test_a_plan_is_optimal_only_where_no_cheaper_one_is_near() -> None:
+    """One user must be unwilling by a little: a plan that is nearly free is not the best."""
+    instance = mo.Instance(
+        cost=[1.5, 1.5, 1.5, 2.5],
+        value=[2.5, 7.5, 6.5, 6.5],
+        capacity=[0.5, 2.5, 0.5, 2.5],
+        removable=[0.5, 1.0, 0.0, 0.5],
+        thresholds=[2.25, 3.75, 4.0, 5.0],
+        shares=["3/22", "8/22", "14/22", 1],
+    )
+    until = perf_counter() + 20.0
+    task = SequentialTask(instance, 4, "pay", 0.0, 5.0, "designed", inf, until, 0)
+    best, bound = by_cases(task, None, 0.0)
+    assert best is not None
+    assert best.allocation is not None
+    assert best.allocation.value == bound == 0.0

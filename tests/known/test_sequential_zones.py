@@ -16,12 +16,19 @@ import mechopt as mo
 from benchmarks.levels.bounds import drawn, hunt
 from benchmarks.levels.recorded import instance_of, wanted
 from mechopt.formulations import burdens_zones
-from mechopt.known.sequential import milp
+from mechopt.known.sequential import milp, prices
 from mechopt.known.sequential import search as search_module
 from mechopt.known.sequential import solve as solve_module
 from mechopt.known.sequential.cutoffs import sliced
 from mechopt.known.sequential.points import Box, points, within
-from mechopt.known.sequential.relaxation import Relaxation, Value, _Master, evaluate
+from mechopt.known.sequential.prices import _Master
+from mechopt.known.sequential.relaxation import (
+    Relaxation,
+    Value,
+    evaluate,
+    nearest_open,
+    reduced_weight,
+)
 from mechopt.known.sequential.search import ZoneSearch
 from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.aims import required_total
@@ -252,7 +259,7 @@ def test_the_prices_of_the_cuts_are_those_of_a_linear_program(seed: int) -> None
     for cut in cuts[1:]:
         master.add(cut)
     centre, radius = scale * 0.5, 0.7
-    bound, prices, shares = master.solve(centre, radius)
+    bound, prices, shares = master.solve(centre - radius * scale, centre + radius * scale)
     rows = np.array([np.append(1.0, -cut.slope) for cut in cuts])
     program = highs.LinearProgram(
         cost=np.append(1.0, np.zeros(size)),
@@ -270,6 +277,32 @@ def test_the_prices_of_the_cuts_are_those_of_a_linear_program(seed: int) -> None
     assert min(cut.bound + cut.slope @ (prices - cut.prices) for cut in cuts) == pytest.approx(
         bound
     )
+
+
+@pytest.mark.parametrize("keys", [(), ((0, 2.0), (1, 1.0))])
+@pytest.mark.parametrize("size", [500, 9000])
+def test_prices_found_with_a_part_open_are_the_best(
+    keys: tuple[tuple[int, float], ...], size: int
+) -> None:
+    """What the open part allows is never below what all do; in the end the two agree."""
+    instance = mo.generate("lognormal", n=size, levels=3, shape=2.0, tightness=1.05, seed=5)
+    whole = zones(instance, 0.0)
+    grid = points(whole)
+    task = Relaxation(whole, grid, grid.need, whole.gap - 1.0, keys)
+    found = prices.best_prices(task, close=1e-7)
+    assert evaluate(task, found.prices).bound == pytest.approx(found.bound, rel=1e-12)
+    reduced = reduced_weight(task, found.prices)
+    part, reach = nearest_open(task, found, reduced)
+    assert part.points.burden.size < grid.burden.size / 4
+    assert evaluate(part, found.prices).bound == pytest.approx(found.bound, rel=1e-9)
+    rng = np.random.default_rng(size)
+    for far in 10.0 ** rng.uniform(-3, 1, 20):
+        there = np.maximum(found.prices + far * reach * rng.normal(size=3), 0.0)
+        everything, some = evaluate(task, there), evaluate(part, there)
+        assert some.bound >= everything.bound - 1e-9 * abs(found.bound)
+        if np.abs(there - found.prices).max() < 0.1 * reach:
+            assert some.bound == pytest.approx(everything.bound, rel=1e-4)
+        assert everything.bound <= found.bound * (1 + 1e-6)
 
 
 def test_hard_cases_are_solved(shared_data: Path) -> None:

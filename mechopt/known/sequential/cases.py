@@ -40,7 +40,7 @@ from mechopt.status import Status
 from mechopt.tolerances import TINY
 
 _MOST = 8  # users
-_NEAR = 10 * STRICT  # of what all users gain: a plan this close to the bound is optimal
+_NEAR = STRICT / 20  # of what all users gain: a plan this close to the bound is optimal
 _DEAREST = 1e8  # times all gains: what all the data from one user need cost at most
 _TRIED = 16  # nodes between two attempts to make plans of points at which somebody leaves …
 _TRYING = 0.05  # … and seconds for each

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.zones import Zones, unwilling
 
+_TABLE = 16  # bits up to which a table has the number of each mask
 _ROUNDING = 1e-13  # of the money compared: so small a payment is what rounding leaves of none
 
 
@@ -102,17 +104,29 @@ def points(zones: Zones, *, paid: bool = True, margin: float = 0.0) -> Points:
                 need.append(np.where(void, inf, pay))
                 code.append(rows_here)
                 zone.append(own)
-    masks, compact = np.unique(np.stack(code), return_inverse=True)
+    masks, compact = _numbered(np.stack(code), 2 * rows)
     bits = (masks[:, None] >> np.arange(2 * rows)) & 1 == 1
     return Points(
         np.stack(burden),
         np.stack(cost),
         np.stack(need),
-        compact.reshape(len(code), instance.n).astype(np.int32),
+        compact,
         np.array(zone),
         bits[:, :rows],
         bits[:, rows:],
     )
+
+
+def _numbered(masks: IntArray, bits: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    """The different masks, ascending, and the number of each."""
+    if bits > _TABLE:
+        known, place = np.unique(masks, return_inverse=True)
+        return known, place.reshape(masks.shape).astype(np.int32)
+    number = np.zeros(1 << bits, dtype=np.int32)
+    known = np.flatnonzero(np.bincount(masks.ravel(), minlength=1 << bits))
+    number[known] = np.arange(known.size)
+    found: npt.NDArray[np.int32] = number[masks]
+    return known, found
 
 
 def _cells(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from math import inf
-from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +19,11 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray
 from mechopt.known.sequential.points import Points
 from mechopt.problem.zones import Zones
 
-_STEPS = 120  # evaluations, at most
-CLOSE = 3e-5  # relative: when the prices are good enough
-_FAR = 0.01  # of the bound: a cutoff further away says nothing about how good prices need to be
-_PIVOTS = 200  # of the program that chooses the next prices, at most
 _SHARED = 4  # rows whose keys may be one user, at most
-_TINY = 1e-11
-_LEAST_ROOM = 1e-9  # of typical prices: how far the next ones may move, at least
-_NOTHING = 1e-6  # of what the total costs on average: so little counts as nothing
+_OPEN, _RIVALS = 8, 16  # of the users who are not tied one in so many is open; a row's keys are
+_NEAREST, _WIDE = 8, 4.0  # points of theirs, at most; how much further away they may be
+_TIED = 1e-4  # of prices: whoever is moved by less is tied
+_BLOCK = 60_000  # numbers worked on at a time
 
 
 _Key = tuple[int, int, float, float]  # user, end, part, what that costs
@@ -39,6 +36,7 @@ class Relaxation:
     weight (P, n) : what is minimised, money; inf where there is no point
     asked (M,) : G_m − d_m, data; keys : per row (row, least δ x of the key, data), for rows that
     count on a key; budget : on Σ need, money, inf if there is no such row
+    others : if points and weight are those of some users only, what the others have chosen
     """
 
     zones: Zones
@@ -47,6 +45,37 @@ class Relaxation:
     asked: FloatArray
     keys: tuple[tuple[int, float], ...] = ()
     budget: float = inf
+    others: _Others | None = None
+
+    @property
+    def removable(self) -> FloatArray:
+        """δ of the users whose points these are."""
+        own = self.zones.instance.removable
+        return own if self.others is None else own[self.others.users]
+
+
+@dataclass(frozen=True, eq=False)
+class _Others:
+    """Everybody's points chosen and burdens (n,), those of `users` (c,) being open again.
+
+    weight, money, and taken (1 + M [+ 1],), as in a slope: of the users who are not; place (P, c) :
+    which points these are; rivals : users besides who may be keys, at all their points
+    """
+
+    users: IntArray
+    chosen: IntArray
+    burden: FloatArray
+    weight: float
+    taken: FloatArray
+    place: IntArray | None = None
+    rivals: tuple[IntArray, Relaxation] | None = None
+
+    def everybody(self, chosen: IntArray, burden: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Points and burdens (n,), these being of `users`."""
+        point, given = self.chosen.copy(), self.burden.copy()
+        mine = chosen if self.place is None else self.place[chosen, np.arange(chosen.size)]
+        point[self.users], given[self.users] = mine, burden
+        return point, given
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,49 +97,86 @@ class Value:
 
 def reduced_weight(relaxation: Relaxation, prices: FloatArray) -> FloatArray:
     """w − what burdens earn at these prices, money, (P, n)."""
-    zones, points = relaxation.zones, relaxation.points
-    removable = zones.instance.removable
-    worth = points.table @ prices[1 : 1 + zones.rows] if zones.rows else np.zeros(len(points.table))
-    reduced = np.take(worth, points.code)
-    if (removable != 1).any():
-        reduced *= removable
-    reduced += prices[0]
-    reduced *= -points.burden
-    reduced += relaxation.weight
-    if relaxation.budget < inf:
-        reduced += prices[-1] * np.where(relaxation.weight < inf, points.need, 0.0)
+    rows, points, removable = relaxation.zones.rows, relaxation.points, relaxation.removable
+    worth = points.table @ prices[1 : 1 + rows] if rows else np.zeros(len(points.table))
+    whole = bool((removable == 1).all())
+    reduced = np.empty(points.burden.shape)
+    for some in _blocks(points):
+        block = reduced[:, some]
+        np.take(worth, points.code[:, some], out=block, mode="clip")
+        if not whole:
+            block *= removable[some]
+        block += prices[0]
+        block *= points.burden[:, some]
+        np.subtract(relaxation.weight[:, some], block, out=block)
+        if relaxation.budget < inf:
+            paid = np.where(relaxation.weight[:, some] < inf, points.need[:, some], 0.0)
+            block += prices[-1] * paid
     return reduced
+
+
+def _blocks(points: Points) -> list[slice]:
+    """Users few enough at a time for their points to stay in the processor's cache."""
+    size = max(1, _BLOCK // len(points.burden))
+    return [slice(at, at + size) for at in range(0, points.burden.shape[1] or 1, size)]
 
 
 def evaluate(relaxation: Relaxation, prices: FloatArray) -> Value:
     """A bound at these prices: of data, of each row, and of the budget if there is one."""
-    zones, points = relaxation.zones, relaxation.points
-    removable = zones.instance.removable
-    reduced = reduced_weight(relaxation, prices)
-    chosen = reduced.argmin(axis=0)
+    return evaluated(relaxation, prices, reduced_weight(relaxation, prices))
+
+
+def evaluated(relaxation: Relaxation, prices: FloatArray, reduced: FloatArray) -> Value:
+    """As `evaluate`, with the reduced weights at hand."""
+    least, chosen, burden, taken = _chosen(relaxation, reduced)
+    if (others := relaxation.others) is not None:
+        least += others.weight - float(prices @ others.taken)
+        taken = taken + others.taken
+        chosen, burden = others.everybody(chosen, burden)
+        if others.rivals is not None:
+            users, able = others.rivals
+            more, chosen[users], burden[users], given = _chosen(able, reduced_weight(able, prices))
+            least, taken = least + more, taken + given
+    limited = [-relaxation.budget] if relaxation.budget < inf else []
+    asked = np.array([relaxation.zones.total, *relaxation.asked, *limited])
+    bound = float(least + prices @ asked) if least < inf else inf
+    return Value(prices, bound, asked - taken, chosen, burden)
+
+
+def _chosen(
+    relaxation: Relaxation, reduced: FloatArray
+) -> tuple[float, IntArray, FloatArray, FloatArray]:
+    """(the least reduced weights, the points and burdens (c,), what is taken); inf: no key."""
+    points, removable = relaxation.points, relaxation.removable
+    chosen = np.concatenate([reduced[:, some].argmin(axis=0) for some in _blocks(points)])
     users = np.arange(chosen.size)
-    bound = reduced[chosen, users].sum() + prices[0] * zones.total
-    bound += prices[1 : 1 + zones.rows] @ relaxation.asked
+    least = float(reduced[chosen, users].sum())
     burden, need = points.burden[chosen, users], points.need[chosen, users]
     keys = _cheapest_keys(relaxation, reduced, chosen)
-    if keys is None:
-        return Value(prices, inf, np.zeros(prices.size), chosen, burden)
-    for user, end, part, extra in keys:
-        bound += extra
+    for user, end, part, extra in keys or ():
+        least += extra
         if extra > 0:
             chosen[user] = end
             burden[user], need[user] = (
                 (1 - part) * column[end, user] + part * column[end - 1, user]
                 for column in (points.burden, points.need)
             )
-    taken = np.bincount(
-        points.code[chosen, users], weights=removable * burden, minlength=len(points.table)
-    )
-    slope = [zones.total - burden.sum(), *(relaxation.asked - taken @ points.table)]
-    if relaxation.budget < inf:
-        bound -= prices[-1] * relaxation.budget
-        slope.append(float(need.sum()) - relaxation.budget)
-    return Value(prices, float(bound), np.array(slope), chosen, burden)
+    taken = _taken(relaxation, points.code[chosen, users], removable * burden, burden, need)
+    return (inf if keys is None else least), chosen, burden, taken
+
+
+def _taken(
+    relaxation: Relaxation,
+    code: IntArray,
+    removed: FloatArray,
+    burden: FloatArray,
+    need: FloatArray,
+) -> FloatArray:
+    """What users give, what counts in each row, and − what they are paid if that is limited."""
+    table = relaxation.points.table
+    counted = np.bincount(code, weights=removed, minlength=len(table)) @ table
+    paid = [-float(need.sum())] if relaxation.budget < inf else []
+    return np.array([burden.sum(), *counted, *paid])
 
 
 def _cheapest_keys(
@@ -160,167 +226,129 @@ def _cheapest_key(
 
     He is at the upper end of a cell, or by `part` of the way down from it. None: nobody can be.
     """
-    points, removable = relaxation.points, relaxation.zones.instance.removable
+    change, part = _key_changes(relaxation, reduced, chosen, rows)
+    place, user = np.unravel_index(int(np.argmin(change)), change.shape)
+    if not change[place, user] < inf:
+        return None
+    down, extra = float(part[place, user]), max(0.0, float(change[place, user]))
+    return int(user), 2 * int(place) + 2, down, extra
+
+
+def _key_changes(
+    relaxation: Relaxation,
+    reduced: FloatArray,
+    chosen: IntArray,
+    rows: tuple[tuple[int, float], ...],
+) -> tuple[FloatArray, FloatArray]:
+    """If a user is the key: (what that costs, money, the part of the way down), (cells, c)."""
+    points, removable = relaxation.points, relaxation.removable
     upper = np.arange(2, len(points.zone), 2)
     enough = max(least for _, least in rows)
     named: BoolArray = np.logical_and.reduce([points.key[:, row] for row, _ in rows])
     able = named[points.code[upper]]
     able &= removable * points.burden[upper] >= enough
     able &= relaxation.weight[upper] < inf
-    users = np.arange(chosen.size)
     high, low = reduced[upper], reduced[upper - 1]
     width = points.burden[upper] - points.burden[upper - 1]
     with np.errstate(divide="ignore", invalid="ignore"):
         part = (points.burden[upper] - enough / removable) / width
         part = np.where(width > 0, np.clip(part, 0.0, 1.0), 0.0)
         other = np.where(able, high + part * (low - high), inf)
-    down = other < high
-    change = np.where(able, np.minimum(high, other), inf) - reduced[chosen, users]
-    place, user = np.unravel_index(int(np.argmin(change)), change.shape)
-    if not change[place, user] < inf:
-        return None
-    taken = float(part[place, user]) if down[place, user] else 0.0
-    return int(user), int(upper[place]), taken, max(0.0, float(change[place, user]))
+    least = np.where(able, np.minimum(high, other), inf)
+    return least - reduced[chosen, np.arange(chosen.size)], np.where(other < high, part, 0.0)
 
 
-def best_prices(
-    relaxation: Relaxation,
-    start: FloatArray | None = None,
-    *,
-    cutoff: float = inf,
-    deadline: float = inf,
-    close: float = CLOSE,
-    room: float = 0.5,
-    slack: float = 0.0,
-) -> Value:
-    """The best bound found; stops early once it exceeds `cutoff` (money).
+def nearest_points(
+    relaxation: Relaxation, reduced: FloatArray, chosen: IntArray
+) -> tuple[IntArray, FloatArray]:
+    """(points, smallest changes of prices that would move the user there), (k, n), nearest first.
 
-    :slack: of what is missing to the cutoff, or of a part of the bound, how much may be left
-    :room: how far the prices may move at first, of typical ones
+    The first is the one chosen. Where all that changes is that he counts in fewer rows, none does.
     """
-    scale = _scale(relaxation)
-    if start is None:
-        start = np.append(scale[0], np.zeros(scale.size - 1))
-    best = evaluate(relaxation, start)
-    if best.bound == inf:
-        return best
-    cuts, master = [best], _Master(scale, best)
-    shares = np.ones(1)
-    for _ in range(_STEPS):
-        if best.bound >= cutoff or perf_counter() > deadline:
-            break
-        upper, prices, shares = master.solve(best.prices, room)
-        gain = upper - best.bound
-        inside = bool((np.abs(prices - best.prices) < 0.999 * room * scale).all())
-        enough = close * max(abs(best.bound), _NOTHING * scale[0] * relaxation.zones.total)
-        missing = min(cutoff - best.bound, _FAR * abs(best.bound))
-        if gain <= max(enough, slack * missing):
-            if inside or room > 1e6:
-                break
-            room *= 8
-            continue
-        found = evaluate(relaxation, prices)
-        if found.bound == inf:
-            return found
-        cuts.append(found)
-        master.add(found)
-        if found.bound > best.bound:
-            if found.bound - best.bound > 0.5 * gain and not inside:
-                room *= 2
-            best = found
-        else:
-            room = max(room / 2, _LEAST_ROOM) if found.bound < best.bound - gain else room
-    balanced = master.solve(best.prices, 1e6)[2]
-    mixed = _mix(cuts, balanced if balanced.any() else shares)
-    return replace(best, mixed=mixed, evaluations=len(cuts))
+    points, removable = relaxation.points, relaxation.removable
+    least = tolerances.DATA * relaxation.zones.instance.capacity
+    rows = points.table.sum(axis=1)
+    most = min(_NEAREST, len(points.zone))
+    near, change = np.empty((most, chosen.size), dtype=np.int64), np.empty((most, chosen.size))
+    for some in _blocks(points):
+        burden, mine = points.burden[:, some], chosen[some]
+        own = np.arange(mine.size)
+        counted = rows[points.code[:, some]] * (removable[some] * burden)
+        counted -= counted[mine, own]
+        apart = np.abs(burden - burden[mine, own])
+        really = (apart > least[some]) | (counted > least[some])
+        dearer = reduced[:, some] - reduced[mine, np.arange(chosen.size)[some]]
+        np.abs(counted, out=counted)
+        counted += apart
+        with np.errstate(divide="ignore", invalid="ignore"):
+            dearer /= counted
+        dearer[~really] = inf
+        dearer[mine, own] = -inf
+        first = np.argpartition(dearer, most - 1, axis=0)[:most] if most < len(dearer) else None
+        if first is None:
+            first = np.tile(np.arange(most)[:, None], (1, mine.size))
+        values = dearer[first, own]
+        order = np.argsort(values, axis=0, kind="stable")
+        near[:, some] = first[order, own]
+        change[:, some] = values[order, own]
+    return near, change
 
 
-def _mix(cuts: list[Value], shares: FloatArray) -> IntArray:
-    """Points (n,) that balance the rows: every user's from one of the cuts, in these shares.
+def nearest_open(
+    relaxation: Relaxation, value: Value, reduced: FloatArray
+) -> tuple[Relaxation, float]:
+    """With only those users and points open that small changes of prices can choose, or that may be
+    keys; and how small (money per data).
 
-    Where users are alike the best prices leave whole groups undecided, and any of the cuts alone
-    would move all of them; those whose points differ between cuts are dealt out evenly.
+    What it allows, the whole one does not allow less: its value is never below.
     """
-    used = np.flatnonzero(shares > tolerances.PROBABILITY)
-    if used.size <= 1:
-        return cuts[int(used[0]) if used.size else 0].chosen
-    stack = np.stack([cuts[place].chosen for place in used.tolist()])
-    edges = np.cumsum(shares[used]) / shares[used].sum()
-    split = np.flatnonzero((stack != stack[0]).any(axis=0))
-    size = cuts[int(used[0])].burden[split] + cuts[int(used[-1])].burden[split]
-    kind = np.unique(stack[:, split], axis=1, return_inverse=True)[1].reshape(-1)
-    rank = np.empty(split.size)
-    rank[np.lexsort((size, kind))] = np.arange(split.size)
-    turn = np.searchsorted(edges, (rank * 0.6180339887498949 + 0.5) % 1.0)
-    mixed = stack[0].copy()
-    mixed[split] = stack[np.minimum(turn, used.size - 1), split]
-    return mixed
-
-
-def _scale(relaxation: Relaxation) -> FloatArray:
-    """Typical prices: what a data unit costs, and as much for the rows; 1 for the budget."""
-    instance = relaxation.zones.instance
-    typical = float(
-        instance.cost_of(instance.capacity).sum() / max(instance.capacity.sum(), tolerances.TINY)
+    points, n = relaxation.points, value.chosen.size
+    near, change = nearest_points(relaxation, reduced, value.chosen)
+    second = change[min(1, len(change) - 1)]
+    apart = second[second > _TIED * np.abs(value.prices).max()]
+    most = apart.size // _OPEN
+    reach = float(np.partition(apart, most)[most]) if apart.size else inf
+    rivals = np.zeros(n, dtype=bool)
+    for key in relaxation.keys:
+        dearer = _key_changes(relaxation, reduced, value.chosen, (key,))[0].min(axis=0)
+        rivals[np.argpartition(dearer, _RIVALS)[:_RIVALS]] = True
+    is_open = (second <= reach) & ~rivals
+    fixed = ~is_open & ~rivals
+    at = value.chosen[fixed], np.flatnonzero(fixed)
+    burden = points.burden[at]
+    removed = relaxation.removable[fixed] * burden
+    taken = _taken(relaxation, points.code[at], removed, burden, points.need[at])
+    users, able = np.flatnonzero(is_open), np.flatnonzero(rivals)
+    here = near[:, users]
+    here = np.where(change[:, users] <= _WIDE * reach, here, here[0])
+    others = _Others(
+        users, value.chosen, value.burden, float(relaxation.weight[at].sum()), taken, here
     )
-    scale = np.full(
-        1 + relaxation.zones.rows + (relaxation.budget < inf), max(typical, tolerances.TINY)
+    if relaxation.keys:
+        some = _only(relaxation, (slice(None), able))
+        nobody = replace(others, users=able)
+        others = replace(others, rivals=(able, replace(some, others=nobody)))
+    return replace(_only(relaxation, (here, users)), keys=(), others=others), reach
+
+
+def _only(relaxation: Relaxation, at: tuple[Any, IntArray]) -> Relaxation:
+    points = relaxation.points
+    some = {name: getattr(points, name)[at] for name in ("burden", "cost", "need", "code")}
+    return replace(relaxation, points=replace(points, **some), weight=relaxation.weight[at])
+
+
+def sample(relaxation: Relaxation, size: int) -> Relaxation:
+    """What every so many-th user makes of it, without keys: prices of many users are nearly its."""
+    n = relaxation.points.burden.shape[1]
+    users = np.arange(0, n, n // size)
+    part, nothing = users.size / n, np.zeros(n)
+    chosen = np.zeros(n, dtype=np.int64)
+    rows = 1 + relaxation.zones.rows + (relaxation.budget < inf)
+    return replace(
+        _only(relaxation, (slice(None), users)),
+        zones=replace(relaxation.zones, total=part * relaxation.zones.total),
+        asked=part * relaxation.asked,
+        keys=(),
+        budget=part * relaxation.budget,
+        others=_Others(users, chosen, nothing, 0.0, np.zeros(rows)),
     )
-    if relaxation.budget < inf:
-        scale[-1] = 1.0
-    return scale
-
-
-class _Master:
-    """The prices (≥ 0, within a radius of a centre) at which the cuts allow the highest bound.
-
-    max t, t ≤ bound_c + slope_c (p − prices_c), by the simplex method on its dual, where cuts are
-    columns: a basis stays feasible when cuts are added or the box moves. A handful of rows, asked
-    for thousands of times, so no solver is called.
-    """
-
-    def __init__(self, scale: FloatArray, first: Value) -> None:
-        size = scale.size
-        self.scale, self.size = scale, size
-        slope = first.slope * scale
-        self.reference = max(abs(first.bound), float(np.abs(slope).max()), tolerances.TINY)
-        # Rows (m, 1 + size) of constraints on (t, p): p from above, from below, then the cuts.
-        self.rows = np.zeros((2 * size, 1 + size))
-        self.rows[:size, 1:], self.rows[size:, 1:] = np.eye(size), -np.eye(size)
-        self.heights = np.empty(0)
-        ends = np.arange(size) + np.where(slope >= 0, 0, size)
-        self.basis = np.append(ends, 2 * size)
-        self.add(first)
-
-    def add(self, cut: Value) -> None:
-        slope = cut.slope * self.scale / self.reference
-        self.rows = np.concatenate((self.rows, np.append(1.0, -slope)[None, :]))
-        height = cut.bound / self.reference - slope @ (cut.prices / self.scale)
-        self.heights = np.append(self.heights, height)
-
-    def solve(self, centre: FloatArray, radius: float) -> tuple[float, FloatArray, FloatArray]:
-        """(the bound the cuts allow, prices, the shares of the cuts) in the box."""
-        middle = centre / self.scale
-        limits = np.concatenate((middle + radius, -np.maximum(middle - radius, 0.0), self.heights))
-        weights = np.zeros(self.basis.size)
-        point = np.zeros(self.basis.size)
-        for step in range(_PIVOTS):
-            inverse = np.linalg.inv(self.rows[self.basis])
-            point, weights = inverse @ limits[self.basis], inverse[0]
-            room = limits - self.rows @ point
-            room[self.basis] = 0.0
-            short = np.flatnonzero(room < -_TINY * (1 + np.abs(limits)))
-            if not short.size:
-                break
-            enters = int(short[0] if step > _PIVOTS // 2 else room.argmin())
-            change = self.rows[enters] @ inverse
-            able = change > _TINY
-            if not able.any():
-                break
-            ratio = np.where(able, np.maximum(weights, 0.0) / np.where(able, change, 1.0), inf)
-            self.basis[int(ratio.argmin())] = enters
-        shares = np.zeros(self.heights.size)
-        cuts = self.basis >= 2 * self.size
-        shares[self.basis[cuts] - 2 * self.size] = np.maximum(weights[cuts], 0.0)
-        prices = np.maximum(point[1:] * self.scale, 0.0)
-        return float(point[0]) * self.reference, prices, shares

@@ -17,7 +17,7 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
-from mechopt.known.sequential.relaxation import Relaxation, Value, reduced_weight
+from mechopt.known.sequential.relaxation import Relaxation, Value, nearest_points, reduced_weight
 from mechopt.known.sequential.task import Candidate
 from mechopt.problem.aims import MARGIN
 from mechopt.solver import highs
@@ -53,12 +53,12 @@ def plan_at(
     reduced = reduced_weight(relaxation, value.prices)
     chosen = (value.chosen if value.mixed is None else value.mixed).copy()
     users = np.arange(chosen.size)
-    nearness = _nearness(relaxation, reduced, chosen)
+    near = nearest_points(relaxation, reduced, chosen)[1][1]
     few = users.size <= _CORE  # then the MILP also names the keys
     if not few:
         for user, point in keys:
-            chosen[user], nearness[user] = point, inf
-    core = users if few else _nearest(nearness, core_size)
+            chosen[user], near[user] = point, inf
+    core = users if few else _nearest(near, core_size)
     if perf_counter() + _BUILDING * core.size * (1 + zones.rows) > deadline:
         return None
     limits = (time_limit, deadline)
@@ -141,22 +141,6 @@ def _threats_last(rows: int, zone: IntArray, keys: BoolArray, own: FloatArray) -
 def _nearest(nearness: FloatArray, most: int) -> IntArray:
     order = np.argsort(nearness, kind="stable")[:most]
     return order[nearness[order] < inf]
-
-
-def _nearness(relaxation: Relaxation, reduced: FloatArray, chosen: IntArray) -> FloatArray:
-    """The smallest change of prices that would move each user from his chosen point, (n,)."""
-    zones, points, removable = (
-        relaxation.zones,
-        relaxation.points,
-        relaxation.zones.instance.removable,
-    )
-    users = np.arange(chosen.size)
-    counted = points.table.sum(axis=1)[points.code] * removable * points.burden
-    moved = np.abs(points.burden - points.burden[chosen, users])
-    moved += np.abs(counted - counted[chosen, users])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        really = moved > tolerances.DATA * zones.instance.capacity
-        return np.where(really, (reduced - reduced[chosen, users]) / moved, inf).min(axis=0)
 
 
 @dataclass(frozen=True, eq=False)

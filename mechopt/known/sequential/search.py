@@ -23,7 +23,8 @@ from mechopt.known.levels import LevelAnswer
 from mechopt.known.sequential.cutoffs import at_places, conflict, decided, sliced, whole_box
 from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.points import Box, Points, points, within
-from mechopt.known.sequential.relaxation import CLOSE, Relaxation, Value, best_prices
+from mechopt.known.sequential.prices import CLOSE, best_prices
+from mechopt.known.sequential.relaxation import Relaxation, Value
 from mechopt.known.sequential.rounding import best_keys, plan_at
 from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.aims import MARGIN
