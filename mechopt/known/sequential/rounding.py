@@ -17,6 +17,7 @@ import numpy as np
 
 from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
+from mechopt.known.sequential.points import Points
 from mechopt.known.sequential.relaxation import Relaxation, Value, nearest_points, reduced_weight
 from mechopt.known.sequential.task import Candidate
 from mechopt.problem.aims import MARGIN
@@ -53,12 +54,12 @@ def plan_at(
     reduced = reduced_weight(relaxation, value.prices)
     chosen = (value.chosen if value.mixed is None else value.mixed).copy()
     users = np.arange(chosen.size)
-    near = nearest_points(relaxation, reduced, chosen)[1][1]
+    near, change = nearest_points(relaxation, reduced, chosen)
     few = users.size <= _CORE  # then the MILP also names the keys
     if not few:
         for user, point in keys:
-            chosen[user], near[user] = point, inf
-    core = users if few else _nearest(near, core_size)
+            chosen[user], change[:, user] = point, inf
+    core = users if few else _core(points, (near, change), chosen, core_size)
     if perf_counter() + _BUILDING * core.size * (1 + zones.rows) > deadline:
         return None
     limits = (time_limit, deadline)
@@ -138,9 +139,26 @@ def _threats_last(rows: int, zone: IntArray, keys: BoolArray, own: FloatArray) -
     return np.lexsort((own, last, zone))
 
 
-def _nearest(nearness: FloatArray, most: int) -> IntArray:
-    order = np.argsort(nearness, kind="stable")[:most]
-    return order[nearness[order] < inf]
+def _core(
+    points: Points, nearest: tuple[IntArray, FloatArray], chosen: IntArray, most: int
+) -> IntArray:
+    """The users nearest to another choice: as many of any kind as for each row that it changes.
+
+    :nearest: as `nearest_points` says
+    """
+    near, change = nearest
+    users = np.arange(chosen.size)
+    own, other = points.table[points.code[chosen, users]], points.table[points.code[near, users]]
+    each = most // (1 + own.shape[1])
+    first = change[1]
+    picked = [np.argsort(first, kind="stable")[:each]]
+    for row in range(own.shape[1]):
+        least = np.where(other[:, :, row] != own[:, row], change, inf).min(axis=0)
+        some = np.argsort(least, kind="stable")[:each]
+        picked.append(some[least[some] < inf])
+    core = np.unique(np.concatenate(picked))
+    core = core[first[core] < inf]
+    return core[np.argsort(first[core], kind="stable")]
 
 
 @dataclass(frozen=True, eq=False)

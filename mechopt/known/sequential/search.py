@@ -239,9 +239,10 @@ class ZoneSearch:
             some = None if most < least else (row, 0, short, self.box.keep(row))
             return Split("row", row, 0.0, {"nobody": nobody, "somebody": some})
         scores: list[tuple[bool, float, int, str, float]] = []
+        longest = _longest_keys(node)
         for row in range(node.zones.rows):
             price = float(node.value.prices[1 + row])
-            at = _longest_key(node, row)
+            at = float(longest[row])
             if at <= low[row] * (1 + tolerances.SOLVER):  # the key just gives what he must
                 at = (low[row] + high[row]) / 2
             if self.threats[node.first + row] and low[row] < at < high[row]:
@@ -437,10 +438,6 @@ def _made_good(relaxation: Relaxation, keys: list[tuple[int, int]]) -> FloatArra
         own = removable[user] * grid.burden[point, user]
         most = np.maximum(most, grid.key[grid.code[point, user]] * own)
     return most
-
-
-def _longest_key(node: Node, row: int) -> float:
-    return float(_longest_keys(node)[row])
 
 
 def _longest_keys(node: Node) -> FloatArray:
