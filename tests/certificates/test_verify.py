@@ -84,12 +84,20 @@ def lottery() -> dict[str, Any]:
     return dict(mo.certify(population, mechanism).document)
 
 
+def three(**more: Any) -> mo.Instance:
+    """Three users in exact numbers, a provider to whom the improvement is worth 40."""
+    return mo.Instance(
+        **{"cost": [1, "3/2", 4], "capacity": [4, 5, 10], "provider_value": 40, **more}
+    )
+
+
+TWO = {"thresholds": [3, 8], "shares": ["1/2", 1]}
+
+
 @pytest.fixture(scope="module")
 def paying() -> dict[str, Any]:
     """A plan with a binding budget: both prices are positive."""
-    instance = mo.Instance(
-        cost=[1, "3/2", 4], value=[2, 0, 6], capacity=[4, 5, 10], thresholds=[9], budget=9
-    )
+    instance = three(value=[2, 0, 6], thresholds=[9], budget=9, provider_value=0)
     plan = mo.solve(instance, "burdens", objective="social-cost")
     document = dict(mo.certify(instance, plan).document)
     assert F(document["proof"]["1"]["budget_price"]) > 0
@@ -111,22 +119,13 @@ def branching() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def price() -> dict[str, Any]:
     """A posted price that reaches the second of two thresholds."""
-    instance = mo.Instance(
-        cost=[1, "3/2", 4],
-        value=[2, 0, 6],
-        capacity=[4, 5, 10],
-        thresholds=[3, 8],
-        shares=["1/2", 1],
-        provider_value=40,
-    )
+    instance = three(value=[2, 0, 6], **TWO)
     return dict(mo.certify(instance, mo.solve(instance, "posted-price")).document)
 
 
 @pytest.fixture(scope="module")
 def contract() -> dict[str, Any]:
-    instance = mo.Instance(
-        cost=[1, "3/2", 4], value=1, capacity=[4, 5, 10], thresholds=[8], provider_value=40
-    )
+    instance = three(value=1, thresholds=[8])
     plan = mo.solve(instance, "posted-contract", objective="improvement")
     return dict(mo.certify(instance, plan).document)
 
@@ -134,14 +133,7 @@ def contract() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def together() -> dict[str, Any]:
     """The coalition protocol with a reserve above the first of two thresholds."""
-    instance = mo.Instance(
-        cost=[1, "3/2", 4],
-        value=[7, 5, 6],
-        capacity=[4, 5, 10],
-        thresholds=[3, 8],
-        shares=["1/2", 1],
-        provider_value=40,
-    )
+    instance = three(value=[7, 5, 6], **TWO)
     plan = mo.solve(instance, "burdens", objective="welfare", protocol="coalition", reserve=0.5)
     document = dict(mo.certify(instance, plan).document)
     assert document["claim"]["status"] == "optimal"
