@@ -27,13 +27,14 @@ from mechopt.private.direct.optimise import SETTINGS, build_for, limit_of
 from mechopt.private.direct.pricing import Prices, Pricing
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
-from mechopt.solver import highs
+from mechopt.solver import highs, runs
 from mechopt.solver.linear_program import LinearProgram
 from mechopt.status import Status
 from mechopt.withdrawal.mechanisms import Played, play
 
 # A plan worth so little more than what its state has adds nothing; of what can be had at most.
 _GAIN = 1e-10
+_SEARCH = 0.9  # of the time is for plans, the rest for the lottery over those found last
 # Where HiGHS gives no verdict: its multipliers need not be exact (any give a bound), and the plans
 # are audited.
 _LOOSER = dict.fromkeys(
@@ -53,7 +54,8 @@ def by_lottery(
 
     :bound: what is known already; deadline: of `time.perf_counter`, seconds
     """
-    master = Master(population, terms)
+    now = perf_counter()
+    master = Master(population, terms, now + _SEARCH * (deadline - now))
     best = inf if bound is None else master.sign * bound
     found = None
     if terms.target is not None:  # out of reach without plans: those that reach most come first
@@ -69,25 +71,28 @@ def by_lottery(
         if step.x is None or step.status is not Status.OPTIMAL:
             break
         found = step
-        worth, more = master.priced(deadline)
+        worth, more = runs.in_own_thread(master.priced, stop=master.stop)
         best = min(best, master.sign * master.bound(worth))
         if not more:
             break
-    late = perf_counter() >= deadline
     if found is None:
         return DirectMechanism(population, terms, Status.UNKNOWN, bound=bound, seed=seed)
     if terms.objective == "improvement" and terms.transfers:
         found = master.cheapest(found, max(0.0, deadline - perf_counter()), seed)
-    reason = LATE if late else UNCLEAR
+    reason = LATE if master.late() else UNCLEAR
     return master.mechanism(found, seed).replace(bound=master.sign * best, reason=reason)
 
 
 @dataclass(eq=False)
 class Master:
-    """The linear program, its plans' columns, and the multipliers of its coupling rows."""
+    """The linear program, its plans' columns, and the multipliers of its coupling rows.
+
+    :deadline: of `time.perf_counter`, seconds: the search for plans ends there
+    """
 
     population: Population
     terms: DirectTerms
+    deadline: float
     plans: list[Draw] = field(default_factory=list)
     columns: list[FloatArray] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
@@ -110,10 +115,7 @@ class Master:
                 self.lottery = first
         self.sign = 1.0 if program.maximize else -1.0
         self.least = _GAIN * max(limit_of(self.population, self.terms), 1.0)
-        each = range(self.layout.S), range(self.layout.K)
-        self.pricing = {
-            (s, k): Pricing(self.population, self.terms, s, k) for s in each[0] for k in each[1]
-        }
+        self.pricing: dict[tuple[int, int], Pricing] = {}
 
     # -- plans ------------------------------------------------------------------------------------
 
@@ -146,13 +148,25 @@ class Master:
             if at.size and self.layout.space.cell[s, told] >= 0:
                 yield int(first + k * lying.size + at[0]), true, told
 
-    def priced(self, deadline: float) -> tuple[FloatArray, int]:
+    def stop(self) -> None:
+        """End the search for plans at its next case."""
+        self.deadline = -inf
+
+    def late(self) -> bool:
+        return perf_counter() > self.deadline
+
+    def priced(self) -> tuple[FloatArray, int]:
         """(what no plan of state s and level k is worth more than (S, K), plans added)."""
         worth, before = np.zeros((self.layout.S, self.layout.K)), len(self.plans)
-        for (s, k), pricing in self.pricing.items():
+        for s, k in np.ndindex(*worth.shape):
+            if self.late():
+                worth[s:] = inf
+                break
+            if (s, k) not in self.pricing:
+                self.pricing[s, k] = Pricing(self.population, self.terms, s, k)
             enough = float(self.price[s]) + self.least
-            worth[s, k], draw = pricing.best(self.prices(s, k), enough, deadline)
-            worth[s, k] = max(worth[s, k], float(self.price[s]))
+            most, draw = self.pricing[s, k].best(self.prices(s, k), enough, self.late)
+            worth[s, k] = max(most, float(self.price[s]))
             if draw is not None:
                 self._add(draw)
         return worth, len(self.plans) - before

@@ -10,11 +10,10 @@ same facts say what a misreporter keeps when he goes on his turn.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from math import inf
-from time import perf_counter
 
 import numpy as np
 
@@ -83,10 +82,12 @@ class Pricing:
         self.gain = self.value * float(population.shares[k])
         self.shares = np.concatenate([[0.0], population.shares])
 
-    def best(self, prices: Prices, enough: float, deadline: float) -> tuple[float, Draw | None]:
+    def best(
+        self, prices: Prices, enough: float, late: Callable[[], bool]
+    ) -> tuple[float, Draw | None]:
         """(what no sustained plan is worth more than, the best plan); −inf if there is none.
 
-        A worth of no more than `enough`, or a deadline passed, ends the search without a plan.
+        A worth of no more than `enough`, or being `late`, ends the search without a plan.
         """
         program = _Program(self, prices)
         number = count()
@@ -94,7 +95,7 @@ class Pricing:
         heap = [] if root is None else [(-root.worth, next(number), root)]
         while heap:
             worth = max(-heap[0][0], program.undecided)
-            if worth <= enough or perf_counter() > deadline:
+            if worth <= enough or late():
                 return worth, None
             node = heapq.heappop(heap)[2]
             cases = self._cases(node, program)
