@@ -8,7 +8,10 @@ degree n_g in each group's, and not convex. It is minimised exactly, up to a sta
 * on a simplex with corners V the polynomial has the Bernstein coefficients
   b_c = E[h | c_v users of the group draw from V_v]. No value on the simplex is below the least
   coefficient, and those at corners (c = n e_v) are values; with n_g = 1 there are no others;
-* simplices that might hold less than the best value are halved along an edge until none does.
+* where moving users from one corner to another lowers every coefficient, the least is on the face
+  without the first; where one group is left and the polynomial is convex (its second differences
+  are positive semidefinite), it lies above its tangent at the least point;
+* other simplices that might hold less than the best value are halved along an edge.
 
 The least coefficient is a bound for more than was asked: it also holds if every user has a law of
 his own in the simplex.
@@ -17,7 +20,7 @@ his own in the simplex.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from heapq import heappop, heappush
 from itertools import combinations, product
 from math import comb, inf
@@ -28,12 +31,28 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import TooLarge
+from mechopt.private.simplex_polynomial import (
+    Bends,
+    along,
+    bends_of,
+    bernstein,
+    corner_states,
+    descend,
+    halving,
+    lowest_face,
+    on_face,
+    split,
+)
 from mechopt.problem.population import Group, Population
-from mechopt.problem.states import compositions, multinomial, rank, rank_with_one_more
+from mechopt.problem.states import multinomial
 
 MOST_TYPES = 6  # of a group; the ball of seven has thousands of simplices
 MOST_NODES = 20_000
+_NEAR = 1e-2  # of the slack: where a descent ends
+_BENT = 0.1  # of what is open: concave by less, a tangent is tried as a bound
+_TRIED = 4  # simplices looked into before a law that is bad enough will do
 _NO_DISTANCE = 1e-15  # what rounding leaves of the distance of a law to itself
+Laws = tuple[FloatArray, ...]  # one per group, or the corners of a simplex of them as rows
 CLOSED = 1e-10  # relative to the largest |h|: where the search for the worst law stops
 
 
@@ -60,6 +79,14 @@ class Ball:
             _simplices(group, distance, one) for group, one in zip(population.groups, self.radius)
         ]
 
+    @cached_property
+    def coefficients(self) -> list[list[FloatArray]]:
+        """Per group and simplex: what turns values of the states into its coefficients, (S, S)."""
+        return [
+            [bernstein(group.size, one) for one in some]
+            for group, some in zip(self.population.groups, self.simplices)
+        ]
+
     def contains(self, laws: tuple[FloatArray, ...], slack: float = tolerances.PROBABILITY) -> bool:
         """Whether the laws lie in the balls, up to `slack` of the radius."""
         return all(
@@ -68,78 +95,145 @@ class Ball:
         )
 
     def worst(
-        self, values: FloatArray, *, maximise: bool = False, time_limit: float | None = None
+        self,
+        values: FloatArray,
+        *,
+        maximise: bool = False,
+        enough: float | None = None,
+        time_limit: float | None = None,
     ) -> Worst:
-        """The law that is worst for E[values] (shape (S,)): the least, or the greatest."""
+        """The law that is worst for E[values] (shape (S,)): the least, or the greatest.
+
+        :enough: below it (above, to maximise) a law will do, however far the worst lies from it
+        """
         if maximise:
-            other = self.worst(-values, time_limit=time_limit)
+            other = self.worst(
+                -values, enough=None if enough is None else -enough, time_limit=time_limit
+            )
             return Worst(-other.low, -other.value, other.laws)
-        search = _Search(self.population, values)
+        search = _Subdivision(self.population, values)
         ends = inf if time_limit is None else perf_counter() + time_limit
-        for corners in product(*self.simplices):
-            search.start(corners)
+        for corners, turns in zip(product(*self.simplices), product(*self.coefficients)):
+            search.start(corners, turns)
         while search.open() and search.nodes < MOST_NODES and perf_counter() < ends:
-            search.halve()
+            if enough is not None and search.best < enough and search.halved >= _TRIED:
+                break
+            search.step()
         return search.found()
 
 
-class _Search:
+class _Subdivision:
     """Simplices that may hold a lower value than the best one found, lowest bound first."""
 
     def __init__(self, population: Population, values: FloatArray) -> None:
-        self.groups = population.groups
-        shape = [comb(g.size + g.types - 1, g.types - 1) for g in self.groups]
+        self.users = [group.size for group in population.groups]
+        shape = [comb(g.size + g.types - 1, g.types - 1) for g in population.groups]
         self.table = values.reshape(shape)
         self.slack = CLOSED * max(float(np.abs(values).max(initial=0.0)), tolerances.TINY)
-        self.at = np.ix_(*(_corners(group.size, group.types) for group in self.groups))
-        self.best, self.laws = inf, tuple(group.probabilities for group in self.groups)
-        self.queue: list[tuple[float, int, tuple[FloatArray, ...], FloatArray]] = []
-        self.nodes = 0
+        self.best, self.laws = inf, tuple(group.probabilities for group in population.groups)
+        self.low = inf  # the least bound of what was left out because it is near the best
+        self.queue: list[tuple[float, int, Laws, FloatArray]] = []
+        self.seen: set[bytes] = set()  # faces, which neighbours share
+        self.nodes = self.halved = 0
 
-    def start(self, corners: tuple[FloatArray, ...]) -> None:
+    def start(self, corners: Laws, turns: Laws) -> None:
         bent = self.table
-        for axis, (group, one) in enumerate(zip(self.groups, corners)):
-            bent = _along(bernstein(group.size, one), bent, axis)
+        for axis, turn in enumerate(turns):
+            bent = along(turn, bent, axis)
         self._look(corners, bent)
 
-    def _look(self, corners: tuple[FloatArray, ...], bent: FloatArray) -> None:
+    def _look(self, corners: Laws, bent: FloatArray, low: float = -inf) -> None:
         """Note the values at the corners; keep the simplices if more may be inside."""
         self.nodes += 1
-        values = bent[self.at]
+        at = np.ix_(*(corner_states(n, len(one)) for n, one in zip(self.users, corners)))
+        values = bent[at]
         place = np.unravel_index(int(np.argmin(values)), values.shape)
-        if values[place] < self.best:
-            self.best = float(values[place])
-            self.laws = tuple(one[k] for one, k in zip(corners, place))
-        low = float(bent.min())
+        self._note(float(values[place]), tuple(one[k] for one, k in zip(corners, place)))
+        self._keep(max(low, float(bent.min())), corners, bent)
+
+    def _note(self, value: float, laws: Laws) -> None:
+        if value < self.best:
+            self.best, self.laws = value, laws
+
+    def _keep(self, low: float, corners: Laws, bent: FloatArray) -> None:
         if low < self.best - self.slack:
             heappush(self.queue, (low, self.nodes, corners, bent))
+        else:
+            self.low = min(self.low, low)
 
     def open(self) -> bool:
         return bool(self.queue) and self.queue[0][0] < self.best - self.slack
 
-    def halve(self) -> None:
-        """Cut the lowest in two along the edge along which its coefficients bend upwards most.
+    def step(self) -> None:
+        """The lowest simplices: a face of theirs if the least is there, else their least where the
+        polynomial is convex, else both halves."""
+        low, _, corners, bent = heappop(self.queue)
+        for axis, one in enumerate(corners):
+            kept = lowest_face(self.users[axis], np.moveaxis(bent, axis, 0), len(one))
+            if kept.size < len(one):
+                self._look_at_face(low, corners, bent, axis, kept)
+                return
+        bends = [
+            bends_of(n, np.moveaxis(bent, axis, 0), len(one))
+            for axis, (n, one) in enumerate(zip(self.users, corners))
+        ]
+        for axis, bend in enumerate(bends):
+            faces = split(bend)
+            if faces is not None:
+                for kept in faces:
+                    self._look_at_face(low, corners, bent, axis, kept)
+                return
+        low = self._bound(low, corners, bent, bends)
+        if low < self.best - self.slack:
+            self._halve(low, corners, bent, bends)
+        else:
+            self.low = min(self.low, low)
+
+    def _look_at_face(
+        self, low: float, corners: Laws, bent: FloatArray, axis: int, kept: IntArray
+    ) -> None:
+        one = corners[axis]
+        face = (*corners[:axis], one[kept], *corners[axis + 1 :])
+        key = b"".join(np.round(part, 13).tobytes() for part in face)
+        if key not in self.seen:
+            self.seen.add(key)
+            self._look(face, bent.take(on_face(self.users[axis], len(one), kept), axis), low)
+
+    def _bound(self, low: float, corners: Laws, bent: FloatArray, bends: list[Bends]) -> float:
+        """`low`, or more where one group alone is left to move and the polynomial is convex, or
+        little less: then its tangent at the least point bounds it. That point is noted."""
+        self.halved += 1
+        free = [axis for axis, one in enumerate(corners) if len(one) > 1]
+        if len(free) != 1:
+            return low
+        axis = free[0]
+        loss = bends[axis].concave
+        if loss > _BENT * (self.best - low) and self.halved & (self.halved - 1):
+            return low  # descents 1, 2, 4, 8, … are for the value they find
+        users, size = self.users[axis], len(corners[axis])
+        point, value, under = descend(users, bent.ravel(), size, self.slack * _NEAR)
+        laws = [one[0] for one in corners]
+        laws[axis] = point @ corners[axis]
+        self._note(value, tuple(laws))
+        return max(low, value - under - loss)
+
+    def _halve(self, low: float, corners: Laws, bent: FloatArray, bends: list[Bends]) -> None:
+        """Cut in two along the edge along which the coefficients bend upwards most.
 
         Where they bend along no edge none is below those at the corners.
         """
-        _, _, corners, bent = heappop(self.queue)
-        bends = []
-        for axis, group in enumerate(self.groups):
-            along = np.moveaxis(bent, axis, 0)
-            for v, w in combinations(range(group.types if group.size > 1 else 0), 2):
-                one, both, other = (along[at] for at in _edge(group.size, group.types, v, w))
-                bends.append((float((one - 2 * both + other).max()), axis, v, w))
-        _, axis, v, w = max(bends)
-        group = self.groups[axis]
-        for first, second in ((v, w), (w, v)):
+        axis = int(np.argmax([float(one.most.max()) for one in bends]))
+        v, w = np.unravel_index(int(np.argmax(bends[axis].most)), bends[axis].most.shape)
+        size = len(corners[axis])
+        for first, second in ((int(v), int(w)), (int(w), int(v))):
             half = corners[axis].copy()
             half[first] = (half[v] + half[w]) / 2
-            turned = _along(_halving(group.size, group.types, first, second), bent, axis)
-            self._look((*corners[:axis], half, *corners[axis + 1 :]), turned)
+            turned = along(halving(self.users[axis], size, first, second), bent, axis)
+            self._look((*corners[:axis], half, *corners[axis + 1 :]), turned, low)
 
     def found(self) -> Worst:
-        low = min(self.best, self.queue[0][0]) if self.queue else self.best
-        return Worst(low, self.best, self.laws)
+        open_ = self.queue[0][0] if self.queue else inf
+        return Worst(min(self.best, self.low, open_), self.best, self.laws)
 
 
 def probability(population: Population, laws: tuple[FloatArray, ...]) -> FloatArray:
@@ -216,57 +310,3 @@ def _vertices(sides: FloatArray) -> FloatArray:
     found = HalfspaceIntersection(sides, np.zeros(sides.shape[1] - 1)).intersections
     _, first = np.unique(np.round(found, 9), axis=0, return_index=True)
     return np.asarray(found[first], dtype=np.float64)
-
-
-# -- Bernstein coefficients -----------------------------------------------------------------------
-
-
-def bernstein(users: int, corners: FloatArray) -> FloatArray:
-    """P(count state ω | c_v of `users` draw from law corners[v]), shape (S, S): rows c, columns ω.
-
-    Row c is row c − e_v of one user fewer, and one more draw from corner v.
-    """
-    m = corners.shape[1]
-    chance = np.ones((1, 1))
-    for n in range(1, users + 1):
-        before, more, last, parent = _steps(n, m)
-        rows = chance[parent]
-        chance = np.zeros((last.size, before))
-        for k in range(m):
-            chance[:, more[:, k]] += corners[last, k][:, None] * rows
-    return chance
-
-
-@lru_cache(maxsize=256)
-def _steps(n: int, m: int) -> tuple[int, IntArray, IntArray, IntArray]:
-    """States of n users; from n − 1 users' with one more of type k; last user and rest of each."""
-    counts, fewer = compositions(n, m), compositions(n - 1, m)
-    last = np.argmax(counts > 0, axis=1)
-    rest = counts.copy()
-    rest[np.arange(last.size), last] -= 1
-    return counts.shape[0], rank_with_one_more(fewer), last, rank(rest)
-
-
-@lru_cache(maxsize=512)
-def _halving(users: int, m: int, one: int, other: int) -> FloatArray:
-    """Coefficients on the half simplex whose corner `one` is the middle of `one` and `other`."""
-    corners = np.eye(m)
-    corners[one, other] = corners[one, one] = 0.5
-    return bernstein(users, corners)
-
-
-@lru_cache(maxsize=1024)
-def _edge(users: int, m: int, v: int, w: int) -> tuple[IntArray, IntArray, IntArray]:
-    """States of all but two users with both of type v, one of v and one of w, both of w."""
-    rest, unit = compositions(users - 2, m), np.eye(m, dtype=np.int64)
-    return rank(rest + 2 * unit[v]), rank(rest + unit[v] + unit[w]), rank(rest + 2 * unit[w])
-
-
-@lru_cache(maxsize=256)
-def _corners(users: int, m: int) -> IntArray:
-    """States in which all users are of one type, shape (m,)."""
-    return rank(users * np.eye(m, dtype=np.int64))
-
-
-def _along(matrix: FloatArray, table: FloatArray, axis: int) -> FloatArray:
-    return np.moveaxis(np.tensordot(matrix, table, axes=(1, axis)), 0, axis)

@@ -9,12 +9,14 @@ dual to write down. Cutting planes instead:
 * the master LP maximises z subject to z ≤ E_f[objective] for the laws f found so far: an upper
   bound on the guaranteed value, whatever the laws;
 * the law that is worst for the master's mechanism is found exactly, and its value is what the
-  mechanism guarantees: a lower bound. Until the two meet, the law is added.
+  mechanism guarantees: a lower bound. Until the two meet, the law is added;
+* what breaks a target or an expected budget under some law is mixed with a mechanism that keeps
+  them under all (rows are linear, so the mean is a mechanism): there is an answer at any time.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -26,7 +28,7 @@ from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.private.direct import arrays as direct_arrays
 from mechopt.private.direct.expectations import state_values
-from mechopt.private.direct.extract import AUDIT, extract, verified
+from mechopt.private.direct.extract import AUDIT, audited, extract, verified
 from mechopt.private.direct.layout import EXPECTATION
 from mechopt.private.direct.optimise import (
     MIP_SETTINGS,
@@ -38,7 +40,7 @@ from mechopt.private.direct.optimise import (
     without_presolve,
 )
 from mechopt.private.direct.units import in_units
-from mechopt.private.worst_law import Ball, Worst, probability
+from mechopt.private.worst_law import Ball, Laws, Worst, probability
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
 from mechopt.solver import highs
@@ -47,6 +49,7 @@ from mechopt.status import Status
 MOST_LAWS = 300
 CLOSED = 1e-9  # relative: where bound and guarantee count as met; both are computed to 1e-10
 _SCALE = EXPECTATION
+_NEARER = 0.1  # of the last breach: where what breaks rows is mixed with what keeps them
 
 
 def optimise_robust(
@@ -65,16 +68,17 @@ def optimise_robust(
     began = perf_counter()
     known = replace(terms, robust=None, radius=None)
     nominal = optimise(population, known, time_limit=time_limit, seed=seed)
-    left = None if time_limit is None else max(0.0, time_limit - (perf_counter() - began))
+    ends = inf if time_limit is None else began + time_limit
 
     def attempt(scaled: Population) -> DirectMechanism:
-        search = _Search(scaled, terms, _ball(scaled, population, terms), left, seed)
-        answer = search.answer(ordered=False)
+        search = _CuttingPlanes(scaled, terms, _ball(scaled, population, terms), ends, seed)
+        answer = search.answer()
         if not answer.details.get("segments_in_order", True):
-            answer = search.answer(ordered=True)
+            search.ordered = True
+            answer = search.answer()
         return answer
 
-    return _compared(in_units(population, attempt), nominal)
+    return _compared(in_units(population, attempt), nominal, ends)
 
 
 def as_robust(nominal: DirectMechanism, terms: DirectTerms) -> DirectMechanism:
@@ -100,12 +104,13 @@ def _ball(scaled: Population, population: Population, terms: DirectTerms) -> Bal
     return Ball(scaled, terms.robust, tuple(factor * one for one in terms.radius))
 
 
-def _compared(answer: DirectMechanism, nominal: DirectMechanism) -> DirectMechanism:
-    """`answer` with the price of robustness in its details."""
+def _compared(answer: DirectMechanism, nominal: DirectMechanism, ends: float) -> DirectMechanism:
+    """`answer` with the price of robustness in its details; after `ends` what is nearly worst."""
     about: dict[str, Any] = {"nominal": nominal.objective}
     if answer.has_answer and nominal.has_answer:
-        own = _worst(answer, _ball(answer.population, answer.population, answer.terms), None)
-        fragile = _worst(nominal, _ball(nominal.population, answer.population, answer.terms), None)
+        left = None if ends == inf else max(0.0, ends - perf_counter())
+        ball = _ball(answer.population, answer.population, answer.terms)
+        own, fragile = (_worst(one, ball, left) for one in (answer, nominal))
         name = answer.terms.objective.replace("-", "_")
         here = float(answer.population.states.probability @ state_values(answer)[name])
         sign = 1.0 if answer.terms.maximise else -1.0
@@ -123,33 +128,40 @@ def _worst(mechanism: DirectMechanism, ball: Ball, time_limit: float | None) -> 
     return ball.worst(values, maximise=not mechanism.terms.maximise, time_limit=time_limit)
 
 
-class _Search:
-    """Cutting planes for one population in its own units."""
+@dataclass(frozen=True)
+class _Held:
+    """A mechanism and what it guarantees (larger is better)."""
+
+    guarantee: float
+    mechanism: DirectMechanism
+
+
+class _CuttingPlanes:
+    """The search for one population in its own units."""
 
     def __init__(
-        self,
-        population: Population,
-        terms: DirectTerms,
-        ball: Ball,
-        time_limit: float | None,
-        seed: int,
+        self, population: Population, terms: DirectTerms, ball: Ball, ends: float, seed: int
     ) -> None:
         self.population, self.terms, self.ball = population, terms, ball
-        self.seed, self.time_limit = seed, time_limit
-        self.ends = inf if time_limit is None else perf_counter() + time_limit
+        self.seed, self.ends, self.ordered = seed, ends, False
 
     def left(self) -> float | None:
         return None if self.ends == inf else max(0.0, self.ends - perf_counter())
 
-    def answer(self, *, ordered: bool) -> DirectMechanism:
+    def answer(self) -> DirectMechanism:
         """The best guarantee; for "improvement" then the least payments in the worst case."""
-        terms = self.terms
-        first = self.maximin(terms.objective, terms.target, ordered)
+        terms, safe = self.terms, None
+        if terms.target is not None:
+            highest = self.maximin("improvement", None, None)
+            if highest.objective is None or highest.objective < terms.target - AUDIT:
+                return self._short(highest)
+            safe = highest
+        first = self.maximin(terms.objective, terms.target, safe)
         two = terms.objective == "improvement" and terms.transfers
         if not two or first.status is not Status.OPTIMAL or not first.objective:
             return first
         floor = first.objective * (1 - tolerances.MONEY)
-        second = self.maximin("expenditure", floor, ordered)
+        second = self.maximin("expenditure", floor, first)
         if second.status not in (Status.OPTIMAL, Status.FEASIBLE):
             return first
         guarantee = self.ball.worst(state_values(second)["improvement"]).low
@@ -161,92 +173,159 @@ class _Search:
             details={**first.details, "worst_expenditure": second.objective},
         )
 
-    def maximin(self, objective: str, floor: float | None, ordered: bool) -> DirectMechanism:
-        """Cutting planes: status, guarantee and bound of `objective` with E_f[B] ≥ floor."""
+    def maximin(
+        self, objective: str, floor: float | None, safe: DirectMechanism | None
+    ) -> DirectMechanism:
+        """Cutting planes: status, guarantee and bound of `objective` with E_f[B] ≥ floor.
+
+        :safe: a mechanism that keeps the floor and the budget under every law (None: the null
+            one); what the master finds is mixed with it until it does too
+        """
         goal = replace(self.terms, objective=objective, target=floor)
         sign = 1.0 if goal.maximise else -1.0
-        master = _Master(self.population, goal, ordered, self.seed)
-        best, bound, iterations = None, inf, 0
+        master = _Master(self.population, goal, self.ordered, self.seed)
+        start = self._nothing() if safe is None else safe
+        best = self._held(start, goal)
+        bound = limit_of(self.population, goal) if goal.maximise else 0.0
+        mixed, iterations, rest = inf, 0, None
         status, reason = Status.FEASIBLE, "the limit was reached before guarantee and bound met"
         while iterations < MOST_LAWS and (iterations == 0 or perf_counter() < self.ends):
             iterations += 1
             solution = master.solve(self.left())
             if solution.x is None:
-                if solution.status is Status.INFEASIBLE:
-                    status, reason, best = Status.INFEASIBLE, self._short(goal, ordered), None
-                elif best is None:
-                    reason = f"the solver stopped without an answer ({solution.termination})"
+                reason = f"the solver stopped without an answer ({solution.termination})"
                 break
             if solution.bound is not None and np.isfinite(solution.bound):
                 bound = min(bound, solution.bound / _SCALE)
             found = master.mechanism(solution.x, self.terms)
-            guarantee, cuts = self._cuts(found, goal)
-            room = CLOSED * max(1.0, abs(guarantee))
-            if all(kind == "objective" for kind, _ in cuts) and (
-                best is None or guarantee > best[0]
-            ):
-                best = guarantee, found
-            if best is not None and bound - best[0] <= room:
+            guarantee, broken, cuts = self._cuts(found, goal, best.guarantee)
+            if found.details["violation"] > AUDIT:
+                reason = f"the solver's answer violates {found.details['violated_row']}"
+            elif not broken and guarantee > best.guarantee:
+                best = _Held(guarantee, found)
+            elif broken > 0 and self.mixes:
+                rest = found
+                if broken <= mixed * _NEARER:
+                    mixed, rest = broken, None
+                    best = self._better(best, start, found, goal)
+            if bound - best.guarantee <= CLOSED * max(1.0, abs(best.guarantee)):
                 status, reason = Status.OPTIMAL, ""
                 break
             fresh = [master.add(kind, laws) for kind, laws in cuts]
             if not any(fresh):  # the solver's accuracy is the end
                 break
-        if best is None:
-            return DirectMechanism(
-                self.population,
-                self.terms,
-                status if status is Status.INFEASIBLE else Status.UNKNOWN,
-                reason=reason,
-                bound=None if bound == inf else sign * bound,
-                solver=highs.version(),
-                seed=self.seed,
-            )
-        guarantee, found = best
-        bound = min(bound, sign * limit_of(self.population, goal) if goal.maximise else 0.0)
-        if status is not Status.OPTIMAL and bound - guarantee <= tolerances.SOLVER * max(
-            1.0, abs(guarantee)
-        ):
+        if status is not Status.OPTIMAL and rest is not None:
+            best = self._better(best, start, rest, goal)
+        if bound - best.guarantee <= CLOSED * max(1.0, abs(best.guarantee)):
             status, reason = Status.OPTIMAL, ""
-        if found.details["violation"] > AUDIT:
-            status = Status.UNKNOWN
-            reason = f"the solver's answer violates {found.details['violated_row']}"
-        return found.replace(
+        return best.mechanism.replace(
             status=status,
             reason=reason,
-            objective=sign * guarantee,
-            bound=sign * max(bound, guarantee),
+            objective=sign * best.guarantee,
+            bound=sign * max(bound, best.guarantee),
             seed=self.seed,
-            details={**found.details, "laws": master.laws, "iterations": iterations},
+            details={**best.mechanism.details, "laws": master.laws, "iterations": iterations},
         )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether a mean of two mechanisms is one: not of whole lotteries or curved costs."""
+        return self.terms.randomized and self.population.linear
+
+    def _nothing(self) -> DirectMechanism:
+        """The mechanism that never runs: it keeps every row but a floor."""
+        layout = direct_arrays.Layout(self.population, self.terms)
+        about = {"mechanism": "direct", "solver": highs.version()}
+        nothing = extract(layout, np.zeros(layout.columns))
+        return verified(self.population, self.terms, nothing, about)
+
+    def _held(self, mechanism: DirectMechanism, goal: DirectTerms) -> _Held:
+        return _Held(self._worst(mechanism, goal, goal.objective).low, mechanism)
+
+    def _worst(
+        self, mechanism: DirectMechanism, goal: DirectTerms, name: str, enough: float | None = None
+    ) -> Worst:
+        """The law worst for a metric; costs count as negative."""
+        costly = name == "expenditure" or (name == goal.objective and not goal.maximise)
+        values = state_values(mechanism)[name.replace("-", "_")]
+        values = -values if costly else values
+        return self.ball.worst(values, enough=enough, time_limit=self.left())
+
+    def _asked(self, goal: DirectTerms) -> list[tuple[str, str, float]]:
+        """(row, metric, least) that must hold under every law; costs count as negative."""
+        asked = []
+        if goal.target is not None:
+            asked.append(("floor", "improvement", goal.target))
+        if goal.transfers and self.population.expected_budget < inf:
+            asked.append(("budget", "expenditure", -self.population.expected_budget))
+        return asked
 
     def _cuts(
-        self, found: DirectMechanism, goal: DirectTerms
-    ) -> tuple[float, list[tuple[str, tuple[FloatArray, ...]]]]:
-        """(guaranteed value, larger is better; (row, law) to add: the worst law of each)."""
-        values, sign = state_values(found), 1.0 if goal.maximise else -1.0
-        worst = self.ball.worst(
-            sign * values[goal.objective.replace("-", "_")], time_limit=self.left()
-        )
-        cuts = [("objective", worst.laws)]
-        if goal.target is not None:
-            least = self.ball.worst(values["improvement"], time_limit=self.left())
-            if least.low < goal.target - AUDIT:
-                cuts.append(("floor", least.laws))
-        most = self.population.expected_budget
-        if goal.transfers and most < inf:
-            spent = self.ball.worst(values["expenditure"], maximise=True, time_limit=self.left())
-            if spent.low > most + AUDIT * max(1.0, most):
-                cuts.append(("budget", spent.laws))
-        return worst.low, cuts
+        self, found: DirectMechanism, goal: DirectTerms, best: float
+    ) -> tuple[float, float, list[tuple[str, Laws]]]:
+        """(guaranteed value, by how much rows are broken at most, (row, law) to add).
 
-    def _short(self, goal: DirectTerms, ordered: bool) -> str:
-        """Why no mechanism reaches the target under every law."""
-        text = f"the target {goal.target:g} is out of reach under the worst law"
-        highest = self.maximin("improvement", None, ordered)
+        The worst laws; where the answer can be no better than the `best` known, bad ones.
+        """
+        cuts, broken = [], 0.0
+        for row, metric, least in self._asked(goal):
+            room = AUDIT * max(1.0, abs(least))
+            law = self._worst(found, goal, metric, least - room)
+            if law.low < least - room:
+                broken = max(broken, least - law.low)
+                cuts.append((row, law.laws))
+        worst = self._worst(found, goal, goal.objective, inf if cuts else best)
+        return worst.low, broken, [*cuts, ("objective", worst.laws)]
+
+    def _better(
+        self, best: _Held, safe: DirectMechanism, found: DirectMechanism, goal: DirectTerms
+    ) -> _Held:
+        """`best`, or `found` with as much of the safe mechanism as its broken rows need."""
+        part = 0.0
+        for _, metric, least in self._asked(goal):
+            low, sure = (self._worst(one, goal, metric).low for one in (found, safe))
+            if low < least:
+                part = max(part, min(1.0, (least - low) / max(sure - low, tolerances.TINY)))
+        part = min(1.0, part * (1 + tolerances.PROBABILITY))
+
+        def mean(one: FloatArray | None, other: FloatArray | None) -> FloatArray | None:
+            return None if one is None or other is None else part * one + (1 - part) * other
+
+        mixed = audited(
+            found.replace(
+                run=mean(safe.run, found.run),
+                burden=mean(safe.burden, found.burden),
+                payment=mean(safe.payment, found.payment),
+                access=mean(safe.access, found.access),
+            )
+        )
+        held = self._held(mixed, goal)
+        sound = mixed.details["violation"] <= AUDIT and all(
+            self._worst(mixed, goal, metric).low >= least - AUDIT * max(1.0, abs(least))
+            for _, metric, least in self._asked(goal)
+        )
+        return held if sound and held.guarantee > best.guarantee else best
+
+    def _short(self, highest: DirectMechanism) -> DirectMechanism:
+        """Why no mechanism reaches the target under every law, or why none was found."""
+        target, most = self.terms.target or 0.0, highest.bound
+        text = f"the target {target:g} is out of reach under the worst law"
+        proved = most is not None and most < target - AUDIT
         if highest.status is Status.OPTIMAL:
             text += f"; the highest share that can be guaranteed is {highest.objective:.9g}"
-        return text
+        elif not proved:
+            text = (
+                f"the limit was reached before a mechanism that guarantees the target {target:g} "
+                f"was found; shares of {highest.objective:.6g} are guaranteed"
+            )
+        return DirectMechanism(
+            self.population,
+            self.terms,
+            Status.INFEASIBLE if proved or highest.status is Status.OPTIMAL else Status.UNKNOWN,
+            reason=text,
+            solver=highs.version(),
+            seed=self.seed,
+        )
 
 
 class _Master:
