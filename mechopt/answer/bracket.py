@@ -23,13 +23,15 @@ from mechopt.status import Status
 class Rule:
     """A mechanism given by few numbers, for any number of users.
 
-    :kind: "virtual-cost rule", "posted price with rationing", "unanimity", "fee for access"
-        or "null"
+    :kind: "virtual-cost rule", the same "with a fee for access", "posted price with rationing",
+        "unanimity", "fee for access" or "null"
     :chance: probability of the lottery that decides, before any report, whether it is used
     :base: unpaid burden x⁰_g of every user of a group (the fee of who pays it), data, shape (G,)
     :order: position of each type column in the order of purchase, shape (M,); types that do not
         take part have −1
     :price: per data unit; None where payments are the envelope's
+    :fee: of the virtual-cost rule, what a user of each type gives for access beyond the base,
+        data, shape (M,); None where nobody is denied any
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Rule:
     base: FloatArray
     order: IntArray
     price: float | None = None
+    fee: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +132,7 @@ class Bracket(Answer):
                 "base": rule.base.tolist(),
                 "order": rule.order.tolist(),
                 "price": rule.price,
+                **({} if rule.fee is None else {"fee": rule.fee.tolist()}),
             },
             "metrics": dict(self.metrics),
             "population": self.population.to_dict(),
@@ -145,6 +149,8 @@ class Bracket(Answer):
         finite({name: data["rule"].get(name) for name in ("chance", "price")}, "rule.")
         population, rule = Population.from_dict(data["population"]), dict(data["rule"])
         shapes = {"base": len(population.groups), "order": population.type_costs.size}
+        if "fee" in rule:
+            shapes["fee"] = population.type_costs.size
         columns = {}
         for name, size in shapes.items():
             try:
@@ -166,6 +172,7 @@ class Bracket(Answer):
                 columns["base"],
                 columns["order"].astype(np.int64),
                 rule.get("price"),
+                columns.get("fee"),
             ),
             **fields,
         )

@@ -208,15 +208,16 @@ def _misreports(
             plan = bracket.assign(changed)
             assert plan.burden is not None
             assert plan.payment is not None
-            outcomes.append(
-                (plan.level or 0, float(plan.burden[start]), float(plan.payment[start]))
-            )
+            enters = plan.details.get("access", [1.0] * population.n)[start] if plan.level else 0.0
+            outcomes.append((enters, float(plan.burden[start]), float(plan.payment[start])))
+        kept = (1 - group.exclusion) * group.value * share * (group.removable == 0)
         for k, true in enumerate(group.costs.tolist()):
             worth = []
-            for run, burden, payment in outcomes:
+            for enters, burden, payment in outcomes:
                 cost = true * float(group.shape(np.array(burden)))
-                stay = (group.value * share + payment if run else 0.0) - cost
-                worth.append(max(stay, -(1 - group.reversibility) * cost))
+                stay = group.value * share * enters + payment - cost
+                leave = kept * (enters > 0) - (1 - group.reversibility) * cost
+                worth.append(max(stay, leave))
             rows["D3"] += len(worth)
             gain, scale = max(worth) - worth[k], max(1.0, *map(abs, worth))
             if gain > 10 * tolerances.MONEY * scale:

@@ -272,6 +272,7 @@ class RuleOfBracket(_Part):
     base: list[float | int] = Field(description="unpaid burden by group, data")
     order: list[int] = Field(description="position of each type in the order of purchase; -1: none")
     price: float | int | None = None
+    fee: list[float | int] | None = Field(None, description="by type, for access, data")
 
 
 class BracketFile(AnswerFile):

@@ -11,8 +11,8 @@ import pytest
 
 import mechopt as mo
 from mechopt import checker
-from mechopt.private.large.access_fee import fees
 from mechopt.private.large.assignment import rule_mechanism
+from mechopt.private.large.bracket import rules
 
 # two-type costs 1/4 (60 %) or 1, v = 1, cap 4, T = 0.8 of what users would give (F14)
 GOOD = {2: 0.642, 4: 0.423, 8: 0.184, 16: 0.034, 32: 0.001, 64: 0.000, 128: 0.000}
@@ -175,16 +175,47 @@ def test_bracket_with_exclusion_holds_the_optimum(transfers: bool) -> None:
         assert tight.status is loose.status is mo.Status.OPTIMAL
         assert loose.objective <= found.upper + 1e-7
         assert found.lower <= tight.objective + 1e-7
-        for rule, worth, exact in fees(population, objective):
-            kinds.add(len(np.unique(rule.order)))
+        for rule, worth, exact in rules(population, objective, transfers):
+            kinds.add((rule.kind, len(np.unique(rule.order))))
             mechanism = rule_mechanism(population, rule, tight.terms)
             audit = mo.audit(population, mechanism)
-            assert audit.ok, audit.violations[:3]
+            assert audit.ok, (rule, audit.violations[:3])
             true = mechanism.metrics[objective.replace("-", "_")]
             assert worth <= true + 1e-9
             if exact:
                 assert worth == pytest.approx(true, abs=1e-9)
-    assert kinds == {1, 2}  # everybody pays, and some do not
+    assert kinds >= {("fee for access", 1), ("fee for access", 2)}  # all pay, or some do not
+    assert transfers == (("virtual-cost rule with a fee for access", 2) in kinds)
+
+
+def test_a_fee_before_purchases_closes_the_interval_of_partial_exclusion() -> None:
+    """Half of the improvement can be denied: what is charged for it is not paid for."""
+    widths = {}
+    for n in (1000, 1_000_000):
+        group = mo.Group(n, [0.25, 1.0, 2.0], [1 / 3] * 3, value=1.0, capacity=4.0, exclusion=0.5)
+        population = mo.Population([group], [1.1 * n], provider_value=0.6 * n)
+        found = mo.bracket(population)
+        assert found.mechanism == "virtual-cost rule with a fee for access"
+        assert mo.audit(population, found).ok
+        widths[n] = found.gap
+        plain = mo.bracket(population.replace(groups=[group.replace(exclusion=0.0)]))
+        assert found.lower > 1.2 * plain.upper
+        metrics, error = found.metrics, found.metrics["standard_error"]
+        assert metrics["provider_surplus"] + 5 * error["provider_surplus"] >= found.lower
+    assert widths[1000] < 1e-3
+    assert widths[1_000_000] < 1e-5
+
+
+def test_a_rule_with_a_fee_survives_its_file(tmp_path: Path) -> None:
+    group = mo.Group(40, [0.25, 1.0, 2.0], [1 / 3] * 3, value=1.0, capacity=4.0, exclusion=0.5)
+    population = mo.Population([group], [44.0], provider_value=24.0)
+    found = mo.bracket(population)
+    assert found.rule.fee is not None
+    found.write(tmp_path / "b.json")
+    back = mo.read(tmp_path / "b.json")
+    assert np.array_equal(back.rule.fee, found.rule.fee)
+    reports = [0.25] * 10 + [1.0] * 15 + [2.0] * 15
+    assert back.assign(reports).burden == pytest.approx(found.assign(reports).burden)
 
 
 def test_the_interval_at_a_million_users() -> None:

@@ -17,7 +17,7 @@ from mechopt.errors import SolverError
 from mechopt.private.direct.extract import AUDIT, audited, objective_of
 from mechopt.private.direct.optimise import limit_of
 from mechopt.private.large.assignment import rule_mechanism
-from mechopt.private.large.bracket import OBJECTIVES, rules
+from mechopt.private.large.bracket import OBJECTIVES, null_rule, rules
 from mechopt.private.large.cutoff import OBJECTIVES as CUT_OFF
 from mechopt.private.large.cutoff import best_cutoff, from_mixture
 from mechopt.private.large.fluid_bound import upper_bound
@@ -39,7 +39,6 @@ def applies(population: Population, terms: DirectTerms) -> bool:
         and terms.incentive in ("dsic", "bic")
         and terms.robust is None
         and population.law is None
-        and all(group.exclusion == 0 for group in population.groups)
     )
 
 
@@ -109,8 +108,9 @@ def _best_rule(
         reached = answer.objective
     elif answer is not None:
         best = None
-    candidates = sorted(rules(population, terms.objective, terms.transfers), key=lambda c: -c[1])
-    for rule, value, _ in candidates:
+    never = null_rule(population), 0.0, True
+    found = [never, *rules(population, terms.objective, terms.transfers)]
+    for rule, value, _ in sorted(found, key=lambda one: -one[1]):
         if value <= reached:
             break
         if not terms.randomized and rule.chance != 1:

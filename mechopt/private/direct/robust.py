@@ -10,8 +10,8 @@ dual to write down. Cutting planes instead:
   bound on the guaranteed value, whatever the laws;
 * the law that is worst for the master's mechanism is found exactly, and its value is what the
   mechanism guarantees: a lower bound. Until the two meet, the law is added;
-* what breaks a target or an expected budget under some law is mixed with a mechanism that keeps
-  them under all (rows are linear, so the mean is a mechanism): there is an answer at any time.
+* where a target or an expected budget holds under every law for one mechanism, it does for means
+  of it with what the master finds (rows are linear), so there is an answer at any time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ from mechopt.status import Status
 MOST_LAWS = 300
 CLOSED = 1e-9  # relative: where bound and guarantee count as met; both are computed to 1e-10
 _SCALE = EXPECTATION
-_NEARER = 0.1  # of the last breach: where what breaks rows is mixed with what keeps them
 
 
 def optimise_robust(
@@ -178,8 +177,10 @@ class _CuttingPlanes:
     ) -> DirectMechanism:
         """Cutting planes: status, guarantee and bound of `objective` with E_f[B] ≥ floor.
 
-        :safe: a mechanism that keeps the floor and the budget under every law (None: the null
-            one); what the master finds is mixed with it until it does too
+        :safe: a mechanism that keeps the floor and the budget under every law (None: the null one)
+
+        Laws are sought for the master's mechanism, for its mean with the best one known, which is
+        nearer to the optimum, and for it with as much of the safe one as its rows need.
         """
         goal = replace(self.terms, objective=objective, target=floor)
         sign = 1.0 if goal.maximise else -1.0
@@ -187,8 +188,12 @@ class _CuttingPlanes:
         start = self._nothing() if safe is None else safe
         best = self._held(start, goal)
         bound = limit_of(self.population, goal) if goal.maximise else 0.0
-        mixed, iterations, rest = inf, 0, None
+        iterations = 0
         status, reason = Status.FEASIBLE, "the limit was reached before guarantee and bound met"
+
+        def open_() -> bool:
+            return bound - best.guarantee > CLOSED * max(1.0, abs(best.guarantee))
+
         while iterations < MOST_LAWS and (iterations == 0 or perf_counter() < self.ends):
             iterations += 1
             solution = master.solve(self.left())
@@ -198,25 +203,19 @@ class _CuttingPlanes:
             if solution.bound is not None and np.isfinite(solution.bound):
                 bound = min(bound, solution.bound / _SCALE)
             found = master.mechanism(solution.x, self.terms)
-            guarantee, broken, cuts = self._cuts(found, goal, best.guarantee)
-            if found.details["violation"] > AUDIT:
-                reason = f"the solver's answer violates {found.details['violated_row']}"
-            elif not broken and guarantee > best.guarantee:
-                best = _Held(guarantee, found)
-            elif broken > 0 and self.mixes:
-                rest = found
-                if broken <= mixed * _NEARER:
-                    mixed, rest = broken, None
-                    best = self._better(best, start, found, goal)
-            if bound - best.guarantee <= CLOSED * max(1.0, abs(best.guarantee)):
-                status, reason = Status.OPTIMAL, ""
-                break
+            best, cuts = self._tried(best, found, goal)
+            if self.mixes and open_() and cuts:
+                for part, held in (
+                    (0.5, best.mechanism),
+                    (self._needed(start, found, goal), start),
+                ):
+                    if 0 < part < 1:
+                        best, more = self._tried(best, self._mean(held, found, part), goal)
+                        cuts += more
             fresh = [master.add(kind, laws) for kind, laws in cuts]
-            if not any(fresh):  # the solver's accuracy is the end
+            if not open_() or not any(fresh):  # nothing fresh: the solver's accuracy is the end
                 break
-        if status is not Status.OPTIMAL and rest is not None:
-            best = self._better(best, start, rest, goal)
-        if bound - best.guarantee <= CLOSED * max(1.0, abs(best.guarantee)):
+        if not open_():
             status, reason = Status.OPTIMAL, ""
         return best.mechanism.replace(
             status=status,
@@ -260,51 +259,47 @@ class _CuttingPlanes:
             asked.append(("budget", "expenditure", -self.population.expected_budget))
         return asked
 
-    def _cuts(
-        self, found: DirectMechanism, goal: DirectTerms, best: float
-    ) -> tuple[float, float, list[tuple[str, Laws]]]:
-        """(guaranteed value, by how much rows are broken at most, (row, law) to add).
-
-        The worst laws; where the answer can be no better than the `best` known, bad ones.
-        """
-        cuts, broken = [], 0.0
+    def _tried(
+        self, best: _Held, found: DirectMechanism, goal: DirectTerms
+    ) -> tuple[_Held, list[tuple[str, Laws]]]:
+        """The better of `best` and `found`, and (row, law) to add: the worst laws for `found`, bad
+        ones where it can be no better than the best known."""
+        cuts = []
         for row, metric, least in self._asked(goal):
             room = AUDIT * max(1.0, abs(least))
             law = self._worst(found, goal, metric, least - room)
             if law.low < least - room:
-                broken = max(broken, least - law.low)
                 cuts.append((row, law.laws))
-        worst = self._worst(found, goal, goal.objective, inf if cuts else best)
-        return worst.low, broken, [*cuts, ("objective", worst.laws)]
+        worst = self._worst(found, goal, goal.objective, inf if cuts else best.guarantee)
+        sound = not cuts and found.details["violation"] <= AUDIT
+        better = sound and worst.low > best.guarantee
+        return _Held(worst.low, found) if better else best, [*cuts, ("objective", worst.laws)]
 
-    def _better(
-        self, best: _Held, safe: DirectMechanism, found: DirectMechanism, goal: DirectTerms
-    ) -> _Held:
-        """`best`, or `found` with as much of the safe mechanism as its broken rows need."""
-        part = 0.0
-        for _, metric, least in self._asked(goal):
-            low, sure = (self._worst(one, goal, metric).low for one in (found, safe))
-            if low < least:
-                part = max(part, min(1.0, (least - low) / max(sure - low, tolerances.TINY)))
-        part = min(1.0, part * (1 + tolerances.PROBABILITY))
+    def _mean(self, one: DirectMechanism, other: DirectMechanism, part: float) -> DirectMechanism:
+        """`part` of one mechanism and the rest of the other, audited."""
 
-        def mean(one: FloatArray | None, other: FloatArray | None) -> FloatArray | None:
-            return None if one is None or other is None else part * one + (1 - part) * other
+        def mean(mine: FloatArray | None, theirs: FloatArray | None) -> FloatArray | None:
+            if mine is None or theirs is None:
+                return None
+            return part * mine + (1 - part) * theirs
 
-        mixed = audited(
-            found.replace(
-                run=mean(safe.run, found.run),
-                burden=mean(safe.burden, found.burden),
-                payment=mean(safe.payment, found.payment),
-                access=mean(safe.access, found.access),
+        return audited(
+            other.replace(
+                run=mean(one.run, other.run),
+                burden=mean(one.burden, other.burden),
+                payment=mean(one.payment, other.payment),
+                access=mean(one.access, other.access),
             )
         )
-        held = self._held(mixed, goal)
-        sound = mixed.details["violation"] <= AUDIT and all(
-            self._worst(mixed, goal, metric).low >= least - AUDIT * max(1.0, abs(least))
-            for _, metric, least in self._asked(goal)
-        )
-        return held if sound and held.guarantee > best.guarantee else best
+
+    def _needed(self, safe: DirectMechanism, found: DirectMechanism, goal: DirectTerms) -> float:
+        """The part of the safe mechanism with which `found` keeps the rows that it breaks."""
+        part = 0.0
+        for _, metric, least in self._asked(goal):
+            sure, low = (self._worst(one, goal, metric).low for one in (safe, found))
+            if low < least:
+                part = max(part, min(1.0, (least - low) / max(sure - low, tolerances.TINY)))
+        return part * (1 + tolerances.PROBABILITY)
 
     def _short(self, highest: DirectMechanism) -> DirectMechanism:
         """Why no mechanism reaches the target under every law, or why none was found."""

@@ -14,7 +14,7 @@ from mechopt.arrays import BoolArray, FloatArray, IntArray, settle
 from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
 from mechopt.status import Status
-from mechopt.tolerances import REACH
+from mechopt.tolerances import REACH, TINY
 
 
 def assign(population: Population, rule: Rule, reports: Any, seed: int) -> Plan:
@@ -52,6 +52,8 @@ def access(
     if not population.has_exclusion:
         return None
     entered = np.where(counts > 0, runs[:, None], 0.0)
+    if rule.fee is not None:
+        return np.where(counts > 0, 1 - _denied(population, rule, counts), 0.0) * runs[:, None]
     if rule.kind == ACCESS_FEE:
         threshold, base = float(population.thresholds[0]), rule.base[population.group_of_type]
         supply = counts @ np.where(rule.order == 0, base, 0.0)
@@ -62,6 +64,20 @@ def access(
         )
         entered = np.where((rule.order == 0) | (base == 0), entered, entered * (1 - lost))
     return entered
+
+
+def _denied(population: Population, rule: Rule, counts: IntArray) -> FloatArray:
+    """Access denied to a user of each type by the virtual-cost rule with a fee, (S, M): what the
+    dearest payer's share of the fee would cost, relative to the improvement's value."""
+    assert rule.fee is not None
+    group, value = population.group_of_type, population.of_group("value")
+    fee, cost = np.zeros(value.size), np.zeros(value.size)
+    np.maximum.at(fee, group, rule.fee)
+    np.maximum.at(cost, group, population.type_rates * rule.fee)
+    stake = np.divide(cost, value * population.shares[0], out=cost, where=value > 0)
+    rest = float(population.thresholds[0]) - float(population.of_group("size") @ rule.base)
+    scale = rest / np.maximum((counts @ rule.fee)[:, None] + fee[group], rest)
+    return np.where(rule.fee > 0, 0.0, scale * stake[group])
 
 
 def outcome(
@@ -88,8 +104,10 @@ def outcome(
         scale = np.where(runs, np.minimum(1.0, threshold / np.where(runs, supply, 1.0)), 0.0)
         burden = np.where(here, scale[:, None] * given, 0.0)
         return runs.astype(np.float64), burden, (rule.price or 0.0) * burden
-    base, room = rule.base[group], (capacity - rule.base)[group]
-    amount = np.maximum(0.0, threshold - counts @ base)
+    base = rule.base[group]
+    fee = np.zeros(base.size) if rule.fee is None else rule.fee
+    room = capacity[group] - base - fee
+    rest, fees = np.maximum(0.0, threshold - counts @ base), counts @ fee
     offered = np.zeros((states, cost.size))
     for column, place in enumerate(rule.order):
         offered[:, place] += counts[:, column] * room[column]
@@ -98,7 +116,8 @@ def outcome(
         others = offered.copy()
         others[:, rule.order[true]] -= room[true]
         before = np.cumsum(others, axis=1) - others
-        left = np.maximum(0.0, amount[:, None] - before)[:, rule.order]
+        told = (rest - fees)[:, None] + fee[true] - fee  # left to be bought, by report
+        left = np.maximum(0.0, np.maximum(0.0, told) - before[:, rule.order])
         with np.errstate(divide="ignore", invalid="ignore"):
             part = np.minimum(1.0, left / (room + others[:, rule.order]))
         sold[true] = np.where(here[:, true, None] & (room > 0), room * part, 0.0)
@@ -108,7 +127,8 @@ def outcome(
         if group[dearer] == group[dearer - 1]:
             cheaper = (group == group[dearer]) & (np.arange(cost.size) < dearer)
             payment[:, cheaper] += (cost[dearer] - cost[dearer - 1]) * sold[cheaper, :, dearer].T
-    return np.ones(states), np.where(here, base + own, 0.0), payment
+    scale = np.minimum(1.0, rest / np.maximum(fees, np.maximum(rest, TINY)))[:, None]
+    return np.ones(states), np.where(here, base + fee * scale + own, 0.0), payment
 
 
 def rule_mechanism(population: Population, rule: Rule, terms: DirectTerms) -> DirectMechanism:

@@ -23,8 +23,8 @@ side. All are DSIC, ex-post individually rational and withdrawal proof (D1–D6 
     he may also leave with what is reversible: (1 − ρ) c if that is less than c − s).
 *unanimity* (no payments): fixed burdens with Σ x = T; it runs iff nobody's report makes
     c x_g > v_g.
-*fee for access* (no payments, users who can be excluded): see `access_fee`. The other rules give
-    everybody access, whoever could be excluded or not.
+*fee for access* (no payments, users who can be excluded), alone or before the virtual-cost rule
+    buys the rest: see `access_fee`. The other rules give everybody access.
 
 Deployment is in `large_assignment`, expected supply in `supply_law`.
 """
@@ -37,15 +37,15 @@ from time import perf_counter
 
 import numpy as np
 
-from mechopt import tolerances, words
+from mechopt import words
 from mechopt.answer.bracket import Bracket, Rule
-from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private.large.access_fee import fees
 from mechopt.private.large.fluid_bound import upper_bound
 from mechopt.private.large.interim_bound import interim_bound
-from mechopt.private.large.pools import most_unpaid, order_of_pools, unpaid_base
-from mechopt.private.large.supply_law import ROUNDING, reaches, shortfall
+from mechopt.private.large.pools import most_unpaid
+from mechopt.private.large.purchases import virtual_cost_rules
+from mechopt.private.large.supply_law import reaches
 from mechopt.problem.cost_curves import bought
 from mechopt.problem.population import Population
 from mechopt.problem.states import state_count
@@ -76,10 +76,10 @@ def bracket(
         raise NotSupported("bracket: only for independent types; this population has a law=")
     began = perf_counter()
     upper = upper_bound(population, objective=objective, transfers=transfers)
-    if state_count(population) <= COUNTED and not population.has_exclusion:
+    if state_count(population) <= COUNTED:
         counted = interim_bound(population, objective=objective, transfers=transfers)
         upper = min(upper, counted)
-    rule, lower, exact = _null(population), 0.0, True
+    rule, lower, exact = null_rule(population), 0.0, True
     for candidate, value, is_exact in rules(population, objective, transfers):
         if value > lower:
             rule, lower, exact = candidate, value, is_exact
@@ -94,7 +94,7 @@ def bracket(
     )
 
 
-def _null(population: Population) -> Rule:
+def null_rule(population: Population) -> Rule:
     nobody = np.full(population.type_costs.size, -1)
     return Rule("null", 0.0, np.zeros(len(population.groups)), nobody)
 
@@ -109,76 +109,8 @@ def rules(
     if not transfers:
         return
     for by in ("welfare", "provider-surplus"):
-        for with_base in (True, False):
-            found = _virtual_cost(population, objective, by, with_base)
-            if found is not None:
-                yield found
+        yield from virtual_cost_rules(population, objective, by)
     yield from _posted(population, objective)
-
-
-# -- the virtual-cost rule -----------------------------------------------------------------------
-
-
-def _virtual_cost(
-    population: Population, objective: str, by: str, with_base: bool
-) -> tuple[Rule, float, bool] | None:
-    """Always run; the value minus expected payments or cost. None if capacities do not reach T.
-
-    Without the base everything is paid for: dearer for the provider, cheaper for society.
-    """
-    threshold = float(population.thresholds[0])
-    size, capacity = population.of_group("size"), population.of_group("capacity")
-    value = population.of_group("value")
-    if size @ capacity < threshold or population.budget < inf:
-        return None  # payments vary with the state: no budget in every state can be promised
-    base = unpaid_base(population) * float(with_base)
-    base = base * min(1.0, threshold / max(float(size @ base), threshold * tolerances.TINY))
-    left = max(0.0, threshold - float(size @ base))
-    if left <= ROUNDING * threshold:
-        left = 0.0
-    order, virtual, cost = order_of_pools(population, by)
-    room = capacity - base
-    unpaid = _expected(population, room, left, order, cost)
-    paid = _expected(population, room, left, order, virtual)
-    mean_cost = np.array([group.costs @ group.probabilities for group in population.groups])
-    slope = np.array([group.slopes[0] for group in population.groups])
-    social = float(size @ (base * mean_cost * slope)) + unpaid[0]
-    chance = 1.0
-    if paid[0] > 0 and population.expected_budget < inf:
-        chance = min(1.0, population.expected_budget / paid[0])
-    share = float(population.shares[0])
-    worth = population.provider_value * share
-    if objective == "improvement":
-        amount, exact = share, True
-    elif objective == "welfare":
-        amount, exact = worth + float(size @ value) * share - social, unpaid[2]
-    else:
-        amount, exact = worth - paid[0], paid[2]
-    rule = Rule("virtual-cost rule", chance, base, order)
-    return rule, chance * amount, exact and (chance == 1.0 or paid[2])
-
-
-def _expected(
-    population: Population, room: FloatArray, amount: float, order: IntArray, rate: FloatArray
-) -> tuple[float, float, bool]:
-    """Expected Σ rate · bought when `amount` is bought in this order: (at most, at least, exact).
-
-    With S_r the supply of positions ≤ r, position r sells min(amount, S_r) − min(amount, S_{r−1}),
-    so the sum is rate_R · amount − Σ_{r<R} (rate_{r+1} − rate_r) (amount − E[(amount − S_r)⁺]).
-    """
-    most = least = float(rate[-1]) * amount
-    exact = True
-    group = population.group_of_type
-    laws = population.type_chances
-    for position in range(rate.size - 1):
-        step = float(rate[position + 1] - rate[position])
-        chance = np.bincount(group, weights=laws * (order <= position), minlength=room.size)
-        low, high = shortfall(population, room, np.minimum(chance, 1.0), amount)
-        exact &= low == high
-        ends = step * (amount - low), step * (amount - high)
-        most, least = most - min(ends), least - max(ends)
-    slack = ROUNDING * float(np.abs(rate).max()) * amount
-    return most + slack, least - slack, exact
 
 
 # -- posted price with rationing, unanimity ------------------------------------------------------

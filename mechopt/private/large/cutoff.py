@@ -95,6 +95,8 @@ def _answer(
     from mechopt.private.direct.extract import objective_of
 
     run, burden, payment = numbers
+    here = population.states.counts > 0
+    entered = np.where(here, run[:, None], 0.0)[:, None] if population.has_exclusion else None
     answer = DirectMechanism(
         population,
         terms,
@@ -102,6 +104,7 @@ def _answer(
         run=run[:, None],
         burden=burden[:, None, :],
         payment=payment[:, None, :],
+        access=entered,
         solver=solver,
     )
     return answer.replace(objective=objective_of(answer))

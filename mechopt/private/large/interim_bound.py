@@ -196,10 +196,15 @@ def _sizes(ends: IntArray) -> list[tuple[int, int]]:
 
 
 class _Rows:
-    """L4–L6 on columns Q, X, U per type and class (type-major), and their Lagrangian."""
+    """L4–L6 on columns Q, X, U per type and class (type-major), and their Lagrangian.
+
+    Where users can be excluded a fourth block E = v (Q − A) says what access they are denied is
+    worth, 0 ≤ E ≤ η v Q (F14); they then have U = v Q − E + t − θ X.
+    """
 
     def __init__(self, population: Population, asked: Asked, classes: IntArray) -> None:
         self.classes = int(classes.max()) + 1
+        self.blocks = 4 if population.has_exclusion else 3
         types = population.type_costs.size
         space = population.states
         law = population.type_chances
@@ -219,7 +224,10 @@ class _Rows:
         self.matrix, self.low, self.high = self._rows(population, asked, value, cost)
         spread = np.array([np.ptp(one.costs * one.slopes[0]) for one in population.groups])
         rent = value + (spread[population.group_of_type] * capacity)[of]
-        self.upper = np.concatenate([held, capacity[of] * held, rent * held])
+        upper = [held, capacity[of] * held, rent * held]
+        if self.blocks > 3:
+            upper.append(population.of_type("exclusion")[of] * value * held)
+        self.upper = np.concatenate(upper)
         self.gain = self._gain(population, asked.objective, share, cost[of])
         self.side = np.where(np.isinf(self.high), self.low, self.high)
 
@@ -232,20 +240,27 @@ class _Rows:
         return 2 * self.columns
 
     def _spent(self, value: FloatArray, cost: FloatArray) -> FloatArray:
-        return np.concatenate([-self.users * value, self.users * cost, self.users])
+        denied = [self.users] * (self.blocks - 3)
+        return np.concatenate([-self.users * value, self.users * cost, self.users, *denied])
 
     def _rows(
         self, population: Population, asked: Asked, value: FloatArray, cost: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         size, classes = self.columns, self.classes
         own = np.repeat(cost, classes)
-        paid = np.hstack([-np.diag(value), np.diag(own), np.eye(size)])  # (L4) t ≥ 0
-        rows, low = [paid], [np.zeros(size)]
+        unit = [np.eye(size)] * (self.blocks - 2)
+        rows, low = [np.hstack([-np.diag(value), np.diag(own), *unit])], [np.zeros(size)]  # (L4)
         high = [np.full(size, inf if asked.transfers else 0.0)]
+        if self.blocks > 3:  # (F14) E ≤ η v Q
+            most = np.repeat(population.of_type("exclusion"), classes) * value
+            none = np.zeros((size, 2 * size))
+            rows.append(np.hstack([np.diag(most), none, -np.eye(size)]))
+            low.append(np.zeros(size))
+            high.append(np.full(size, inf))
         for g, first in enumerate(population.first_type):  # (L6)
             for k in range(first, first + population.groups[g].types - 1):
                 for true, told in ((k, k + 1), (k + 1, k)):
-                    part = np.zeros((classes, 3 * size))
+                    part = np.zeros((classes, self.blocks * size))
                     at = np.arange(classes)
                     part[at, size + told * classes + at] = cost[true] - cost[told]
                     part[at, 2 * size + true * classes + at] = 1.0
@@ -269,7 +284,8 @@ class _Rows:
     def _run(self) -> FloatArray:
         """Σ f Q = P."""
         total = self.users.sum() / self.classes
-        return np.concatenate([self.users / total, np.zeros(2 * self.columns)])
+        none = np.zeros((self.blocks - 1) * self.columns)
+        return np.concatenate([self.users / total, none])
 
     def _gain(
         self, population: Population, objective: str, share: float, cost: FloatArray
@@ -283,11 +299,12 @@ class _Rows:
         enjoyed = population.users_value * share
         gain = (worth + enjoyed) * self._run()
         gain[self.columns : 2 * self.columns] -= self.users * cost
+        gain[3 * self.columns :] -= np.tile(self.users, self.blocks - 3)
         return gain
 
     def priced(self, prices: FloatArray) -> FloatArray:
         """What the columns cost at these prices of Q and X, money per user."""
-        none = np.zeros(self.columns)
+        none = np.zeros((self.blocks - 2) * self.columns)
         return np.concatenate([self.users, self.users, none]) * np.concatenate([prices, none])
 
     def beside(self, point: FloatArray) -> float:
@@ -310,13 +327,13 @@ class _Master:
     def __init__(self, rows: _Rows, sets: int) -> None:
         size, r = rows.columns, rows.multipliers
         self.prices, self.rest = r, r + 2 * size
-        self.values = r + 5 * size
-        self.sets, self.fixed = sets, 3 * size
+        self.sets, self.fixed = sets, rows.blocks * size
+        self.values = self.rest + self.fixed
         columns = self.values + sets
-        scale = np.tile(rows.users, 3)
-        matrix = np.zeros((3 * size, columns))
+        scale = np.tile(rows.users, rows.blocks)
+        matrix = np.zeros((self.fixed, columns))
         matrix[:, :r] = rows.matrix.T / scale[:, None]
-        at = np.arange(3 * size)
+        at = np.arange(self.fixed)
         matrix[at[: 2 * size], r + at[: 2 * size]] = 1.0
         matrix[at, self.rest + at] = 1.0
         lower, upper, cost = np.full(columns, -inf), np.full(columns, inf), np.zeros(columns)
@@ -329,11 +346,11 @@ class _Master:
         place = np.nonzero(matrix)
         program = LinearProgram(
             cost=cost,
-            start=np.searchsorted(place[0], np.arange(3 * size + 1)).astype(np.int32),
+            start=np.searchsorted(place[0], np.arange(self.fixed + 1)).astype(np.int32),
             index=place[1].astype(np.int32),
             value=matrix[place],
             row_lower=rows.gain / scale,
-            row_upper=np.full(3 * size, inf),
+            row_upper=np.full(self.fixed, inf),
             lower=lower,
             upper=upper,
         )

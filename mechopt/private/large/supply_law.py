@@ -38,6 +38,18 @@ def shortfall(
     return value, value
 
 
+def shortfall_of_parts(
+    size: IntArray, amounts: tuple[FloatArray, ...], chances: tuple[FloatArray, ...], amount: float
+) -> tuple[float, float]:
+    """(least, most) of E[(amount − S)⁺] where a user of a group gives one of several amounts (G,),
+    each with its chance (G,): from mean and variance."""
+    first = sum(a * p for a, p in zip(amounts, chances))
+    second = sum(a**2 * p for a, p in zip(amounts, chances))
+    mean, variance = float(size @ first), max(0.0, float(size @ (second - first**2)))
+    short = amount - mean
+    return max(0.0, short), (sqrt(variance + short**2) + short) / 2
+
+
 def reaches(
     population: Population, supply: FloatArray, chance: FloatArray, amount: float
 ) -> tuple[float, bool]:
