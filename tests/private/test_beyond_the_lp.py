@@ -45,6 +45,38 @@ def test_the_bound_by_classes_holds_for_its_problem_and_lies_below_the_interim_o
         assert bound <= InterimBound(population, Asked(objective, transfers)).bound() + room
 
 
+@pytest.mark.parametrize("transfers", [True, False])
+def test_rules_and_bounds_hold_the_optimum_where_access_can_be_denied(transfers):
+    """Random populations: value of the rule ≤ optimum ≤ both bounds, for every exclusion."""
+    random = np.random.default_rng(45)
+    for trial in range(16):
+        population = drawn(random, trial)
+        groups = [g.replace(exclusion=float(random.choice([0.5, 1]))) for g in population.groups]
+        population = population.replace(groups=groups)
+        objective = ("provider-surplus", "welfare", "improvement")[trial % 3]
+        incentive = ("dsic", "bic")[trial % 2]
+        truth = mo.solve(
+            population, "direct", objective=objective, transfers=transfers, incentive=incentive
+        )
+        room = 2e-6 * max(1.0, abs(truth.objective))
+        bound = Interim(population, Asked(objective, transfers, incentive == "dsic", True)).bound()
+        assert bound >= truth.objective - room
+        known = best_known(population, truth.terms)
+        assert mo.audit(population, known).ok
+        assert -room <= known.objective <= truth.objective + room
+        assert known.bound >= truth.objective - room
+
+
+def test_no_answer_is_worse_than_never_to_run():
+    """Whoever pays everybody where V is small would lose money; nobody need run."""
+    population = one_group(20, 3, 0.9, 0.01)
+    known = best_known(population, DirectTerms())
+    assert known.objective >= 0
+    groups = [population.groups[0].replace(removable=0.0)]
+    known = best_known(population.replace(groups=groups), DirectTerms(incentive="bic"))
+    assert known.objective >= 0
+
+
 def test_classes_are_a_function_of_what_the_others_report():
     random = np.random.default_rng(41)
     for trial in range(10):

@@ -104,6 +104,48 @@ def test_the_worst_law_is_below_every_law_tried_and_in_the_ball():
             assert probability(population, tuple(laws)) @ values >= worst.low - 1e-9
 
 
+def test_a_least_point_on_an_edge_or_inside_is_found_at_once():
+    """Five types: convex along a valley that lies on an edge of the ball, concave across it."""
+    group = mo.Group(4, [0.25, 0.5, 1.0, 1.5, 2.0], [0.3, 0.1, 0.2, 0.2, 0.2], 0.5, 2.0)
+    population = mo.Population([group], [1.0])
+    counts = population.states.counts
+    random = np.random.default_rng(8)
+    for trial in range(6):
+        slope = random.normal(size=5)
+        line = counts @ slope
+        values = (line - line.mean()) ** 2 - 2 * trial * counts[:, 3] ** 2
+        ball = Ball(population, DISTANCES[trial % 2], (0.2,))
+        worst = ball.worst(values)
+        size = np.abs(values).max()
+        assert worst.value - worst.low <= 2e-10 * size
+        assert ball.contains(worst.laws)
+        assert probability(population, worst.laws) @ values == pytest.approx(
+            worst.value, abs=1e-12 * size
+        )
+        for _ in range(200):  # no law of the ball brings less
+            other = random.dirichlet(np.ones(5) * random.choice([0.3, 3]))
+            far = distance_of(group, other, ball.distance)
+            law = group.probabilities + min(1.0, 0.2 / far) * (other - group.probabilities)
+            assert probability(population, (law,)) @ values >= worst.low - 1e-12 * size
+
+
+def test_a_limit_leaves_an_answer_with_a_bound():
+    """Five types, three thresholds, a target: what is found in time keeps it under every law."""
+    costs = [0.434272, 0.449259, 0.885178, 1.31721, 1.70677]
+    group = mo.Group(3, costs, [0.3, 0.1, 0.2, 0.2, 0.2], value=0.78, capacity=2.0)
+    population = mo.Population([group], [1.0, 3.0, 5.0], [0.3, 0.6, 1.0], provider_value=6.0)
+    options = {"objective": "social-cost", "target": 0.3, "robust": "wasserstein", "radius": 0.19}
+    answer = mo.solve(population, "direct", time_limit=6, **options)
+    assert answer.has_answer, answer.reason
+    assert mo.audit(population, answer).ok
+    assert answer.bound <= answer.objective
+    ball = Ball(population, "wasserstein", (0.19,))
+    assert ball.worst(answer.run @ population.shares).low >= 0.3 - 1e-8
+    assert ball.worst(
+        (population.states.counts * answer.costs.sum(axis=1)).sum(axis=1), maximise=True
+    ).low == pytest.approx(answer.objective, rel=1e-6)
+
+
 def test_radius_0_is_the_nominal_optimum_bit_for_bit():
     random = np.random.default_rng(11)
     for trial in range(8):

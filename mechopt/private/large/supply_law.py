@@ -39,7 +39,10 @@ def shortfall(
 
 
 def shortfall_of_parts(
-    size: IntArray, amounts: tuple[FloatArray, ...], chances: tuple[FloatArray, ...], amount: float
+    size: FloatArray,
+    amounts: tuple[FloatArray, ...],
+    chances: tuple[FloatArray, ...],
+    amount: float,
 ) -> tuple[float, float]:
     """(least, most) of E[(amount − S)⁺] where a user of a group gives one of several amounts (G,),
     each with its chance (G,): from mean and variance."""
