@@ -24,6 +24,7 @@ import numpy as np
 from mechopt.answer.bracket import Rule
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.private.large.assignment import ACCESS_FEE
+from mechopt.private.large.pools import access_stake
 from mechopt.private.large.supply_law import reaches
 from mechopt.problem.cost_curves import bought
 from mechopt.problem.population import Population
@@ -38,7 +39,7 @@ def fees(population: Population, objective: str) -> Iterator[tuple[Rule, float, 
     group, law, cost = population.group_of_type, population.type_chances, population.type_rates
     eta = population.of_group("exclusion")
     for base in _choices(population):
-        pays = (cost * base[group] <= _stake(population)[group]) & (base[group] > 0)
+        pays = (cost * base[group] <= access_stake(population)[group]) & (base[group] > 0)
         if _tempted(population, base, pays):
             continue
         chance = np.minimum(1.0, np.bincount(group, weights=law * pays, minlength=size.size))
@@ -56,17 +57,11 @@ def fees(population: Population, objective: str) -> Iterator[tuple[Rule, float, 
         yield rule, runs * amount, exact and objective != "welfare"
 
 
-def _stake(population: Population) -> FloatArray:
-    """η_g v_g b, money, (G,): what access is worth to a user, beyond what cannot be denied."""
-    value = population.of_group("value")
-    return population.of_group("exclusion") * value * float(population.shares[0])
-
-
 def _choices(population: Population) -> Iterator[FloatArray]:
     """Fees (G,) at which the dearest payer of each group is indifferent, or gives all she can."""
     group, law, cost = population.group_of_type, population.type_chances, population.type_rates
     size, capacity = population.of_group("size"), population.of_group("capacity")
-    stake = _stake(population)
+    stake = access_stake(population)
     axes = []
     for g in range(size.size):
         mine = np.flatnonzero(group == g)

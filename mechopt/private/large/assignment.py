@@ -136,6 +136,18 @@ def rule_mechanism(population: Population, rule: Rule, terms: DirectTerms) -> Di
     counts = population.states.counts
     run, burden, payment = (rule.chance * array for array in outcome(population, rule, counts))
     entered = access(population, rule, counts, run)
+    return of_one_level(population, terms, (run, burden, payment, entered), f"rule: {rule.kind}")
+
+
+def of_one_level(
+    population: Population,
+    terms: DirectTerms,
+    numbers: tuple[FloatArray, FloatArray, FloatArray, FloatArray | None],
+    solver: str,
+) -> DirectMechanism:
+    """The mechanism of run probability (S,), burden, payment, access if any (S, M each), times p;
+    not audited."""
+    run, burden, payment, entered = numbers
     return DirectMechanism(
         population,
         terms,
@@ -144,5 +156,5 @@ def rule_mechanism(population: Population, rule: Rule, terms: DirectTerms) -> Di
         burden=burden[:, None, :],
         payment=payment[:, None, :],
         access=None if entered is None else entered[:, None, :],
-        solver=f"rule: {rule.kind}",
+        solver=solver,
     )

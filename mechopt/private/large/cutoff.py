@@ -24,10 +24,10 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.arrays import BoolArray, FloatArray, IntArray
+from mechopt.private.large.assignment import of_one_level
 from mechopt.private.large.pools import purchase
 from mechopt.problem.direct_terms import DirectTerms, payment_bounds
 from mechopt.problem.population import Population
-from mechopt.status import Status
 
 OBJECTIVES = ("provider-surplus", "welfare")
 _CUTS = 60  # prices at which to cut that are tried
@@ -96,17 +96,8 @@ def _answer(
 
     run, burden, payment = numbers
     here = population.states.counts > 0
-    entered = np.where(here, run[:, None], 0.0)[:, None] if population.has_exclusion else None
-    answer = DirectMechanism(
-        population,
-        terms,
-        Status.FEASIBLE,
-        run=run[:, None],
-        burden=burden[:, None, :],
-        payment=payment[:, None, :],
-        access=entered,
-        solver=solver,
-    )
+    entered = np.where(here, run[:, None], 0.0) if population.has_exclusion else None
+    answer = of_one_level(population, terms, (run, burden, payment, entered), solver)
     return answer.replace(objective=objective_of(answer))
 
 

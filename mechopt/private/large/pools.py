@@ -49,6 +49,12 @@ def unpaid_base(population: Population) -> FloatArray:
     return bought(value, dearest, most_unpaid(population))
 
 
+def access_stake(population: Population) -> FloatArray:
+    """η_g v_g b, money, (G,): what access is worth to a user, beyond what cannot be denied."""
+    value = population.of_group("value")
+    return population.of_group("exclusion") * value * float(population.shares[0])
+
+
 def most_unpaid(population: Population) -> FloatArray:
     """The most that may go unpaid, data, (G,): nothing of data that stay although users leave."""
     return np.array([one.capacity * (one.removable > 0) for one in population.groups])

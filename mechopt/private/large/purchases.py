@@ -24,7 +24,12 @@ import numpy as np
 from mechopt import tolerances
 from mechopt.answer.bracket import Rule
 from mechopt.arrays import FloatArray, IntArray
-from mechopt.private.large.pools import most_unpaid, order_of_pools, unpaid_base
+from mechopt.private.large.pools import (
+    access_stake,
+    most_unpaid,
+    order_of_pools,
+    unpaid_base,
+)
 from mechopt.private.large.supply_law import ROUNDING, shortfall, shortfall_of_parts
 from mechopt.problem.cost_curves import bought
 from mechopt.problem.population import Population
@@ -101,7 +106,7 @@ def _lasts(population: Population, order: IntArray) -> Iterator[IntArray]:
     axes, none = [], np.full(len(population.groups), -1)
     for g, (first, group) in enumerate(zip(population.first_type, population.groups)):
         mine = np.arange(first, first + group.types - 1)
-        ends = mine[(order[mine + 1] != order[mine]) & (_stake(population)[g] > 0)]
+        ends = mine[(order[mine + 1] != order[mine]) & (access_stake(population)[g] > 0)]
         axes.append([-1, *ends.tolist()])
     if np.prod([float(len(axis)) for axis in axes]) > MOST_FEES:
         for g, axis in enumerate(axes):
@@ -113,12 +118,6 @@ def _lasts(population: Population, order: IntArray) -> Iterator[IntArray]:
             yield np.array(chosen)
 
 
-def _stake(population: Population) -> FloatArray:
-    """η_g v_g b, money, (G,): what access is worth to a user, beyond what cannot be denied."""
-    value = population.of_group("value")
-    return population.of_group("exclusion") * value * float(population.shares[0])
-
-
 def _with_fee(population: Population, last: IntArray) -> _Given:
     """Fees that the last types can just pay, after a base that the dearest types give for what
     access they keep."""
@@ -126,7 +125,7 @@ def _with_fee(population: Population, last: IntArray) -> _Given:
     threshold, size = float(population.thresholds[0]), population.of_group("size")
     charged = last >= 0
     rate = np.where(charged, cost[last], 0.0)
-    stake = np.where(charged, _stake(population), 0.0)
+    stake = np.where(charged, access_stake(population), 0.0)
     dearest = np.array([one.costs[-1] * one.slopes[0] for one in population.groups])
     value = population.of_group("value") * float(population.shares[0])
     base = bought(value - stake, dearest, most_unpaid(population))
