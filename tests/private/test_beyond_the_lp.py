@@ -59,7 +59,8 @@ def test_rules_and_bounds_hold_the_optimum_where_access_can_be_denied(transfers)
             population, "direct", objective=objective, transfers=transfers, incentive=incentive
         )
         room = 2e-6 * max(1.0, abs(truth.objective))
-        bound = Interim(population, Asked(objective, transfers, incentive == "dsic", True)).bound()
+        asked = Asked(objective, transfers, incentive == "dsic", True)
+        bound = InterimBound(population, asked).bound()
         assert bound >= truth.objective - room
         known = best_known(population, truth.terms)
         assert mo.audit(population, known).ok
