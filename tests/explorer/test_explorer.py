@@ -337,3 +337,14 @@ def test_a_page_without_a_server(browser: Any, tmp_path: Path) -> None:
     assert not wrong
     assert not elsewhere
     page.close()
+
+
+def test_groups_know_no_price_and_contacts_are_paid() -> None:
+    """The page of such a problem is none with an error; its money is that of the metrics."""
+    instance = instance_of(group=list("aabbb"), group_most={"a": 9}, contact_cost=0.5)
+    found = answers.answer(instance, PageTerms({}, {}), "x")
+    assert found["posted"] is None
+    plan = mo.solve(instance, "burdens")
+    for name, metric in (("payments", "expenditure"), ("surplus", "provider_surplus")):
+        assert found["plan"][name] == plan.metrics[metric]
+    assert found["plan"]["welfare"] == plan.metrics["welfare"]
