@@ -84,6 +84,14 @@ def test_growing_shares_without_payments_are_proved(size):
     assert not answer.metrics["stable"]["simultaneous"]["stable"]
 
 
+def test_nothing_to_be_had_is_proved_where_multipliers_grow_beyond_bounds():
+    """Six users: whoever lies may leave as well, and no plan takes everything from her then."""
+    population = accelerating(6)
+    answer = solved(population)
+    assert answer.objective == pytest.approx(0.0, abs=1e-9)
+    assert answer.bound <= 1e-6
+
+
 def test_every_plan_that_is_dealt_out_is_left_by_nobody():
     population = accelerating(3)
     answer = solved(population)

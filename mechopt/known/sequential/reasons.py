@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 from typing import Any
 
@@ -83,6 +84,14 @@ def split(bounds: Bounds, why: list[Fact], possible: Any) -> list[Bounds]:
     return found
 
 
+@cache
+def _sets(n: int) -> tuple[FloatArray, IntArray]:
+    """Members of every set of users (2^n, n), and every set with one user more (n, 2^n)."""
+    gone = np.arange(1 << n)
+    members = (gone[:, None] >> np.arange(n) & 1).astype(np.float64)
+    return members, gone[None, :] | 1 << np.arange(n)[:, None]
+
+
 class Reasons:
     """The game of one level's problem at different points."""
 
@@ -100,9 +109,7 @@ class Reasons:
         cut = worth[:, None, None] * (shares[None, :, None] - enjoyed * shares[None, None, :])
         self.cut, self.cuts = cut.tolist(), cut
         self.enjoys = enjoyed[:, 0, 0] * instance.value > 0
-        gone = np.arange(1 << self.n)
-        self.sets = (gone[:, None] >> np.arange(self.n) & 1).astype(np.float64)
-        self.without = gone[None, :] | 1 << np.arange(self.n)[:, None]
+        self.sets, self.without = _sets(self.n)
         self.zone = cut[:, -1, :]  # (n, K + 1): r up to which each outcome holds him
 
     # -- a point ----------------------------------------------------------------------------------

@@ -35,12 +35,7 @@ from mechopt.withdrawal.mechanisms import Played, play
 # A plan worth so little more than what its state has adds nothing; of what can be had at most.
 _GAIN = 1e-10
 _SEARCH = 0.9  # of the time is for plans, the rest for the lottery over those found last
-# Where HiGHS gives no verdict: its multipliers need not be exact (any give a bound), and the plans
-# are audited.
-_LOOSER = dict.fromkeys(
-    ("primal_feasibility_tolerance", "dual_feasibility_tolerance"), tolerances.FEASIBILITY
-)
-
+_PRICE = 1e4  # of a unit of a coupling row where HiGHS gives no verdict, of what can be had at most
 
 # Why the bound is not met, should it not be.
 LATE = "time ended the search for plans that are worth more; the bound holds"
@@ -70,7 +65,7 @@ def by_lottery(
         step = master.solve(deadline - perf_counter(), seed)
         if step.x is None or step.status is not Status.OPTIMAL:
             break
-        found = step
+        found = step if master.held else found
         worth, more = runs.in_own_thread(master.priced, stop=master.stop)
         best = min(best, master.sign * master.bound(worth))
         if not more:
@@ -202,14 +197,18 @@ class Master:
 
     # -- the linear program -----------------------------------------------------------------------
 
-    def solve(self, time_limit: float | None, seed: int) -> highs.Solution:
-        """The best lottery over the plans at hand; keeps the multipliers for `prices`."""
-        program = self.program()
+    def solve(self, time_limit: float, seed: int) -> highs.Solution:
+        """The best lottery over the plans at hand; keeps the multipliers for `prices`.
+
+        Where HiGHS gives no verdict, coupling rows yield at a price: its answer is then no
+        mechanism (`held` is False), but any multipliers give a bound.
+        """
+        program, began = self.program(), perf_counter()
         found = highs.solve(program, time_limit=time_limit, seed=seed, **SETTINGS)
-        if found.status is Status.UNKNOWN and (time_limit is None or time_limit > found.seconds):
-            rest = None if time_limit is None else time_limit - found.seconds
-            again = {**SETTINGS, **_LOOSER}
-            found = highs.solve(program, time_limit=rest, seed=seed, **again)
+        self.held = found.status is not Status.UNKNOWN or perf_counter() - began >= time_limit
+        if not self.held:
+            left = time_limit - (perf_counter() - began)
+            found = highs.solve(self._yielding(program), time_limit=left, seed=seed, **SETTINGS)
         if found.row_dual is not None and found.status is Status.OPTIMAL:
             program, dual = self.built.program, self.sign * found.row_dual
             dual = np.where((dual > 0) & np.isposinf(program.row_upper), 0.0, dual)
@@ -236,6 +235,27 @@ class Master:
             value=matrix.data,
             lower=np.concatenate([program.lower, zeros]),
             upper=np.concatenate([program.upper, zeros + 1.0]),
+        )
+
+    def _yielding(self, program: LinearProgram) -> LinearProgram:
+        """The program with its coupling rows open at a price, so that multipliers stay small."""
+        from scipy.sparse import csr_array, hstack
+
+        rows = np.flatnonzero(self.coupling)
+        up = np.where(np.isfinite(program.row_lower[rows]), 1.0, -1.0)
+        entries = csr_array((up, (rows, np.arange(rows.size))), shape=(program.rows, rows.size))
+        shape = (program.rows, program.columns)
+        given = csr_array((program.value, program.index, program.start), shape=shape)
+        matrix = csr_array(hstack([given, entries], format="csr"))
+        price = -self.sign * _PRICE * self.least / _GAIN
+        return replace(
+            program,
+            cost=np.concatenate([program.cost, np.full(rows.size, price)]),
+            start=matrix.indptr.astype(np.int32),
+            index=matrix.indices.astype(np.int32),
+            value=matrix.data,
+            lower=np.concatenate([program.lower, np.zeros(rows.size)]),
+            upper=np.concatenate([program.upper, np.full(rows.size, inf)]),
         )
 
     def cheapest(self, found: highs.Solution, seconds: float, seed: int) -> highs.Solution:

@@ -32,8 +32,8 @@ from mechopt.problem.units import natural_population
 from mechopt.status import Status
 
 BETWEEN = "between W1, which holds in every order, and the bound without what leavers keep"
-MOST = 8  # users whose plans are looked through: every set of them is listed
-SECONDS = 60.0  # that the search for plans takes at most, if no limit is given
+MOST = 12  # users whose plans are looked through: every set of them is listed
+SECONDS = 30.0  # that the search for plans takes at most, if no limit is given
 PARTS = (0.25, 0.5, 0.75)  # of b_{k−1} that leavers are taken to keep, between bound and W1
 
 
