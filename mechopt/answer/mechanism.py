@@ -19,7 +19,6 @@ from mechopt.arrays import FloatArray, IntArray
 from mechopt.errors import InvalidFile, InvalidPlan
 from mechopt.problem.arguments import LARGEST, SMALLEST
 from mechopt.problem.direct_terms import DirectTerms
-from mechopt.problem.instance import Instance
 from mechopt.problem.population import Population
 from mechopt.status import Status
 
@@ -212,7 +211,7 @@ class DirectMechanism(Answer):
         chances = np.cumsum(run[state])
         details = {"run_probability": float(chances[-1]), "draw": draw, "state": counts.tolist()}
         if self.plans is not None and draw < chances[-1]:
-            return self._drawn(instance, state, types, details, seed)
+            return self._drawn(state, types, details, seed)
         level = int(np.searchsorted(chances, draw, side="right"))
         same: dict[str, Any] = {"mechanism": self.mechanism, "seed": seed, "details": details}
         if level >= population.levels:
@@ -236,15 +235,9 @@ class DirectMechanism(Answer):
             **same,
         )
 
-    def _drawn(
-        self,
-        instance: Instance,
-        state: int,
-        types: IntArray,
-        details: dict[str, Any],
-        seed: int,
-    ) -> Plan:
+    def _drawn(self, state: int, types: IntArray, details: dict[str, Any], seed: int) -> Plan:
         """The plan drawn, its places given to the users of each type at random."""
+        instance = self.population.instance(self.population.type_costs[types])
         random = np.random.default_rng([seed, 1])
         plans = [one for one in self.plans or () if one.state == state]
         number = np.searchsorted(np.cumsum([one.chance for one in plans]), details["draw"], "right")
