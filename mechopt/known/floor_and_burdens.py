@@ -13,6 +13,7 @@ perhaps in the sequential protocol; there every price is looked at.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -22,10 +23,11 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, exact_sum, freeze
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.known.burdens.committed import open_problem
-from mechopt.known.burdens.solve import solve as burdens
+from mechopt.known.burdens.solve import plan_for
+from mechopt.known.levels import Wanted
 from mechopt.known.posted_price import floor_response, supply_curve
 from mechopt.known.posted_price import solve as posted_price
-from mechopt.problem.aims import MINIMISED, check_options, objective_value
+from mechopt.problem.aims import MINIMISED, lead, objective_value, weakest
 from mechopt.problem.instance import Instance
 from mechopt.problem.practice import refuse_with
 from mechopt.status import Status
@@ -55,20 +57,23 @@ def solve(
 
     `details`: price, floor (data, per user), floor_payment (money, in all), better_than_parts.
     """
-    lowest = check_options(instance, objective, target, 0.0)
+    wanted = Wanted(
+        mechanism="floor-and-burdens",
+        objective=objective,
+        protocol=protocol,
+        order=order,
+        target=target,
+        transfers=transfers,
+        seed=seed,
+        withdrawal=withdrawal,
+    )
+    wanted.lowest(instance)
     refuse_with(instance, "floor-and-burdens")
     if instance.has_committed:
         raise NotSupported("floor-and-burdens: not together with committed")
     if price is not None and not 0 <= price < inf:
         raise InvalidOption(f"price: must be ≥ 0 and finite (money per data unit), got {price!r}")
-    options: dict[str, Any] = {
-        "protocol": protocol,
-        "order": order,
-        "transfers": transfers,
-        "withdrawal": withdrawal,
-        "seed": seed,
-    }
-    search = _Search(instance, objective, target, options, lowest)
+    search = _Search(instance, wanted)
     dominated = transfers and protocol != "sequential"
     prices = [0.0] if dominated else supply_curve(instance).price.tolist()
     if price is not None:
@@ -80,25 +85,17 @@ def solve(
 class _Search:
     """Prices in ascending order; what the floors cost only grows, so the search can stop early."""
 
-    def __init__(
-        self,
-        instance: Instance,
-        objective: str,
-        target: float | None,
-        options: dict[str, Any],
-        lowest: int,
-    ) -> None:
-        self.instance, self.objective, self.target = instance, objective, target
-        self.options, self.lowest = options, lowest
-        self.minimise = objective in MINIMISED
+    def __init__(self, instance: Instance, wanted: Wanted) -> None:
+        self.instance, self.wanted = instance, wanted
+        self.objective, self.lowest = wanted.objective, max(wanted.lowest(instance), 1)
+        self.minimise = self.objective in MINIMISED
         self.best: Plan | None = None
         self.first: Plan | None = None  # at the first price
         self.bounds: list[float] = []
         self.stopped = False
-        order = options["order"]
         # On floors no order by burden is designed for: plans that hold in any order (F1) serve it.
         self.any_order = bool(
-            options["protocol"] == "sequential" and instance.levels > 1 and burden_sign(order)
+            wanted.protocol == "sequential" and instance.levels > 1 and burden_sign(wanted.order)
         )
 
     def run(self, prices: list[float], until: float) -> None:
@@ -125,17 +122,15 @@ class _Search:
         """Whether nothing within `limit` improves on the best plan."""
         if self.best is None or self.best.objective is None:
             return False
-        if self.minimise:
-            return limit >= self.best.objective
-        if self.objective == "improvement":
-            return self.best.objective >= limit  # the price paid is the lowest that reaches it
-        return limit <= max(self.best.objective, 0.0)
+        # For the share, too: the price paid is the lowest that reaches it.
+        best = self.best.objective if self.minimise else max(self.best.objective, 0.0)
+        return lead(self.objective, limit, best) <= 0
 
     def _reaches(self, floor: FloatArray) -> bool:
         """Whether the wanted level can be reached at all on top of these floors, (A2) and (A3)."""
-        if self.options["transfers"] or not (self.minimise or self.instance.levels == 1):
+        if self.wanted.transfers or not (self.minimise or self.instance.levels == 1):
             return True
-        wanted = max(self.lowest, 1) if self.minimise else 1
+        wanted = self.lowest if self.minimise else 1
         rest = open_problem(self.instance.replace(committed=floor, exclusion=0))
         if rest.instance is None or rest.level >= wanted:
             return True
@@ -148,12 +143,11 @@ class _Search:
         instance = self.instance
         budget = None if instance.budget == inf else max(0.0, instance.budget - paid)
         floored = instance.replace(committed=floor if price else 0, budget=budget)
-        aim = {"objective": self.objective, "target": self.target, "time_limit": seconds}
-        options = {**self.options, **aim}
+        asked = replace(self.wanted, mechanism="burdens", time_limit=seconds)
         elsewhere = price > 0 and self.any_order
         if elsewhere:
-            options["protocol"] = "simultaneous"
-        plan = burdens(floored, **options)
+            asked = replace(asked, protocol="simultaneous")
+        plan = plan_for(floored, asked)
         details = {
             **plan.details,
             "price": price,
@@ -168,9 +162,9 @@ class _Search:
             "objective": None if plan.objective is None else plan.objective + extra,
             "bound": None if plan.bound is None else plan.bound + extra,
         }
-        reached = (plan.level or 0) >= max(self.lowest, 1)
+        reached = (plan.level or 0) >= self.lowest
         if elsewhere:
-            changes |= {"protocol": "sequential", "order": self.options["order"]}
+            changes |= {"protocol": "sequential", "order": self.wanted.order}
             self.stopped = True
             self.bounds.append(self._limit(paid))
         elif plan.bound is not None and (reached or not self.minimise):
@@ -193,7 +187,7 @@ class _Search:
         assert plan.objective is not None
         if not plan.level and best.level:
             return False
-        gain = best.objective - plan.objective if self.minimise else plan.objective - best.objective
+        gain = lead(self.objective, plan.objective, best.objective)
         return gain > tolerances.REACH * max(abs(best.objective), abs(plan.objective))
 
     def answer(self, *, whole: bool) -> Plan:
@@ -205,7 +199,7 @@ class _Search:
             return plan.replace(status=Status.UNKNOWN, bound=min(self.bounds), **nothing)
         if self.best is None or plan.objective is None or plan.bound is None:
             return plan
-        bound = min(self.bounds) if self.minimise else max(self.bounds)
+        bound = weakest(self.objective, self.bounds)
         within = abs(bound - plan.objective) <= tolerances.MONEY * max(1.0, abs(plan.objective))
         status = plan.status
         if plan.status is Status.FEASIBLE and within:
@@ -214,8 +208,8 @@ class _Search:
             status = Status.FEASIBLE
         better = False
         if whole and plan.details["price"] > 0 and plan.level:
-            posted = posted_price(self.instance, objective=self.objective, target=self.target)
-            better = self._beats(plan, self.first) and self._beats(plan, posted)
+            other = posted_price(self.instance, objective=self.objective, target=self.wanted.target)
+            better = self._beats(plan, self.first) and self._beats(plan, other)
         details = {**plan.details, "better_than_parts": better}
         return plan.replace(bound=bound, status=status, details=details)
 
@@ -223,5 +217,5 @@ class _Search:
         assert plan.objective is not None
         if other.objective is None or not other.level:
             return True
-        gain = plan.objective - other.objective
-        return (-gain if self.minimise else gain) > tolerances.MONEY * max(1.0, abs(plan.objective))
+        gain = lead(self.objective, plan.objective, other.objective)
+        return gain > tolerances.MONEY * max(1.0, abs(plan.objective))

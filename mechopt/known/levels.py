@@ -17,7 +17,7 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import FloatArray, IntArray
 from mechopt.known import rows
 from mechopt.known.allocation import Allocation
-from mechopt.problem.aims import MINIMISED, check_options, objective_value, worthless
+from mechopt.problem.aims import MINIMISED, check_options, lead, objective_value, weakest, worthless
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
@@ -37,6 +37,9 @@ class Wanted:
     time_limit: float | None = None
     seed: int = 0
     withdrawal: str = "whole"
+    dropout: Any = None
+    shock: Any = None
+    confidence: float | None = None
 
     def lowest(self, instance: Instance) -> int:
         """The lowest level that meets the target; InvalidOption for an option that cannot be."""
@@ -169,7 +172,6 @@ def _choose(
     target: float | None,
     fields: dict[str, Any],
 ) -> Plan:
-    minimise = objective in MINIMISED
     best: Plan | None = None
     best_cost = np.inf
     chosen: LevelAnswer | None = None
@@ -179,7 +181,7 @@ def _choose(
             continue
         plan, bound, social_cost = _as_plan(instance, answer, objective, fields)
         bounds.append(bound)
-        if best is None or _better(plan, social_cost, best, best_cost, minimise):
+        if best is None or _better(plan, social_cost, best, best_cost):
             best, best_cost, chosen = plan, social_cost, answer
     if best is None or chosen is None:
         worst = answers[0]
@@ -200,7 +202,7 @@ def _choose(
             shortfall={"constraint": "objective", "money": -best.objective},
             **fields,
         )
-    bound = min(bounds) if minimise else max(bounds)
+    bound = weakest(objective, bounds)
     if chosen.undecided:
         return best.replace(bound=bound, status=Status.UNKNOWN, reason=chosen.undecided)
     gap = abs(bound - best.objective)
@@ -209,13 +211,13 @@ def _choose(
     return rows.checked(best, chosen.level, chosen.note)
 
 
-def _better(plan: Plan, cost: float, best: Plan, best_cost: float, minimise: bool) -> bool:
+def _better(plan: Plan, cost: float, best: Plan, best_cost: float) -> bool:
     assert plan.objective is not None
     assert best.objective is not None
-    gain = best.objective - plan.objective if minimise else plan.objective - best.objective
-    if abs(gain) <= tolerances.REACH * max(abs(plan.objective), abs(best.objective)):
+    ahead = lead(str(plan.objective_name), plan.objective, best.objective)
+    if abs(ahead) <= tolerances.REACH * max(abs(plan.objective), abs(best.objective)):
         return cost < best_cost
-    return gain > 0
+    return ahead > 0
 
 
 def _as_plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import fsum, inf
 from numbers import Integral, Real
 from typing import Any, TypeGuard, TypeVar
@@ -68,6 +69,16 @@ def objective_value(
         return instance.provider_value * share - spent
     everyone = arrays.exact_sum(instance.value)
     return (instance.provider_value + everyone) * share - (cost + contact)
+
+
+def lead(objective: str, value: float, other: float) -> float:
+    """By how much `value` is the better objective, in its unit; negative if `other` is."""
+    return other - value if objective in MINIMISED else value - other
+
+
+def weakest(objective: str, bounds: Iterable[float]) -> float:
+    """What all of these bounds together prove of the objective."""
+    return min(bounds) if objective in MINIMISED else max(bounds)
 
 
 def worthless(instance: Instance, objective: str, cost: float = 0.0) -> float:

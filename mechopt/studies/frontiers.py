@@ -30,7 +30,7 @@ from mechopt.answer.plan import Plan
 from mechopt.arrays import exact_sum
 from mechopt.errors import InvalidOption
 from mechopt.known.levels import spending
-from mechopt.problem.aims import MINIMISED
+from mechopt.problem.aims import lead
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 from mechopt.studies.frontier_table import COLUMNS, OVER, Frontier
@@ -385,8 +385,7 @@ def _ahead(one: Plan, other: Plan, objective: str) -> bool:
     assert one.objective is not None
     if other.objective is None:
         return True
-    gain = one.objective - other.objective
-    return gain < 0 if objective in MINIMISED else gain > 0
+    return lead(objective, one.objective, other.objective) > 0
 
 
 def _row(over: str, number: float, plan: Plan) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from mechopt.known.burdens import exact_edge
 from mechopt.known.burdens.separable import Stakes, one_level
 from mechopt.known.burdens.simultaneous_level import over_budget, solve_level
 from mechopt.known.levels import LevelAnswer, Wanted, best_level
-from mechopt.problem.aims import MINIMISED, as_noticed
+from mechopt.problem.aims import MINIMISED, as_noticed, weakest
 from mechopt.problem.instance import Instance
 from mechopt.problem.practice import refuse_with
 from mechopt.status import Status
@@ -199,11 +199,11 @@ def admit_undecided(plan: Plan, rows: list[dict[str, Any]]) -> Plan:
         else (_ceiling(instance, row["level"], str(objective)) or 0.0) - row["bound"]
         for row in open_
     ]
-    at_best = min(possible) if minimise else max(possible)
+    at_best = weakest(str(objective), possible)
     nothing_found = plan.status is Status.INFEASIBLE or (minimise and plan.status is Status.NULL)
     if nothing_found or plan.objective is None or plan.bound is None:
         return plan.replace(
             status=Status.UNKNOWN, burden=None, payment=None, objective=None, bound=at_best
         )
-    bound = min(plan.bound, at_best) if minimise else max(plan.bound, at_best)
+    bound = weakest(str(objective), (plan.bound, at_best))
     return plan.replace(status=plan.status if bound == plan.bound else Status.FEASIBLE, bound=bound)

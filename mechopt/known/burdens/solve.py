@@ -68,9 +68,6 @@ def solve(
 
     Infeasible: the null outcome with the reason, or INFEASIBLE if `target` was given.
     """
-    words.choose("protocol", protocol, words.PROTOCOLS)
-    words.choose("method", method, METHODS)
-    words.choose("withdrawal", withdrawal, words.WITHDRAWALS)
     wanted = Wanted(
         objective=objective,
         protocol=protocol,
@@ -82,23 +79,25 @@ def solve(
         time_limit=time_limit,
         seed=seed,
         withdrawal=withdrawal,
+        dropout=dropout,
+        shock=shock,
+        confidence=confidence,
     )
-    wanted.lowest(instance)
-    losses = {"dropout": dropout, "shock": shock, "confidence": confidence}
-    return _by_road(instance, wanted, losses, known)
+    return plan_for(instance, wanted, known)
 
 
-def _by_road(
-    instance: Instance, wanted: Wanted, losses: dict[str, Any], known: dict[Any, Any] | None
-) -> Plan:
+def plan_for(instance: Instance, wanted: Wanted, known: dict[Any, Any] | None = None) -> Plan:
     """The plan by the road for what is asked; options that do not go together are refused."""
+    words.choose("protocol", wanted.protocol, words.PROTOCOLS)
+    words.choose("method", wanted.method, METHODS)
+    words.choose("withdrawal", wanted.withdrawal, words.WITHDRAWALS)
+    wanted.lowest(instance)
     protocol, method, reserve = wanted.protocol, wanted.method, wanted.reserve
-    drop_outs = any(loss is not None for loss in losses.values())
     if instance.has_committed:
-        return _on_committed(instance, wanted, losses)
+        return _on_committed(instance, wanted)
     practice = instance.practice is not None
-    if drop_outs:
-        return _safe(instance, wanted, losses)
+    if any(loss is not None for loss in (wanted.dropout, wanted.shock, wanted.confidence)):
+        return _safe(instance, wanted)
     if protocol == "reassign":
         refuse_with(instance, "protocol 'reassign'")
     if protocol == "reassign" and (instance.levels > 1 or reserve):
@@ -187,25 +186,24 @@ def _too_many_replaced(instance: Instance, found: LevelAnswer, replaced: BoolArr
     return replace(found, reason=reason, shortfall=rest)
 
 
-def _on_committed(instance: Instance, wanted: Wanted, losses: dict[str, Any]) -> Plan:
+def _on_committed(instance: Instance, wanted: Wanted) -> Plan:
     """The plan on top of data committed for good; NotSupported for the order of burdens."""
     order = wanted.order
-    ordered = instance.levels > 1 or losses["confidence"] is not None
+    ordered = instance.levels > 1 or wanted.confidence is not None
     if wanted.protocol == "sequential" and ordered and burden_sign(order):
         also = "several thresholds" if instance.levels > 1 else "drop-outs"
         raise NotSupported(
             f"committed: with {also} the order {order!r} is not designed for; give "
             "a permutation, or take the simultaneous protocol: its plans hold in any order"
         )
-    options = {name: value for name, value in vars(wanted).items() if name != "mechanism"} | losses
 
     def of_rest(rest: Instance, share: float | None) -> Plan:
-        return solve(rest, **{**options, "target": share})
+        return plan_for(rest, replace(wanted, target=share))
 
     return on_top(instance, of_rest, wanted)
 
 
-def _safe(instance: Instance, wanted: Wanted, losses: dict[str, Any]) -> Plan:
+def _safe(instance: Instance, wanted: Wanted) -> Plan:
     """The plan for drop-outs; InvalidOption for options that say nothing there."""
     from mechopt.known.safety.solve import solve as solve_safely
 
@@ -214,7 +212,7 @@ def _safe(instance: Instance, wanted: Wanted, losses: dict[str, Any]) -> Plan:
         value = getattr(wanted, name)
         if not (np.isscalar(value) and value == getattr(usual, name)):
             raise InvalidOption(f"{name}: has no meaning with confidence; leave it out")
-    return solve_safely(instance, wanted, **losses)
+    return solve_safely(instance, wanted)
 
 
 def _held_by_exclusion_alone(instance: Instance) -> bool:

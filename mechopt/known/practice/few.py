@@ -25,8 +25,9 @@ from mechopt import tolerances
 from mechopt.arrays import BoolArray, FloatArray, IntArray, exact_sum
 from mechopt.known.burdens.level_curves import cost_of
 from mechopt.known.practice.curves import Terms
+from mechopt.problem.instance import Instance
 from mechopt.problem.practice import Practice, counted, typed
-from mechopt.withdrawal.moves import ORDERS, ascending
+from mechopt.withdrawal.moves import order_of
 from mechopt.withdrawal.sequential import sequential_path
 from mechopt.withdrawal.stage import Stage
 
@@ -157,11 +158,11 @@ class Few:
         cost = instance.cost_of(burden)
         recovered = instance.reversibility * cost
         movers = np.flatnonzero(burden > 0)
-        orders = list(_orders(order, burden, instance.cost, movers))
         stage = Stage.from_arrays(
             burden, recovered - least, instance.value, instance.removable, instance.thresholds,
             instance.shares, exclusion=instance.exclusion, scale=cost + instance.value,
         )  # fmt: skip
+        orders = list(_orders(instance, stage, order))
         for payment in self._by_sum(least, recovered, movers, limit):
             if perf_counter() > deadline:
                 return None
@@ -201,18 +202,14 @@ class Few:
                     heapq.heappush(heap, (total + step, after, more))
 
 
-def _orders(
-    order: Any, burden: FloatArray, cost: FloatArray, movers: IntArray
-) -> Iterator[IntArray]:
-    """The orders (n,) in question for these burdens."""
-    if not isinstance(order, str):
-        yield np.asarray(order)
-    elif order in ORDERS:
-        yield ascending({"small-first": burden, "large-first": -burden, "cost": cost}[order])
-    else:
-        rest = np.setdiff1d(np.arange(burden.size), movers)
-        for turn in permutations(movers.tolist()):
-            yield np.concatenate((np.array(turn, dtype=np.int64), rest))
+def _orders(instance: Instance, stage: Stage, order: Any) -> Iterator[IntArray]:
+    """The orders (n,) in question for the burdens of the stage."""
+    if not (isinstance(order, str) and order == "designed"):
+        yield order_of(instance, stage, order)
+        return
+    rest = np.setdiff1d(np.arange(stage.n), stage.movers)
+    for turn in permutations(stage.movers.tolist()):
+        yield np.concatenate((np.array(turn, dtype=np.int64), rest))
 
 
 def few_plans(terms: Terms, low: FloatArray, high: FloatArray, widest: float) -> Few | None:

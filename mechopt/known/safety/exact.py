@@ -26,6 +26,7 @@ from mechopt.problem.practice import Practice, counted, multiples
 from mechopt.solver import highs
 from mechopt.solver.builder import Builder
 from mechopt.status import Status
+from mechopt.withdrawal.moves import burden_sign
 
 _LIKELY, _MOST_USERS = 1000, 14  # sets × levels, where not all are told apart; users
 _TENTH = 0.1  # of the failures allowed that sets not told apart may be
@@ -254,10 +255,10 @@ class _Model:
             self._cost(row, user, -1)
 
     def _by_burden(self) -> None:
-        if not isinstance(self.aim.order, str) or self.aim.order == "cost":
+        sign = float(burden_sign(self.aim.order))
+        if sign == 0:
             return
         assert self.order is not None
-        sign = 1.0 if self.aim.order == "small-first" else -1.0
         order = self.order.tolist()
         for first, second in pairwise(order):
             row = self.build.row(self.strict if first > second else 0, inf)

@@ -18,28 +18,25 @@ from mechopt.known.levels import LevelAnswer, Wanted, best_level
 from mechopt.known.safety import asked, bound, exact
 from mechopt.known.safety.aim import Safe, SafeAim
 from mechopt.known.safety.search import search
-from mechopt.problem.aims import MINIMISED, objective_value
+from mechopt.problem.aims import lead, objective_value, weakest
 from mechopt.problem.instance import Instance
 from mechopt.status import Status
 
 _PATIENCE = 60.0  # seconds, without a time limit
 
 
-def solve(
-    instance: Instance, wanted: Wanted, *, dropout: Any, shock: Any, confidence: float | None
-) -> Plan:
+def solve(instance: Instance, wanted: Wanted) -> Plan:
     """The best plan with P(X ≥ T_k) ≥ confidence of the level k it aims at.
 
     See `mechopt.known.burdens.solve`. A few users (`exact.small_enough`): proved. More: a plan, and
     a lower bound on what any safe plan takes (`bound`); OPTIMAL if the two meet.
     """
-    _check(instance, dropout, confidence, wanted)
-    assert confidence is not None
+    confidence, shock = _check(wanted), wanted.shock
     order = wanted.order if wanted.protocol == "sequential" else None
-    hazards, rights = hazards_of(instance, dropout, shock), wanted.protocol != "none"
-    column = hazards.states[0][1] if isinstance(dropout, str) else dropout
+    hazards, rights = hazards_of(instance, wanted.dropout, shock), wanted.protocol != "none"
+    column = hazards.states[0][1] if isinstance(wanted.dropout, str) else wanted.dropout
     charged = wanted.objective == "welfare"
-    aim = SafeAim(instance, hazards, float(confidence), rights, 1, order, wanted.transfers, charged)
+    aim = SafeAim(instance, hazards, confidence, rights, 1, order, wanted.transfers, charged)
     patience = _PATIENCE if wanted.time_limit is None else wanted.time_limit
     start = perf_counter()
     nothing = instance.practice is None and not wanted.transfers
@@ -89,16 +86,16 @@ def _undecided(plan: Plan, objective: str, open_: dict[int, LevelAnswer]) -> Pla
         reason = next(iter(open_.values())).reason
         nothing = {"burden": None, "payment": None, "objective": None, "bound": None}
         return plan.replace(status=Status.UNKNOWN, reason=reason, **nothing)
-    minimised = objective in MINIMISED
     bounds = [] if plan.bound is None else [plan.bound]
     for level, answer in open_.items():
         assert answer.shortfall is not None
         share, least = instance.share_at(level), float(answer.shortfall["least"])
         spent, cost = (least, 0.0) if answer.quantity == "pay" else (0.0, least)
         bounds.append(objective_value(instance, objective, share, spent, cost))
-    bound = min(bounds) if minimised else max(bounds)
-    gains = (plan.objective or 0.0) - bound if minimised else bound - (plan.objective or 0.0)
-    status = plan.status if gains <= 0 else Status.FEASIBLE
+    bound = weakest(objective, bounds)
+    status = plan.status
+    if lead(objective, bound, plan.objective or 0.0) > 0:
+        status = Status.FEASIBLE
     return plan.replace(bound=bound, status=status)
 
 
@@ -117,8 +114,10 @@ def _listed(given: Any) -> Any:
     return arrays.to_float(given).tolist()
 
 
-def _check(instance: Instance, dropout: Any, confidence: Any, wanted: Wanted) -> None:
-    if confidence is None or dropout is None:
+def _check(wanted: Wanted) -> float:
+    """The confidence asked for; InvalidOption or NotSupported where there is no such plan."""
+    confidence = wanted.confidence
+    if confidence is None or wanted.dropout is None:
         missing = "confidence" if confidence is None else "dropout"
         raise InvalidOption(f"{missing}: dropout and confidence go together")
     if not (isinstance(confidence, (int, float)) and 0 <= confidence <= 1):
@@ -132,6 +131,7 @@ def _check(instance: Instance, dropout: Any, confidence: Any, wanted: Wanted) ->
         raise NotSupported(
             "confidence: no order is designed with drop-outs; leave it out or give one"
         )
+    return float(confidence)
 
 
 def _solve_level(
