@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import combinations, pairwise, product
+from itertools import combinations, pairwise, permutations, product
 from math import lcm
 from typing import Any
 
@@ -133,22 +133,44 @@ def at_corners(values: Values, box: Box) -> list[Fraction]:
 
 
 def halves(values: Values, box: Box) -> list[Box]:
-    """The box cut in two where the coefficients bend upwards most: along an edge where they do not
-    none is below both ends."""
+    """Parts of the box one of which holds a least value: a face, if moving users to it never brings
+    more; two faces, if coefficients bend down between them; else halves along the edge where they
+    bend upwards most (along an edge where they do not none is below both ends)."""
     table, parts, _ = _integers(values, box)
     found, bent, first = dict(_drawn(table, parts)), [], 0
     for g, part in enumerate(box):
-        for v, w in combinations(range(first, first + len(part)), 2):
-            ways = (c for c in found if c[v] > 1)
-            rise = max((found[c] - 2 * found[_moved(c, v, w)] + found[_moved(c, v, w, 2)]
-                        for c in ways), default=0)  # fmt: skip
-            bent.append((rise, g, v - first, w - first))
+        corners, rise, fall = range(len(part)), {}, {}
+        for v, w in permutations(corners, 2):
+            a, b = first + v, first + w
+            if all(one >= found[_moved(c, b, a)] for c, one in found.items() if c[b]):
+                return [_with(box, g, [k for k in corners if k != w])]
+            bends = [found[c] - 2 * found[_moved(c, a, b)] + found[_moved(c, a, b, 2)]
+                     for c in found if c[a] > 1]  # fmt: skip
+            rise[v, w], fall[v, w] = max(bends, default=0), min(bends, default=0)
+            bent.append((rise[v, w], g, v, w))
+        near = {0}
+        for _ in corners:
+            near |= {w for v, w in rise if v in near and rise[v, w] > 0}
+        sides = [[k for k in corners if (k in near) == joined] for joined in (True, False)]
+        if sides[1]:
+            # Along p - q, laws of the two sides, the second derivative is the sum of p q bends
+            # between them less half of those of p p and of q q inside.
+            inside = sum(
+                max(0, *(-fall[v, w] for v, w in permutations(one, 2)), 0) for one in sides
+            )
+            if 2 * max(rise[v, w] for v, w in product(*sides)) <= -inside:
+                return [_with(box, g, side) for side in sides]
         first += len(part)
-    rise, g, v, w = max(bent, default=(0, 0, 0, 0))
-    require(rise > 0, "a law of the ball brings less")
+    rise_most, g, v, w = max(bent, default=(0, 0, 0, 0))
+    require(rise_most > 0, "a law of the ball brings less")
     middle = tuple((a + b) / 2 for a, b in zip(box[g][v], box[g][w]))
-    sides = [tuple(middle if k == out else law for k, law in enumerate(box[g])) for out in (v, w)]
-    return [(*box[:g], side, *box[g + 1 :]) for side in sides]
+    ends = [tuple(middle if k == out else law for k, law in enumerate(box[g])) for out in (v, w)]
+    return [(*box[:g], end, *box[g + 1 :]) for end in ends]
+
+
+def _with(box: Box, g: int, corners: list[int]) -> Box:
+    """The face of the box whose group g draws from these corners alone."""
+    return (*box[:g], tuple(box[g][k] for k in corners), *box[g + 1 :])
 
 
 def _moved(c: State, v: int, w: int, users: int = 1) -> State:

@@ -11,6 +11,7 @@ import pytest
 
 import mechopt as mo
 from mechopt import checker
+from mechopt.certificates.robust_proofs import worst_law
 from mechopt.checker.laws import Ball, halves, least
 from mechopt.private.worst_law import Ball as FloatBall
 from mechopt.private.worst_law import distance_of
@@ -193,3 +194,25 @@ def test_coefficients_bound_the_polynomial():
     grid = [Fraction(1, 5) + Fraction(k, 20) for k in range(11)]
     truth = min(expected(one, other) for one, other in product(grid, grid))
     assert lowest <= finer <= truth
+
+
+def test_the_worst_of_five_types_is_found_in_fractions_and_shown_by_the_checker():
+    """Beside a least point on an edge halves alone would grow thin: faces end the search."""
+    law, costs = (1, 3, 2, 2, 2), (1, 2, 3, 5, 6)
+    group = mo.Group(3, np.array(costs) / 4, np.array(law) / 10, 0.5, 1.0)
+    population = mo.Population([group], [1.0])
+    counts = population.states.counts
+    exact = [(tuple(Fraction(one, 10) for one in law), tuple(Fraction(one, 4) for one in costs))]
+    random = np.random.default_rng(72)
+    for trial in range(4):
+        distance = ("total-variation", "wasserstein")[trial % 2]
+        values = random.integers(-8, 9, len(counts)) + (counts @ random.integers(-2, 3, 5)) ** 2
+        ball = Ball({"robust": distance, "radius": ["3/20"]}, exact)
+        table = {tuple(row): Fraction(int(one)) for row, one in zip(counts.tolist(), values)}
+        low, value, _ = worst_law(ball, table)
+        found = FloatBall(population, distance, (0.15,)).worst(values.astype(float))
+        assert value - low <= Fraction(1, 10**9) * max(1, abs(value))
+        assert float(value) == pytest.approx(found.value, abs=1e-8)
+        ball.guaranteed(table, low)
+        with pytest.raises(checker.Refuted):
+            ball.guaranteed(table, value + Fraction(1, 10**9))
