@@ -114,7 +114,7 @@ class _Program:
             for variable, coefficient in terms.items():
                 if variable in fixed:
                     right -= coefficient * fixed[variable]
-                else:
+                elif coefficient:
                     self.columns[variable][number] = coefficient
             self.right.append(right)
             if not equal:

@@ -216,3 +216,17 @@ def test_the_worst_of_five_types_is_found_in_fractions_and_shown_by_the_checker(
         ball.guaranteed(table, low)
         with pytest.raises(checker.Refuted):
             ball.guaranteed(table, value + Fraction(1, 10**9))
+
+
+def test_laws_that_exclude_a_type_leave_no_zeros_in_the_exact_program():
+    """A worst law on the edge of the simplex gives states a weight of 0; it was divided by."""
+    law = [0.5037617222736934, 0.22280335999411235, 0.27343491773219425]
+    groups = [mo.Group(1, [0.75, 1.0, 2.25], law, 1.5, 2.5), mo.Group(1, [1.5], [1.0], 0.5, 3.0)]
+    population = mo.Population(groups, [1.0], [0.8], provider_value=3.0)
+    answer = mo.solve(
+        population, "direct", objective="improvement", transfers=False,
+        robust="wasserstein", radius=0.32734675879368513,
+    )  # fmt: skip
+    certificate = mo.certify(population, answer)
+    assert certificate.status == "optimal"
+    assert certificate.agrees
