@@ -102,12 +102,12 @@ def _law(
     return replace(law, most=most, surely=at_most(amount, hazard))
 
 
-def at_most(amount: FloatArray, hazard: FloatArray, chance: float = UNLIKELY) -> float:
-    """What is lost at most but for a probability `chance`, data, by Bernstein's inequality."""
+def at_most(amount: FloatArray, hazard: FloatArray) -> float:
+    """What is lost at most but for a probability `UNLIKELY`, data, by Bernstein's inequality."""
     spread = hazard * (1 - hazard)
     variance = float((spread * amount * amount).sum())
     largest = float(np.max(amount, where=spread > 0, initial=0.0))
-    return float((hazard * amount).sum()) + _radius(variance, largest, chance)
+    return float((hazard * amount).sum()) + _radius(variance, largest, UNLIKELY)
 
 
 def _radius(variance: float, largest: float, chance: float) -> float:

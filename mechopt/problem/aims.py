@@ -119,8 +119,7 @@ def leaving_loss(
     """v_i (b_level − (1 − η_i) b_after): what falling to `after` by leaving costs, money, (n,).
 
     :after: the level left, a number or one per user, shape (n,); `users` : their positions, where
-
-    they are not everybody
+        they are not everybody
     """
     shares, value = np.append(0.0, instance.shares), instance.value[users]
     lost = value * (shares[level] - shares[after])

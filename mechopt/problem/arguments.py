@@ -190,19 +190,17 @@ class Reader:
             "shares",
             [Fault("shares", f"must lie in (0, 1], got {share[k]:g}", (k,)) for k in outside],
         )
-        self.increasing("thresholds", reached, "must exceed")
-        self.increasing("shares", share, "must exceed")
+        self.increasing("thresholds", reached)
+        self.increasing("shares", share)
         return reached, share
 
-    def increasing(self, field: str, array: FloatArray, rule: str, remedy: str = "") -> None:
+    def increasing(self, field: str, array: FloatArray) -> None:
         """Faults of entries that do not exceed the one before (where both are positive)."""
         if array.size < 2:
             return
         low = np.flatnonzero((array[1:] <= array[:-1]) & (array[1:] > 0)) + 1
         found = [
-            Fault(
-                field, f"{rule} {field}[{k - 1}] = {array[k - 1]:g}, got {array[k]:g}{remedy}", (k,)
-            )
+            Fault(field, f"must exceed {field}[{k - 1}] = {array[k - 1]:g}, got {array[k]:g}", (k,))
             for k in low.tolist()
         ]
         self.some(field, found)

@@ -86,9 +86,8 @@ class Law:
 def read_law(raw: Any, groups: Sequence[Group]) -> Law:
     """A law from {"worlds": …, "probabilities": …} or {"counts": …, "probabilities": …}.
 
-    :worlds: per world one list of probabilities per group; counts : one row of counts of every
-
-    type per state, all others have probability 0. Raises InvalidPopulation.
+    :worlds: per world one list of probabilities per group; counts : one row of counts of every type
+        per state, all others have probability 0. Raises InvalidPopulation.
     """
     if not isinstance(raw, Mapping) or set(raw) not in (
         {"worlds", "probabilities"},

@@ -25,9 +25,8 @@ class Zones:
     """The highest level of `instance`, rows m and zones l between them.
 
     :total: X, data; level (M,) : the levels m that have a row, ascending; gap (M,) : G_m, data;
-
-    gain (n,) : v b_K, money; step (M, n) : money; loss (M + 1, n) : money, of the zone below the
-    first row, …, above the last
+        gain (n,) : v b_K, money; step (M, n) : money; loss (M + 1, n) : money, of the zone below
+        the first row, …, above the last
     """
 
     instance: Instance

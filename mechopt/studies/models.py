@@ -174,8 +174,7 @@ def _legend(problem: Any) -> dict[str, Any]:
     """What the indices of a population's model stand for; nothing for an instance.
 
     :types: name of each type column; states : users per type column, and probability, of each
-
-    state; others : by group and ω_−i, the state that each report of the user leads to
+        state; others : by group and ω_−i, the state that each report of the user leads to
     """
     from mechopt.problem.population import Population
 

@@ -35,10 +35,9 @@ class Coalition:
 def blocking_coalition(stage: Stage, stay: BoolArray | None = None) -> Coalition | None:
     """A set of users who all gain strictly by changing their decisions together, or None: proved.
 
-    :stay: (n,) what they start from; None is everyone staying. From there the coalition returned
-
-    is one with the most members; from elsewhere, one that reaches the highest level it can.
-    Exact for any number of thresholds, O(K n log n).
+    :stay: (n,) what they start from; None is everyone staying. From there the coalition returned is
+        one with the most members; from elsewhere, one that reaches the highest level it can. Exact
+        for any number of thresholds, O(K n log n).
     """
     if stay is None:
         return _leaving_together(stage)

@@ -39,8 +39,7 @@ class LevelCurves:
     """Points of all users' curves, ordered by user, then burden; shape (N,) each.
 
     :burden: data; cost, need : money; joined : the straight line to the next point belongs to the
-
-    curve; start : first point of each user, and N at the end, shape (n + 1,)
+        curve; start : first point of each user, and N at the end, shape (n + 1,)
     """
 
     user: IntArray

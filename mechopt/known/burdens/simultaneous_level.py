@@ -164,9 +164,8 @@ def pieces_kept_by(
     """Pieces where leaving costs user i `loss` (n,) money, whatever his burden.
 
     :gain: v_i b_k (A3). Where least > 0, burdens start there, at the payment `paid`. Without
-
-    payment up to where (A3) or obedience binds; then the need grows by ρ θ or θ per unit. Where
-    that is the same for everybody there are but two kinds of pieces, unpaid ones and paid ones.
+        payment up to where (A3) or obedience binds; then the need grows by ρ θ or θ per unit. Where
+        that is the same for everybody there are but two kinds of pieces, unpaid ones and paid ones.
     """
     recovered = instance.reversibility
     with np.errstate(divide="ignore", invalid="ignore"):

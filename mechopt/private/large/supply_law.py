@@ -73,8 +73,7 @@ class Supply:
     """S against an amount: one binomial, a · Bin(n, f), against `rest` with probabilities `chance`.
 
     :left: the amount minus what is sure; rest : that minus what the other random groups supply,
-
-    shape (W,), None if W is too large; mean, variance : of the random part
+        shape (W,), None if W is too large; mean, variance : of the random part
     """
 
     left: float
