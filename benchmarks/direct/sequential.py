@@ -94,4 +94,5 @@ def main(count=100, seconds=20.0):
 if __name__ == "__main__":
     given = [float(word) for word in sys.argv[1:]]
     found = main(*(int(given[0]), *given[1:]) if given else ())
-    Path(__file__).with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+    rows = ",\n".join(json.dumps(row) for row in found)
+    Path(__file__).with_suffix(".json").write_text(f"[\n{rows}\n]\n")
