@@ -94,10 +94,13 @@ def _what_it_does(mechanism: DirectMechanism) -> str:
 def _by_type(mechanism: DirectMechanism) -> list[str]:
     curves = mechanism.interim
     money = max(group.value for group in mechanism.population.groups) + curves.payment.max()
-    rent = np.where(np.abs(curves.utility) <= tolerances.REACH * money, 0.0, curves.utility)
+    rent, paid = (
+        np.where(np.abs(one) <= tolerances.REACH * money, 0.0, one)
+        for one in (curves.utility, curves.payment)
+    )
     return [
         f"  {mechanism.population.type_name(j)}: runs {curves.run[j]:.1%}, gives "
-        f"{curves.burden[j]:.4g}, is paid {curves.payment[j]:.4g}, rent {rent[j]:.4g}"
+        f"{curves.burden[j]:.4g}, is paid {paid[j]:.4g}, rent {rent[j]:.4g}"
         for j in range(curves.run.size)
     ]
 
