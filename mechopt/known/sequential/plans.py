@@ -35,6 +35,7 @@ from mechopt.withdrawal.stage import Stage
 
 _PIECES = 3_000_000  # of the recursion for one candidate; beyond, it is dropped …
 _PER_SECOND, _PER_USER = 500_000, 3e-5  # … as it is if there is no time for so many
+_ROUNDS = 10  # of the recursion, to make a plan milder: less time than for these is not worth it
 _REPAIRED = 30  # users up to which unstable plans are repaired by extra payments
 
 
@@ -43,7 +44,8 @@ def improved(
 ) -> LevelAnswer | None:
     """The best of `best`, the candidate, and what is left of it when those who leave give less."""
     found = _decide(task, candidate, best)
-    if found is not best or perf_counter() > until:
+    left = until - perf_counter()
+    if found is not best or left < _ROUNDS * _PER_USER * task.instance.n:
         return found
     for everyone in (True, False):
         for milder in _milder(task, candidate, everyone=everyone):

@@ -106,6 +106,16 @@ def best_keys(
     return found
 
 
+def made_good(relaxation: Relaxation, keys: list[tuple[int, int]]) -> FloatArray:
+    """The most data of the keys, row by row, (M,)."""
+    grid, removable = relaxation.points, relaxation.zones.instance.removable
+    most = np.zeros(relaxation.zones.rows)
+    for user, point in keys:
+        own = removable[user] * grid.burden[point, user]
+        most = np.maximum(most, grid.key[grid.code[point, user]] * own)
+    return most
+
+
 def _outside(relaxation: Relaxation, chosen: IntArray, core: IntArray, spare: float) -> _Rest:
     """What everybody but the core gives, counts for and is paid at the chosen points."""
     zones, points = relaxation.zones, relaxation.points

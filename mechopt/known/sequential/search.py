@@ -25,13 +25,13 @@ from mechopt.known.sequential.plans import improved
 from mechopt.known.sequential.points import Box, Points, points, within
 from mechopt.known.sequential.prices import CLOSE, best_prices
 from mechopt.known.sequential.relaxation import Relaxation, Value
-from mechopt.known.sequential.rounding import best_keys, plan_at
+from mechopt.known.sequential.rounding import best_keys, made_good, plan_at
 from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.aims import MARGIN
 from mechopt.problem.zones import Zones, zones
 
 _NODES, _WORK = 1000, 2e9  # nodes and points evaluated, at most
-# Users chosen again to complete a plan, and seconds for the MILP (and for making the plan milder).
+# Users chosen again to complete a plan, and seconds for the MILP.
 _TRIES = ((300, 0.5), (1000, 2.0))
 _SPARES, _LEAST = (0.3, 0.2, 0.1), 2e-3  # of the longest burden: data beyond what rows ask for
 _KEPT, _GOOD = 2e-3, 2e-2  # relative: so close to what was promised a plan will do (several rows)
@@ -42,6 +42,7 @@ _NEAR = 0.1  # how far prices may move at first, from those of a similar problem
 _WORTH = 2e-4  # relative: what a plan must promise to be worth completing
 # Of the longest burden: by how much cutoffs move at first, last; moves per cutoff, at most.
 _MOVED, _NEAREST, _TRIED = 0.08, 0.002, 30
+_MOVING = 20_000  # users up to which they are moved
 # Of the range: a cutoff known so well is split last; of the price of data: what a slack row counts.
 _NARROW, _FREE = 0.05, 1e-3
 _SLACK = 0.03  # of what a node's bound is below the best plan: how good its prices need to be
@@ -103,7 +104,12 @@ class ZoneSearch:
     """The open nodes, the best plan and the bound of one level's problem."""
 
     def __init__(
-        self, task: SequentialTask, best: LevelAnswer | None, floor: float, *, slicing: bool = True
+        self,
+        task: SequentialTask,
+        best: LevelAnswer | None,
+        floor: float,
+        *,
+        slicing: bool = True,
     ) -> None:
         self.task, self.best, self.floor, self.slicing = task, best, floor, slicing
         self.whole = zones(task.below, task.reserve)
@@ -115,6 +121,7 @@ class ZoneSearch:
         self.number = count()
         self.settled = inf  # the least bound of nodes that cannot be split further
         self.work = 0.0
+        self.cutoffs: FloatArray | None = None  # of the best promise; at first, to begin with
         self.promised: list[float] = []  # what plans would cost, but for rounding …
         self.promises: list[tuple[float, int, Promise]] = []  # … and those not yet completed
         self.filling: Iterator[None] | None = None  # the one being completed, step by step
@@ -182,7 +189,7 @@ class ZoneSearch:
                 weight = _weight(task, grid)
             asked = np.where(self.threats[first:], np.maximum(part.gap - high, 0.0), 0.0)
             keys = tuple((row, float(low[row])) for row in np.flatnonzero(low > 0).tolist())
-            relaxation = Relaxation(part, grid, weight, asked, keys, _budget(task))
+            relaxation = Relaxation(part, grid, weight, asked, keys, task.spendable)
             if start is None and parent is not None:
                 start = _prices_from(parent, relaxation)
             value = best_prices(
@@ -297,12 +304,17 @@ class ZoneSearch:
         """What a plan with the order of the node's relaxation would cost, but for rounding."""
         best = min(self.value, *self.promised) if self.promised else self.value
         box = decided(node.relaxation, node.box, node.value)
+        if not self.promised and self.cutoffs is not None:
+            box = at_places(node.box, self.cutoffs[node.first :])
         first = Promise(node.value.bound, node.relaxation, node.value, [])
         found = self._promised_at(node, box, first, best)
         if found is None:
             return
         if box.by in ("small-first", "large-first"):
-            found = self._moved(node, box, found)
+            if self.task.instance.n <= _MOVING:
+                found, box = self._moved(node, box, found)
+            if node.first == 0 and found.cost < best:
+                self.cutoffs = box.low
         self.promised.append(found.cost)
         heapq.heappush(self.promises, (found.cost, next(self.number), found))
 
@@ -313,9 +325,9 @@ class ZoneSearch:
         weight = _weight(task, grid)
         value = near.value
         for _ in range(1 if near.keys else 2):
-            relaxation = Relaxation(node.zones, grid, weight, node.zones.gap, (), _budget(task))
+            relaxation = Relaxation(node.zones, grid, weight, node.zones.gap, (), task.spendable)
             keys = best_keys(relaxation, value.prices, designed=task.designed)
-            asked = np.maximum(node.zones.gap - _made_good(relaxation, keys), 0.0)
+            asked = np.maximum(node.zones.gap - made_good(relaxation, keys), 0.0)
             relaxation = replace(relaxation, asked=asked)
             value = best_prices(
                 relaxation, value.prices, cutoff=best, deadline=task.deadline, room=_NEAR
@@ -325,7 +337,7 @@ class ZoneSearch:
                 return None
         return Promise(value.bound, relaxation, value, keys)
 
-    def _moved(self, node: Node, box: Box, found: Promise) -> Promise:
+    def _moved(self, node: Node, box: Box, found: Promise) -> tuple[Promise, Box]:
         """A better promise by moving one cutoff at a time, by less and less."""
         at, step = box.low.copy(), _MOVED * float(self.box.high.max())
         tries = _TRIED * at.size
@@ -337,7 +349,7 @@ class ZoneSearch:
                 ordered = np.sort(moved) if box.by == "small-first" else np.sort(moved)[::-1]
                 tries -= 1
                 if tries < 0 or perf_counter() > self.task.deadline:
-                    return found
+                    return found, at_places(box, at)
                 if (ordered != moved).any() or moved.min() <= 0:
                     continue
                 other = self._promised_at(node, at_places(box, moved), found, found.cost)
@@ -345,7 +357,7 @@ class ZoneSearch:
                     found, at, better = other, moved, True
             if not better:
                 step /= 2
-        return found
+        return found, at_places(box, at)
 
     def _fulfil(self) -> None:
         """One step of completing the most promising plan."""
@@ -411,10 +423,6 @@ def _smaller(box: Box, before: Box) -> bool:
     return bool((width < 0.6 * was).any())
 
 
-def _budget(task: SequentialTask) -> float:
-    return task.budget if task.quantity == "cost" and task.budget > 0 else inf
-
-
 def _weight(task: SequentialTask, grid: Points) -> FloatArray:
     """What is minimised; without payments the least cost, for "pay" as well."""
     if task.quantity == "pay" and task.budget > 0:
@@ -428,16 +436,6 @@ def _prices_from(parent: Node, relaxation: Relaxation) -> FloatArray:
     fresh = rows - parent.zones.rows
     prices = parent.value.prices
     return np.concatenate((prices[:1], np.zeros(max(fresh, 0)), prices[1:][-len(prices) + 1 :]))
-
-
-def _made_good(relaxation: Relaxation, keys: list[tuple[int, int]]) -> FloatArray:
-    """The most data of the keys, row by row, (M,)."""
-    grid, removable = relaxation.points, relaxation.zones.instance.removable
-    most = np.zeros(relaxation.zones.rows)
-    for user, point in keys:
-        own = removable[user] * grid.burden[point, user]
-        most = np.maximum(most, grid.key[grid.code[point, user]] * own)
-    return most
 
 
 def _longest_keys(node: Node) -> FloatArray:

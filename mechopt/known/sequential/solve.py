@@ -34,6 +34,7 @@ from mechopt.known.sequential.cases import by_cases, small_enough
 from mechopt.known.sequential.keys import key_users
 from mechopt.known.sequential.milp import affordable, modelled_soon, rounds
 from mechopt.known.sequential.plans import improved
+from mechopt.known.sequential.sampled import sampled_cutoffs
 from mechopt.known.sequential.search import ZoneSearch
 from mechopt.known.sequential.task import Candidate, SequentialTask
 from mechopt.problem.instance import Instance
@@ -126,6 +127,7 @@ def _by_zones(
     now = perf_counter()
     own = task.deadline - (_ELSEWHERE * max(0.0, task.deadline - now) if task.designed else 0.0)
     search = ZoneSearch(replace(task, deadline=own), best, bound)
+    search.cutoffs = sampled_cutoffs(task)
     search.run()
     if not task.designed or search.value - search.bound <= _WIDE * abs(search.value):
         return search.best, search.bound

@@ -43,6 +43,11 @@ class SequentialTask:
         return self.instance.value * self.instance.share_at(self.level)
 
     @property
+    def spendable(self) -> float:
+        """The budget where payments are not what is minimised, money; else inf."""
+        return self.budget if self.quantity == "cost" and self.budget > 0 else inf
+
+    @property
     def designed(self) -> bool:
         return isinstance(self.order, str) and self.order == "designed"
 
