@@ -16,7 +16,7 @@ import mechopt as mo
 from benchmarks.levels.bounds import drawn, hunt
 from benchmarks.levels.recorded import instance_of, wanted
 from mechopt.formulations import burdens_zones
-from mechopt.known.sequential import milp, prices
+from mechopt.known.sequential import milp, prices, sampled
 from mechopt.known.sequential import search as search_module
 from mechopt.known.sequential import solve as solve_module
 from mechopt.known.sequential.cutoffs import sliced
@@ -374,3 +374,20 @@ def test_a_designed_order_takes_a_small_first_plan(monkeypatch: pytest.MonkeyPat
     assert plan.bound < small.bound
     assert mo.check_withdrawal(instance, plan, "sequential", plan.order).stable
     assert mo.audit(instance, plan).ok
+
+
+def test_cutoffs_of_a_sample_are_near_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = mo.generate("lognormal", n=900, levels=3, shape=2.0, tightness=1.05, seed=1)
+    total = required_total(instance, 3, 0.0)
+    until = perf_counter() + 20.0
+    task = SequentialTask(instance, 3, "pay", 0.0, total, "small-first", inf, until, 0)
+    assert sampled.sampled_cutoffs(task) is None  # too few to ask for a sample
+    monkeypatch.setattr(sampled, "_MANY", 800)
+    monkeypatch.setattr(sampled, "_SIZE", 300)
+    assert sampled.sampled_cutoffs(replace(task, order="designed")) is None
+    at = sampled.sampled_cutoffs(task)
+    assert at is not None
+    assert at.shape == (2,)
+    assert (np.diff(at) >= 0).all()
+    assert (at >= 0).all()
+    assert (at <= instance.capacity.max()).all()
