@@ -97,9 +97,6 @@ class LevelInPractice(Considered):
             node[side] = self._node(half, depth + 1)
         return node
 
-    def _box(self, boxes: Boxes, user: int) -> Range:
-        return boxes.get(user, (ZERO, self.provider.users[user].curve.capacity))
-
     # -- the relaxation ---------------------------------------------------------------------------
 
     def _program(

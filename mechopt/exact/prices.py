@@ -58,6 +58,10 @@ class Considered:
         if self.best is None or value < self.best[0]:
             self.best = value, burden, payment
 
+    def _box(self, boxes: Boxes, user: int) -> tuple[Fraction, Fraction]:
+        """The range that a user's burden has at a node."""
+        return boxes.get(user, (ZERO, self.provider.users[user].curve.capacity))
+
 
 class LevelProblem(Considered):
     """Reach T_level + R at least payment or cost; `solve` returns (proof node, answer)."""
@@ -106,9 +110,6 @@ class LevelProblem(Considered):
         below = self._node({**boxes, user: (low, cut)})
         above = self._node({**boxes, user: (cut, high)})
         return {"user": user, "cut": cut, "below": below, "above": above}
-
-    def _box(self, boxes: Boxes, user: int) -> tuple[Fraction, Fraction]:
-        return boxes.get(user, (ZERO, self.provider.users[user].curve.capacity))
 
     def _offers(self, boxes: Boxes) -> list[list[Offer]]:
         return [
