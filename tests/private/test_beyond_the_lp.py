@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,36 @@ def test_rules_and_bounds_hold_the_optimum_where_access_can_be_denied(transfers)
         assert mo.audit(population, known).ok
         assert -room <= known.objective <= truth.objective + room
         assert known.bound >= truth.objective - room
+
+
+def test_users_whose_data_stay_bound_what_can_be_gained_from_them():
+    """D5: who leaves and still enjoys the improvement gives nothing for it unpaid."""
+    random, closer = np.random.default_rng(46), 0
+    for trial in range(16):
+        population = drawn(random, trial)
+        groups = [
+            g.replace(removable=float(random.integers(2)), reversibility=0.5)
+            for g in population.groups
+        ]
+        groups[0] = groups[0].replace(removable=0.0, value=1.5)
+        population = population.replace(groups=groups)
+        objective = ("provider-surplus", "welfare", "improvement")[trial % 3]
+        incentive, rights = ("dsic", "bic")[trial % 2], (True, "truthful")[trial % 4 > 1]
+        truth = mo.solve(
+            population,
+            "direct",
+            objective=objective,
+            incentive=incentive,
+            withdrawal_rights=rights,
+        )
+        asked = Asked(objective, True, incentive == "dsic", True)
+        loose, bound = (
+            InterimBound(population, replace(asked, obedient=obedient)).bound()
+            for obedient in (False, True)
+        )
+        assert truth.objective - 2e-6 * max(1.0, abs(truth.objective)) <= bound <= loose + 1e-7
+        closer += bound < loose - 1e-3
+    assert closer >= 2
 
 
 def test_no_answer_is_worse_than_never_to_run():

@@ -125,7 +125,8 @@ def _asked(population: Population, terms: DirectTerms) -> Asked:
     """The rows the bound may use: u ≥ 0 in every state is D4 ex post, or D5 with ρ = δ = 1."""
     whole = all(g.reversibility == 1 and g.removable == 1 for g in population.groups)
     ex_post = terms.participation == "ex-post" or (terms.obedient and whole)
-    return Asked(terms.objective, terms.transfers, terms.incentive == "dsic", ex_post)
+    dominant, obedient = terms.incentive == "dsic", bool(terms.obedient)
+    return Asked(terms.objective, terms.transfers, dominant, ex_post, obedient)
 
 
 def _from_interim(

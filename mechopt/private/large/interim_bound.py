@@ -52,12 +52,14 @@ class Asked:
 
     :objective: "provider-surplus", "welfare" (money) or "improvement" (probability)
     :dominant: D3 for every ω_−i; ex_post : u ≥ 0 for every ω_−i
+    :obedient: D5 of users whose data stay when they leave: u ≥ (1 − η) v p − (1 − ρ) θ x
     """
 
     objective: str
     transfers: bool = True
     dominant: bool = False
     ex_post: bool = False
+    obedient: bool = False
 
 
 def interim_bound(
@@ -257,6 +259,15 @@ class _Rows:
             rows.append(np.hstack([np.diag(most), none, -np.eye(size)]))
             low.append(np.zeros(size))
             high.append(np.full(size, inf))
+        stay = np.repeat(population.of_type("removable") == 0, classes)
+        if asked.obedient and stay.any():  # (D5)
+            kept = np.repeat(1 - population.of_type("exclusion"), classes) * value
+            sunk = np.repeat(1 - population.of_type("reversibility"), classes) * own
+            others = [np.zeros((size, size))] * (self.blocks - 3)
+            part = np.hstack([-np.diag(kept), np.diag(sunk), np.eye(size), *others])[stay]
+            rows.append(part)
+            low.append(np.zeros(part.shape[0]))
+            high.append(np.full(part.shape[0], inf))
         for g, first in enumerate(population.first_type):  # (L6)
             for k in range(first, first + population.groups[g].types - 1):
                 for true, told in ((k, k + 1), (k + 1, k)):
