@@ -29,6 +29,7 @@ from mechopt.known.sequential.relaxation import (
     nearest_open,
     reduced_weight,
 )
+from mechopt.known.sequential.rounding import plan_at
 from mechopt.known.sequential.search import ZoneSearch
 from mechopt.known.sequential.task import SequentialTask
 from mechopt.problem.aims import required_total
@@ -391,3 +392,17 @@ def test_cutoffs_of_a_sample_are_near_those_of_all(monkeypatch: pytest.MonkeyPat
     assert (np.diff(at) >= 0).all()
     assert (at >= 0).all()
     assert (at <= instance.capacity.max()).all()
+
+
+def test_a_level_at_which_nobody_may_give_has_no_plan() -> None:
+    instance = mo.Instance(
+        cost=[1.0] * 3, value=0.0, capacity=2.0, thresholds=[1, 3], shares=[0.2, 1]
+    )
+    whole = zones(instance, 0.0)
+    grid = points(whole, paid=False)
+    first = {name: getattr(grid, name)[:1] for name in ("burden", "cost", "need", "code", "zone")}
+    grid = replace(grid, **first)
+    task = Relaxation(whole, grid, grid.cost, whole.gap)
+    value = evaluate(task, np.array([1.0, 0.0]))
+    limits = {"time_limit": 1.0, "deadline": inf, "core_size": 9}
+    assert plan_at(task, value, [], designed=False, **limits) is None

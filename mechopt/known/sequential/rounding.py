@@ -50,6 +50,8 @@ def plan_at(
     :core_size: users who are chosen again; spare : data beyond what the rows (Z) ask for
     """
     zones, points = relaxation.zones, relaxation.points
+    if len(points.zone) == 1:  # nobody may give anything
+        return None
     removable = zones.instance.removable
     reduced = reduced_weight(relaxation, value.prices)
     chosen = (value.chosen if value.mixed is None else value.mixed).copy()
