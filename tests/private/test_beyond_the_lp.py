@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 import pytest
 
 import mechopt as mo
 from mechopt.private.direct.best_known import best_known
-from mechopt.private.direct.extract import audited
+from mechopt.private.direct.extract import audited, objective_of
+from mechopt.private.direct.near_the_edge import Sought, improved
+from mechopt.private.direct.near_the_edge import applies as near_applies
 from mechopt.private.large.cutoff import best_cutoff, from_mixture
 from mechopt.private.large.interim_bound import Asked, InterimBound
 from mechopt.private.large.pools import marginal_pools, purchase
@@ -144,7 +147,7 @@ def test_cut_off_mechanisms_pass_the_audit_and_are_never_above_the_optimum():
         terms = DirectTerms(objective=objective)
         interim = InterimBound(population, Asked(objective, True, True, True))
         interim.bound()
-        made = audited(best_cutoff(population, terms, interim.worth()))
+        made = audited(best_cutoff(population, terms, interim.worth())[0])
         assert made.details["violation"] <= 1e-9, made.details["violated_row"]
         assert mo.audit(population, made).ok
         truth = mo.solve(population, "direct", objective=objective).objective
@@ -197,3 +200,55 @@ def test_what_was_known_before_the_lp_is_not_lost_when_it_ends_early():
     assert answer.objective >= 0.999 * known.objective
     assert answer.bound <= known.bound * 1.01
     assert mo.audit(population, answer).ok
+
+
+def test_with_all_states_free_the_edge_is_the_whole_lp_and_with_some_it_is_never_above():
+    """Exclusion, rights, interim participation, any units: from never running to the optimum."""
+    random, reached = np.random.default_rng(47), 0
+    for trial in range(24):
+        population = drawn(random, trial).replace(budget=None, expected_budget=None)
+        if trial % 3 == 2:
+            excluded = [g.replace(exclusion=0.5) for g in population.groups]
+            population = population.replace(groups=excluded)
+        terms = DirectTerms(
+            objective=("provider-surplus", "welfare")[trial % 2],
+            participation=("ex-post", "interim")[trial % 4 > 2],
+            withdrawal_rights=trial % 5 > 1,
+        )
+        truth = mo.solve(
+            population,
+            "direct",
+            objective=terms.objective,
+            participation=terms.participation,
+            withdrawal_rights=terms.withdrawal_rights,
+        ).objective
+        shape = (len(population.states), population.type_costs.size)
+        never = from_mixture(population, terms, np.zeros(shape[0]), np.zeros(shape))
+        room = 2e-6 * max(1.0, abs(truth), population.provider_value)
+        for worth, whole in ((np.zeros(shape[0]), True), (np.full(shape[0], -np.inf), False)):
+            worth[: shape[0] // 2] = 0.0
+            made = improved(never, worth, Sought(np.inf, perf_counter() + 60))
+            assert mo.audit(population, made).ok
+            assert -1e-9 <= objective_of(made) <= truth + room
+            if whole:
+                assert objective_of(made) == pytest.approx(truth, abs=room)
+                reached += truth > room
+    assert reached >= 8
+
+
+@pytest.mark.parametrize("need", [0.9, 0.6])
+def test_five_types_beyond_the_rule_come_near_the_bound(need):
+    """The rule cut off misses 4e-3 at 0.9; the LP near its edge leaves less than 1e-4."""
+    population = one_group(20, 5, need, 0.6)
+    known = best_known(population, DirectTerms())
+    assert near_applies(population, DirectTerms())
+    assert known.gap <= 1e-4
+    assert mo.audit(population, known).ok
+    assert 0 < known.details["free_states"] < len(population.states) / 4
+
+
+def test_out_of_time_the_mechanism_stays_as_it_was():
+    population = one_group(8, 3, 0.9, 0.6)
+    shape = (len(population.states), 3)
+    known = audited(from_mixture(population, DirectTerms(), np.zeros(shape[0]), np.zeros(shape)))
+    assert improved(known, np.zeros(shape[0]), Sought(np.inf, perf_counter() - 1)) is known

@@ -4,16 +4,19 @@ Rules for any number of users (`large.bracket`) are DSIC, ex-post individually r
 withdrawal proof, so they answer every direct problem with one threshold and linear costs; the
 fluid and the interim bound hold for every one. Where they do not meet, the multipliers of the
 interim bound say in which states to run (`large.cutoff`), and its primal answer is a Bayesian
-mechanism. What is returned is audited like the LP's answer.
+mechanism. Where more than NEAR is left, the LP is solved on the states near the edge of that set
+(`near_the_edge`). What is returned is audited like the LP's answer.
 """
 
 from __future__ import annotations
 
 from math import inf
+from time import perf_counter
 
 from mechopt import tolerances
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.errors import SolverError
+from mechopt.private.direct import near_the_edge as edge
 from mechopt.private.direct.extract import AUDIT, audited, objective_of
 from mechopt.private.direct.optimise import limit_of
 from mechopt.private.large.assignment import rule_mechanism
@@ -26,6 +29,7 @@ from mechopt.problem.direct_terms import DirectTerms
 from mechopt.problem.population import Population
 from mechopt.status import Status
 
+NEAR = 1e-4  # relative: so near to the bound a mechanism is not made better any more
 STATES = 300_000  # a rule over more states would take gigabytes to audit
 BOUND_SECONDS = 40.0  # what the interim bound may take if no limit is given
 
@@ -51,8 +55,10 @@ def best_known(
 ) -> DirectMechanism | None:
     """The better of `answer` and the known rules, with the least bound; None if there is none.
 
-    `seconds` is for the bound from interim curves, and again for what it makes of the rules.
+    `seconds` is for the bound from interim curves, and as much, with what it leaves, for what
+    follows from it.
     """
+    ends = perf_counter() + 2 * seconds
     if not applies(population, terms):
         return answer
     bound = limit_of(population, terms)
@@ -67,7 +73,7 @@ def best_known(
             found = interim.bound(reached=reached, time_limit=seconds)
             bound = min(bound, found)
             if not _met(bound, reached):
-                better = _from_interim(population, terms, interim, bound, seconds)
+                better = _from_interim(population, terms, interim, edge.Sought(bound, ends))
                 if better is not None and objective_of(better) > reached:
                     best, reached = better, objective_of(better)
     except SolverError:  # a bound less; the others hold
@@ -130,7 +136,7 @@ def _asked(population: Population, terms: DirectTerms) -> Asked:
 
 
 def _from_interim(
-    population: Population, terms: DirectTerms, interim: InterimBound, bound: float, seconds: float
+    population: Population, terms: DirectTerms, interim: InterimBound, sought: edge.Sought
 ) -> DirectMechanism | None:
     """A mechanism made from the bound's own answer, audited; None if none passes."""
     if not terms.randomized or not terms.transfers:
@@ -140,7 +146,13 @@ def _from_interim(
     if terms.incentive == "bic" and terms.participation == "interim" and free:
         made = audited(from_mixture(population, terms, *interim.mixture()))
     elif min(population.budget, population.expected_budget) == inf and terms.objective in CUT_OFF:
+        worth, bound = interim.worth(), sought.value
+        left = max(0.0, sought.ends - perf_counter())
         enough = bound - tolerances.MONEY / 2 * max(1.0, abs(bound))
-        cut = best_cutoff(population, terms, interim.worth(), enough=enough, time_limit=seconds)
-        made = audited(cut)
+        cut, said = best_cutoff(population, terms, worth, enough=enough, time_limit=left / 4)
+        wanted = edge.Sought(bound - 0.9 * NEAR * abs(bound), sought.ends - left / 10)
+        if objective_of(cut) < wanted.value and edge.applies(population, terms):
+            made = edge.improved(said, worth, wanted)
+        if made is None or made is said or objective_of(made) < objective_of(cut):
+            made = audited(cut)
     return made if made is not None and made.details["violation"] <= AUDIT else None

@@ -10,8 +10,9 @@ from time import perf_counter
 from mechopt.answer.mechanism import DirectMechanism
 from mechopt.errors import InvalidOption, NotSupported
 from mechopt.private import virtual_cost
-from mechopt.private.direct.best_known import BOUND_SECONDS, STATES, best_known
+from mechopt.private.direct.best_known import BOUND_SECONDS, NEAR, STATES, best_known
 from mechopt.private.direct.exactly import in_fractions
+from mechopt.private.direct.near_the_edge import SLOW_ROWS
 from mechopt.private.direct.optimise import far_apart, optimise, out_of_time
 from mechopt.private.direct.robust import as_robust, optimise_robust
 from mechopt.private.direct.sequential import optimise_sequential
@@ -24,9 +25,10 @@ from mechopt.status import Status
 PROFILE_LIMIT = 64
 # From here on the LP takes longer than trying whether a known rule meets the interim bound.
 STRUCTURE_FIRST = 40_000
-SLOW_ROWS = 150_000  # from here on the LP takes minutes to hours, but with two types in all, ...
 PACE = 6e-6  # seconds per state and type that known rules and their audit take at least
-NEAR = 1e-4  # ... and is left out where rule and bound are, relatively, this near
+# From SLOW_ROWS on the LP is left out where a rule and its bound are NEAR; up to here, not where
+# that takes the LP near the edge, for the whole one is a matter of minutes.
+LP_ROWS = 300_000
 
 
 def solve(
@@ -131,7 +133,8 @@ def _nominal(
         known = best_known(population, terms, seconds=seconds)
         if known is not None and (known.status is Status.OPTIMAL or too_large(population, terms)):
             return known.replace(seed=seed)
-        if known is not None and slow and (known.gap or 0.0) <= NEAR:
+        provable = known is not None and "free_states" in known.details and rows <= LP_ROWS
+        if known is not None and slow and not provable and (known.gap or 0.0) <= NEAR:
             return known.replace(seed=seed)
     refuse_if_large(population, terms)
 

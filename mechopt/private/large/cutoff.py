@@ -43,8 +43,10 @@ def best_cutoff(
     *,
     enough: float = inf,
     time_limit: float = inf,
-) -> DirectMechanism:
-    """The best mechanism of the kind found, not audited; its `objective` is its exact value.
+) -> tuple[DirectMechanism, DirectMechanism]:
+    """The best mechanism of the kind found, and the one nearest to what the multipliers say.
+
+    Not audited; their `objective` is their exact value.
 
     :worth: of running in each state, money, shape (S,): the sign counts
     :enough: no further search beyond this value
@@ -53,14 +55,16 @@ def best_cutoff(
     """
     search = _Search(population, terms.objective, perf_counter() + time_limit)
     runs, value = search.cut_by_price()
+    said = runs
     if worth is not None and value < enough:
         near = [search.by_worth(worth, search.edge, band) for band in _BANDS]
-        starts = sorted([runs, *near], key=search.value)
+        starts, said = sorted([runs, *near], key=search.value), near[1]
         for start in (starts[-1], near[0]):
             other = search.moved(start, enough)
             if search.value(other) > value:
                 runs, value = other, search.value(other)
-    return search.mechanism(terms, runs)
+    best = search.mechanism(terms, runs)
+    return best, best if said is runs else search.mechanism(terms, said)
 
 
 def from_mixture(
