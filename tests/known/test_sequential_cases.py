@@ -127,7 +127,7 @@ def test_what_is_stopped_or_finds_no_plan_claims_no_more(
     assert best is not None
     assert best.allocation is not None
     value = best.allocation.value
-    monkeypatch.setattr(cases._CaseSearch, "_try", lambda self, node: None)
+    monkeypatch.setattr(cases._CaseSearch, "_try", lambda self, node, until: None)
     for turns in (1, 3, 10, 30, 100, 1000):
         monkeypatch.setattr(cases, "perf_counter", count().__next__)
         none, bound = by_cases(task(turns), None, 0.0)
@@ -197,3 +197,19 @@ def test_a_plan_is_optimal_only_where_no_cheaper_one_is_near() -> None:
     assert best is not None
     assert best.allocation is not None
     assert best.allocation.value == bound == 0.0
+
+
+@pytest.mark.parametrize(
+    ("seed", "shape", "n", "tight", "order"),
+    [(100, "linear", 6, 1.05, "small-first"), (84, "diminishing", 5, 1.1, "designed")],
+)
+def test_plans_on_the_edge_of_a_fact_are_found(
+    monkeypatch: pytest.MonkeyPatch, seed: int, shape: str, n: int, tight: float, order: str
+) -> None:
+    """Equal burdens and data met exactly, parted by rounding: the search ended with a gap there."""
+    monkeypatch.setattr(cases, "_TRYING", 0.0)  # as on a machine that is busy
+    instance = mo.generate("lognormal", n, tightness=tight, levels=3, shape=shape, seed=seed)
+    options: dict[str, Any] = {"objective": "expenditure", "protocol": "sequential"}
+    plan = mo.solve(instance, "burdens", order=order, time_limit=20, **options)
+    assert plan.status is mo.Status.OPTIMAL
+    assert mo.audit(instance, plan).ok

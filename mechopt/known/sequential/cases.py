@@ -42,6 +42,7 @@ from mechopt.tolerances import TINY
 _MOST = 8  # users
 _NEAR = STRICT / 20  # of what all users gain: a plan this close to the bound is optimal
 _DEAREST = 1e8  # times all gains: what all the data from one user need cost at most
+_INSIDE = 1e-12  # of the total: what is met by so much more is met after rounding, too
 _TRIED = 16  # nodes between two attempts to make plans of points at which somebody leaves …
 _TRYING = 0.05  # … and seconds for each
 
@@ -102,26 +103,41 @@ class _CaseSearch:
                 return min(heap[0][0], self.settled, self.program.undecided)
             bound, _, node = heapq.heappop(heap)
             why = self.reasons.leaves(node.point, node.bounds)
-            if why is None or turn % _TRIED == 0:
-                self._try(node)
             if why is None:
-                if bound < self.value - near:  # the recursion sees a tie here: bound, but no plan
-                    self.settled = min(self.settled, bound)
+                self._settle(node, near)
                 continue
+            if turn % _TRIED == 0:
+                self._try(node, min(self.task.deadline, perf_counter() + _TRYING))
             for bounds in split(node.bounds, why, self.reasons.acyclic):
                 child = self.program.solve(bounds, bound)
                 if child is not None and child.bound < self.value - near:
                     heapq.heappush(heap, (child.bound, -next(number), child))
         return min(heap[0][0] if heap else inf, self.settled, self.program.undecided)
 
-    def _try(self, node: _Case) -> None:
+    def _settle(self, node: _Case, near: float) -> None:
+        """A plan worth the bound of a node at which everybody stays, or its bound is all there is.
+
+        Where the point is on the edge of a fact the recursion may see what rounding took from it.
+        """
+        self._try(node, self.task.deadline)
+        if node.bound < self.value - near:
+            step = {key: 0.0 if key[0] == "r" else _INSIDE for key in node.bounds}
+            edges = {
+                key: (low + step[key], high - step[key]) for key, (low, high) in node.bounds.items()
+            }
+            inside = self.program.solve(edges, node.bound)
+            if inside is not None:
+                self._try(inside, self.task.deadline)
+        if node.bound < self.value - near:
+            self.settled = min(self.settled, node.bound)
+
+    def _try(self, node: _Case, until: float) -> None:
         """A plan from the point, if it is better than the best one."""
         task, point = self.task, node.point
         spent = point.r * self.program.scale
-        order = self.reasons.order(node.point, node.bounds) if task.designed else None
         burden = np.clip(point.burden * task.total, 0.0, task.instance.capacity)
+        order = self.reasons.order(node.point, node.bounds) if task.designed else None
         candidate = Candidate("case by case", burden, spent, burden > 0, order)
-        until = min(task.deadline, perf_counter() + _TRYING)
         self.best = improved(replace(task, deadline=until), candidate, self.best, until)
 
 
