@@ -111,32 +111,6 @@ def entry(name: str) -> Entry:
     )
 
 
-def model_tags(model: Any) -> frozenset[str]:
-    """The equation tags on the variables, constraints and objectives that a Pyomo model has.
-
-    Components without a row (left out because others imply them) do not count.
-    """
-    import pyomo.environ as pyo
-
-    from mechopt.studies.models import tag_of
-
-    found = {
-        tag_of(component)
-        for component in model.component_objects((pyo.Var, pyo.Constraint, pyo.Objective))
-        if len(component)
-    }
-    return frozenset(tag for tag in found if tag is not None)
-
-
-def objective_tag(model: Any) -> str | None:
-    """The tag of the objective of a Pyomo model."""
-    import pyomo.environ as pyo
-
-    from mechopt.studies.models import tag_of
-
-    return tag_of(next(model.component_objects(pyo.Objective)))
-
-
 def write(name: str) -> Path:
     """Write model.lp of a folder from what the code builds today; returns its path."""
     from mechopt.studies.models import export_model
